@@ -1,0 +1,1 @@
+"""lexmove: moves through hyperparameter space, learned."""

@@ -1,0 +1,148 @@
+"""The job: all that a user may set, typed, frozen, checked once."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+_DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FilesSpec(_Section):
+    """Paths of the user's own data files: csv, tsv, jsonl, json or parquet.
+
+    With `train` alone, validation and test are split off it.
+    """
+
+    train: str
+    validation: str | None = None
+    test: str | None = None
+
+
+class TaskSpec(_Section):
+    """The data: a built-in task by `name`, or the user's own `files` with their columns.
+
+    `max_train`, `max_validation` and `max_test` cut the splits down to that many examples.
+    `group` is a column whose values never fall on both sides of a split.
+    """
+
+    name: str | None = None
+    files: FilesSpec | None = None
+    text: str = "text"
+    label: str = "label"
+    group: str | None = None
+    max_train: Annotated[int, Field(gt=0)] | None = None
+    max_validation: Annotated[int, Field(gt=0)] | None = None
+    max_test: Annotated[int, Field(gt=0)] | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.name is None) == (self.files is None):
+            raise ValueError("give either name (a built-in task) or files (your own data)")
+        return self
+
+
+class ModelSpec(_Section):
+    """The pretrained model: `minilm` (built in, offline), a hub id, or a local folder.
+
+    `num_hidden_layers` keeps the first layers only (minilm: 1 to 6). `max_length` is in tokens.
+    """
+
+    name: str = "minilm"
+    num_hidden_layers: Annotated[int, Field(gt=0)] | None = None
+    max_length: Annotated[int, Field(gt=0, le=8192)] = 128
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class MetricSpec(_Section):
+    """The objective: a metric of the validation split and which way is better."""
+
+    name: str = "f1_macro"
+    goal: Literal["maximize", "minimize"] = "maximize"
+
+
+class BudgetSpec(_Section):
+    """What the study may spend: trials started, hours, and how many trials run at once.
+
+    `wall_clock` and `trial` are durations in seconds (`90s`, `30m`, `6h`, `1d` in a file): no
+    trial starts after the first, and a trial's segment is ended as failed after the second.
+    """
+
+    trials: Annotated[int, Field(gt=0)] = 24
+    parallel: Annotated[int, Field(gt=0)] = 1
+    wall_clock: Annotated[float, Field(gt=0)] | None = None
+    trial: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("wall_clock", "trial", mode="before")
+    @classmethod
+    def _duration_s(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        number, unit = value.strip()[:-1], value.strip()[-1:]
+        try:
+            return float(number) * _DURATION_UNITS_S[unit]
+        except (KeyError, ValueError):
+            raise ValueError(f"{value!r} is no duration; write 90s, 30m, 6h or 1d") from None
+
+
+class FidelitySpec(_Section):
+    """How long one trial trains, and whether weak ones are paused on the way.
+
+    `eta: null` trains every trial to `max_epochs`.
+    """
+
+    max_epochs: Annotated[int, Field(gt=0)] = 4
+    eta: Annotated[int, Field(ge=2)] | None = None
+    first_rung: Annotated[int, Field(gt=0)] | None = None
+
+
+class ResourcesSpec(_Section):
+    """What one trial takes on the cluster, in CPUs and GPUs (fractions share one GPU)."""
+
+    cpu: Annotated[float, Field(gt=0)] = 1.0
+    gpu: Annotated[float, Field(ge=0)] = 0.0
+
+    @field_validator("cpu", "gpu", mode="before")
+    @classmethod
+    def _whole_numbers(cls, value: Any) -> Any:
+        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class AgentSpec(_Section):
+    """What proposes: the policy, or a plain proposer to compare with.
+
+    `online_learning` lets the policy learn from this study's own trials.
+    """
+
+    proposer: str = "policy"
+    online_learning: bool = True
+
+
+class FinalistsSpec(_Section):
+    """How many of the best configs are repeated at the end, with how many fresh seeds each."""
+
+    top: Annotated[int, Field(ge=0)] = 1
+    seeds: Annotated[int, Field(gt=0)] = 3
+
+
+class JobSpec(_Section):
+    """One request. `space` is the path of a search-space file, or its content inline."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    task: TaskSpec
+    model: ModelSpec = ModelSpec()
+    metric: MetricSpec = MetricSpec()
+    space: str | dict[str, Any]
+    budget: BudgetSpec = BudgetSpec()
+    fidelity: FidelitySpec = FidelitySpec()
+    resources: ResourcesSpec = ResourcesSpec()
+    agent: AgentSpec = AgentSpec()
+    finalists: FinalistsSpec = FinalistsSpec()
+    store: str | None = None
+    storage: str | None = None
+    seed: int = 0
+    max_failures: Annotated[int, Field(ge=0)] = 2

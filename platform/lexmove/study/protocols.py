@@ -1,0 +1,79 @@
+"""The seams: what proposes, what evaluates, what remembers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lexmove.study.study import Study, StudySpec
+from lexmove.study.trial import Event, Measurement, Segment, Suggestion
+
+Report = Callable[[Measurement], None]
+
+
+class Proposer(Protocol):
+    """Decides what to try next from what has been tried.
+
+    Keeps no state between calls that the study does not hold: the same study and the same
+    generator state give the same suggestion, in any process.
+    """
+
+    @property
+    def name(self) -> str:
+        """What the move log calls it."""
+        ...
+
+    def propose(self, study: Study, rng: np.random.Generator, *, lane: int = 0) -> Suggestion | None:
+        """The next suggestion for one free slot; None when nothing is worth starting now.
+
+        May start a trial only while `study.num_trials_left` is positive, may continue any
+        paused trial, and must treat running trials as pending.
+        """
+        ...
+
+
+class Objective(Protocol):
+    """Evaluates one config.
+
+    Reports a measurement at each fidelity from `segment.after` + 1 (or at the rungs it knows) up
+    to `segment.until`, writing what it wants to keep below `trial_dir`.
+
+    Raises:
+        TrialFailedError: the trial went wrong; the reason is shown to the user.
+        InfeasibleError: the config cannot be evaluated here.
+    """
+
+    def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None: ...
+
+
+class TrialStore(Protocol):
+    """Remembers studies.
+
+    A write is durable when it returns; after any crash, `load` gives the study of a prefix of
+    what was written. One writer at a time.
+
+    Raises:
+        StoreError: the store cannot be read or written.
+        StudyNotFoundError: no study of that name.
+    """
+
+    def create(self, spec: StudySpec) -> None:
+        """Creates an empty study; a study of that name must not exist (`StoreError`)."""
+        ...
+
+    def append(self, name: str, event: Event) -> None:
+        """Appends one event; appending an event again changes nothing."""
+        ...
+
+    def load(self, name: str) -> Study:
+        """The study as written so far."""
+        ...
+
+    def names(self) -> tuple[str, ...]:
+        """All studies, oldest first."""
+        ...
+
+    def extend(self, name: str, num_trials: int) -> None:
+        """Sets the budget of a study to `num_trials` trials in all."""
+        ...

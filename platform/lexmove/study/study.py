@@ -1,0 +1,245 @@
+"""The study: everything that was decided and measured. Immutable; the single truth."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from lexmove.space.search_space import SearchSpace
+from lexmove.study.fidelity import Fidelity, FidelityPlan
+from lexmove.study.trial import (
+    Continued,
+    Decision,
+    Ended,
+    Event,
+    Measured,
+    Started,
+    Trial,
+    TrialStatus,
+)
+
+Goal = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """What a study is about; fixed at its creation but for `num_trials`.
+
+    `metric` names the objective among a measurement's metrics. `num_trials` is the budget: how
+    many trials may be started. `parallel` is how many run at once. `job` is the job as JSON
+    text, for the record and for resuming; empty for `AskTell`.
+    """
+
+    name: str
+    space: SearchSpace
+    metric: str = "value"
+    goal: Goal = "maximize"
+    fidelity: FidelityPlan = FidelityPlan()
+    num_trials: int = 50
+    parallel: int = 1
+    seed: int = 0
+    job: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value from which `from_json` makes an equal spec."""
+        return {
+            "name": self.name,
+            "space": self.space.to_json(),
+            "metric": self.metric,
+            "goal": self.goal,
+            "fidelity": {
+                "maximum": self.fidelity.maximum,
+                "eta": self.fidelity.eta,
+                "first": self.fidelity.first,
+            },
+            "num_trials": self.num_trials,
+            "parallel": self.parallel,
+            "seed": self.seed,
+            "job": self.job,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Reads what `to_json` wrote."""
+        return cls(
+            **{
+                **data,
+                "space": SearchSpace.from_json(data["space"]),
+                "fidelity": FidelityPlan(**data["fidelity"]),
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incumbent:
+    """The best measurement so far: its trial, fidelity and objective value."""
+
+    trial_id: int
+    fidelity: Fidelity
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """The spec and all trials, ids 0 … n − 1 in the order of their start."""
+
+    spec: StudySpec
+    trials: tuple[Trial, ...] = ()
+    num_events: int = 0
+
+    def with_event(self, event: Event) -> Self:
+        """The study after one more event.
+
+        Events whose `seq` is below `num_events` were seen already and change nothing, so that a
+        journal may be replayed over its own prefix.
+        """
+        if event.seq < self.num_events:
+            return self
+        if isinstance(event, Started):
+            assert event.trial_id == len(self.trials), "trials are numbered in order of start"
+            trials = (*self.trials, Trial(events=(event,)))
+        else:
+            index = event.trial_id
+            old = self.trials[index]
+            trials = (
+                *self.trials[:index],
+                Trial(events=(*old.events, event)),
+                *self.trials[index + 1 :],
+            )
+        return replace(self, trials=trials, num_events=event.seq + 1)
+
+    @classmethod
+    def from_events(cls, spec: StudySpec, events: "list[Event] | tuple[Event, ...]") -> Self:
+        """The study that these events, in any order, make."""
+        by_trial: dict[int, list[Event]] = {}
+        ordered = sorted(events, key=lambda event: event.seq)
+        for event in ordered:
+            by_trial.setdefault(event.trial_id, []).append(event)
+        return cls(
+            spec=spec,
+            trials=tuple(Trial(events=tuple(by_trial[index])) for index in range(len(by_trial))),
+            num_events=ordered[-1].seq + 1 if ordered else 0,
+        )
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """All events, in order."""
+        return tuple(
+            sorted(
+                (event for trial in self.trials for event in trial.events),
+                key=lambda event: event.seq,
+            )
+        )
+
+    def prefix(self, num_events: int) -> Self:
+        """The study as it was after its first `num_events` events."""
+        kept = [
+            event for trial in self.trials for event in trial.events if event.seq < num_events
+        ]
+        return type(self).from_events(self.spec, kept)
+
+    @property
+    def sign(self) -> float:
+        """+1 where more is better, −1 where less is."""
+        return 1.0 if self.spec.goal == "maximize" else -1.0
+
+    def score_at(self, trial: Trial, fidelity: Fidelity) -> float | None:
+        """The objective, higher is better, at one fidelity; None if missing, NaN or failed."""
+        if trial.status in (TrialStatus.FAILED, TrialStatus.INFEASIBLE):
+            return None
+        for measurement in trial.measurements:
+            if measurement.fidelity == fidelity:
+                return self._score(measurement.metrics.get(self.spec.metric))
+        return None
+
+    def _score(self, value: float | None) -> float | None:
+        return None if value is None or not math.isfinite(value) else self.sign * value
+
+    def best_score(self, trial: Trial) -> float | None:
+        """The best objective a trial reached at any fidelity, higher is better."""
+        best = self.best_of(trial)
+        return None if best is None else self.sign * best.value
+
+    def best_of(self, trial: Trial) -> Incumbent | None:
+        """A trial's own best measurement; None if it failed or has none that counts."""
+        best: Incumbent | None = None
+        for measurement in trial.measurements:
+            score = self.score_at(trial, measurement.fidelity)
+            if score is not None and (best is None or score > self.sign * best.value):
+                best = Incumbent(
+                    trial_id=trial.trial_id,
+                    fidelity=measurement.fidelity,
+                    value=self.sign * score,
+                )
+        return best
+
+    @cached_property
+    def ranking(self) -> tuple[Incumbent, ...]:
+        """The best measurement of every trial that has one, best first, ties to the earlier."""
+        best = [item for trial in self.trials if (item := self.best_of(trial)) is not None]
+        return tuple(sorted(best, key=lambda item: (-self.sign * item.value, item.trial_id)))
+
+    @property
+    def incumbent(self) -> Incumbent | None:
+        """The one definition of best: the highest objective of any trial at any fidelity.
+
+        Failed, infeasible and NaN never win; the order of arrival does not matter; ties go to
+        the earlier trial, within a trial to the lower fidelity.
+        """
+        return self.ranking[0] if self.ranking else None
+
+    @cached_property
+    def trajectory(self) -> tuple[tuple[int, float], ...]:
+        """(number of trials started, incumbent value) at every improvement, in time order."""
+        started, best = 0, -math.inf
+        points: list[tuple[int, float]] = []
+        for event in self.events:
+            if isinstance(event, Started):
+                started += 1
+            elif isinstance(event, Measured):
+                score = self.score_at(self.trials[event.trial_id], event.measurement.fidelity)
+                if score is not None and score > best:
+                    best = score
+                    points.append((started, self.sign * score))
+        return tuple(points)
+
+    def with_status(self, *statuses: TrialStatus) -> tuple[Trial, ...]:
+        """The trials that stand so, by id."""
+        return tuple(trial for trial in self.trials if trial.status in statuses)
+
+    @property
+    def running(self) -> tuple[Trial, ...]:
+        """Trials that a worker has now."""
+        return self.with_status(TrialStatus.RUNNING)
+
+    @property
+    def num_trials_left(self) -> int:
+        """How many trials may still be started."""
+        return max(0, self.spec.num_trials - len(self.trials))
+
+    @cached_property
+    def decisions(self) -> tuple[tuple[Event, Decision], ...]:
+        """Every decision with the event that carries it, in order."""
+        return tuple(
+            (event, event.decision)
+            for event in self.events
+            if isinstance(event, Started | Continued) and event.decision is not None
+        )
+
+    def realised_gain(self, trial: Trial) -> float | None:
+        """Improvement of a trial over the incumbent at the time it was suggested.
+
+        In units of the objective, positive is better; independent of the order in which trials
+        end. None without a measurement or without an incumbent then.
+        """
+        reached = self.best_score(trial)
+        before = self.prefix(trial.events[0].seq).incumbent
+        if reached is None or before is None:
+            return None
+        return reached - self.sign * before.value
+
+
+def ending(trial: Trial) -> Ended | None:
+    """The final event of a trial, None while something can follow."""
+    last = trial.events[-1]
+    return last if isinstance(last, Ended) and last.status.is_final else None

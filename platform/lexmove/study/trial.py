@@ -1,0 +1,284 @@
+"""A trial: what was decided, what was measured, what became of it; all derived from its events."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from lexmove.space.domain import Value
+from lexmove.space.move import Move
+from lexmove.space.search_space import Config
+from lexmove.study.fidelity import Fidelity
+
+
+class TrialStatus(StrEnum):
+    """Where a trial stands. Never assigned: see `Trial.status`."""
+
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    PREEMPTED = "PREEMPTED"
+    COMPLETED = "COMPLETED"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+    INFEASIBLE = "INFEASIBLE"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can follow."""
+        return self in _FINAL
+
+
+_FINAL = {
+    TrialStatus.COMPLETED,
+    TrialStatus.STOPPED,
+    TrialStatus.FAILED,
+    TrialStatus.INFEASIBLE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """Metrics at one fidelity. Every measurement is a checkpoint that can be kept.
+
+    `duration_s` is the time since the previous measurement of the same trial, in seconds;
+    `checkpoint` the path from which the trial can be continued.
+    """
+
+    fidelity: Fidelity
+    metrics: Mapping[str, float]
+    duration_s: float = 0.0
+    checkpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerUp:
+    """A candidate that was not chosen, in words, with its probability."""
+
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Why a suggestion was made: one row of the move log.
+
+    `proposer` is the proposer's name and `expert` the part of it that chose. `text` is the move
+    in words. `action` is the index of the chosen candidate, `log_probability` its logarithm
+    under the policy; `predicted_gain` and `predicted_gain_std` are in units of the objective.
+    `policy_version` is the hash of the policy's weights; `lane` the slot it was made for.
+    """
+
+    proposer: str
+    expert: str = ""
+    text: str = ""
+    move: Move | None = None
+    action: int | None = None
+    log_probability: float | None = None
+    runners_up: tuple[RunnerUp, ...] = ()
+    predicted_gain: float | None = None
+    predicted_gain_std: float | None = None
+    policy_version: str | None = None
+    lane: int | None = None
+
+    @property
+    def probability(self) -> float | None:
+        """Probability of the chosen candidate under the policy."""
+        return None if self.log_probability is None else math.exp(self.log_probability)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """What a proposer wants next: start `config`, or continue trial `trial_id`, up to `until`."""
+
+    config: Config
+    until: Fidelity
+    decision: Decision
+    trial_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """What a worker is given: train one trial from fidelity `after` up to `until`.
+
+    `resume_from` is the checkpoint written at `after`, None where `after` is 0. `seed` is the
+    trial's own and the same in all its segments.
+    """
+
+    trial_id: int
+    config: Config
+    seed: int
+    until: Fidelity
+    after: Fidelity = 0
+    resume_from: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Event:
+    """`seq` orders all events of a study, from 0; `at_s` is Unix time in seconds."""
+
+    __pydantic_config__ = ConfigDict(ser_json_inf_nan="constants")
+
+    seq: int
+    at_s: float
+    trial_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(_Event):
+    """A suggestion became a trial."""
+
+    kind: Literal["started"] = "started"
+    config: Mapping[str, Value]
+    until: Fidelity
+    seed: int
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continued(_Event):
+    """A paused or preempted trial goes on; a preempted one without a new decision."""
+
+    kind: Literal["continued"] = "continued"
+    until: Fidelity
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(_Event):
+    """The trial reached a fidelity and was evaluated."""
+
+    kind: Literal["measured"] = "measured"
+    measurement: Measurement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended(_Event):
+    """A segment ended; `status` says how, `reason` why where there is something to say."""
+
+    kind: Literal["ended"] = "ended"
+    status: TrialStatus
+    reason: str | None = None
+
+
+Event = Annotated[Started | Continued | Measured | Ended, Field(discriminator="kind")]
+
+_EVENT: TypeAdapter[Started | Continued | Measured | Ended] = TypeAdapter(Event)
+
+
+def event_to_json(event: "Event") -> str:
+    """An event as one line of JSON, floats exact."""
+    return _EVENT.dump_json(event, fallback=dict).decode()  # Config is a Mapping, not a dict
+
+
+def event_from_json(text: str) -> "Event":
+    """Reads what `event_to_json` wrote.
+
+    Raises:
+        ValueError: the text is no event.
+    """
+    return _EVENT.validate_json(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A suggestion that was started. Everything follows from `events`, the first a `Started`."""
+
+    events: tuple[Event, ...] = field(repr=False)
+
+    @property
+    def started(self) -> Started:
+        """The first event."""
+        first = self.events[0]
+        assert isinstance(first, Started)
+        return first
+
+    @property
+    def trial_id(self) -> int:
+        return self.events[0].trial_id
+
+    @cached_property
+    def config(self) -> Config:
+        """The config being tried."""
+        return Config(self.started.config)
+
+    @property
+    def decision(self) -> Decision:
+        """Why the trial was started."""
+        return self.started.decision
+
+    @cached_property
+    def status(self) -> TrialStatus:
+        """Where the trial stands, by the last event that says so."""
+        for event in reversed(self.events):
+            if isinstance(event, Ended):
+                return event.status
+            if isinstance(event, Started | Continued):
+                return TrialStatus.RUNNING
+        raise AssertionError("a trial starts with a Started event")
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the trial waits at a rung."""
+        return self.status is TrialStatus.PAUSED
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last segment ended, where there is something to say."""
+        endings = [event.reason for event in self.events if isinstance(event, Ended)]
+        return endings[-1] if endings else None
+
+    @cached_property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """One per fidelity, ascending; of a fidelity measured twice, the first."""
+        by_fidelity: dict[Fidelity, Measurement] = {}
+        for event in self.events:
+            if isinstance(event, Measured):
+                by_fidelity.setdefault(event.measurement.fidelity, event.measurement)
+        return tuple(by_fidelity[fidelity] for fidelity in sorted(by_fidelity))
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """The highest fidelity measured; 0 before the first measurement."""
+        return self.measurements[-1].fidelity if self.measurements else 0
+
+    @property
+    def until(self) -> Fidelity:
+        """How far the trial was last asked to go."""
+        return next(
+            event.until for event in reversed(self.events) if isinstance(event, Started | Continued)
+        )
+
+    @property
+    def num_preemptions(self) -> int:
+        """How often the trial lost its worker."""
+        return sum(
+            isinstance(event, Ended) and event.status is TrialStatus.PREEMPTED
+            for event in self.events
+        )
+
+    @property
+    def segment(self) -> Segment:
+        """What a worker needs to go on from the last checkpoint."""
+        kept = [item for item in self.measurements if item.checkpoint is not None]
+        return Segment(
+            trial_id=self.trial_id,
+            config=self.config,
+            seed=self.started.seed,
+            until=self.until,
+            after=kept[-1].fidelity if kept else 0,
+            resume_from=kept[-1].checkpoint if kept else None,
+        )
+
+    @property
+    def started_s(self) -> float:
+        """Unix time of the start."""
+        return self.events[0].at_s
+
+    @property
+    def ended_s(self) -> float | None:
+        """Unix time of the final event; None while something can follow."""
+        return self.events[-1].at_s if self.status.is_final else None

@@ -1,0 +1,1 @@
+"""The data of a task: splits, labels and where they come from."""
