@@ -171,7 +171,8 @@ _EVENT: TypeAdapter[Started | Continued | Measured | Ended] = TypeAdapter(Event)
 
 def event_to_json(event: "Event") -> str:
     """An event as one line of JSON, floats exact."""
-    return _EVENT.dump_json(event, fallback=dict).decode()  # Config is a Mapping, not a dict
+    # A Config is a Mapping but no dict: pydantic would warn, and needs the fallback to write it.
+    return _EVENT.dump_json(event, fallback=dict, warnings=False).decode()
 
 
 def event_from_json(text: str) -> "Event":
