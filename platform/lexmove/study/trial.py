@@ -120,8 +120,6 @@ class Segment:
 class _Event:
     """`seq` orders all events of a study, from 0; `at_s` is Unix time in seconds."""
 
-    __pydantic_config__ = ConfigDict(ser_json_inf_nan="constants")
-
     seq: int
     at_s: float
     trial_id: int
@@ -166,7 +164,9 @@ class Ended(_Event):
 
 Event = Annotated[Started | Continued | Measured | Ended, Field(discriminator="kind")]
 
-_EVENT: TypeAdapter[Started | Continued | Measured | Ended] = TypeAdapter(Event)
+_EVENT: TypeAdapter[Started | Continued | Measured | Ended] = TypeAdapter(
+    Event, config=ConfigDict(ser_json_inf_nan="strings")
+)
 
 
 def event_to_json(event: "Event") -> str:
