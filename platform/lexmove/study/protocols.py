@@ -24,7 +24,9 @@ class Proposer(Protocol):
         """What the move log calls it."""
         ...
 
-    def propose(self, study: Study, rng: np.random.Generator, *, lane: int = 0) -> Suggestion | None:
+    def propose(
+        self, study: Study, rng: np.random.Generator, *, lane: int = 0
+    ) -> Suggestion | None:
         """The next suggestion for one free slot; None when nothing is worth starting now.
 
         May start a trial only while `study.num_trials_left` is positive, may continue any

@@ -1,16 +1,17 @@
 """The study: everything that was decided and measured. Immutable; the single truth."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Self
+
+import numpy as np
 
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
 from lexmove.study.trial import (
     Continued,
     Decision,
-    Ended,
     Event,
     Measured,
     Started,
@@ -34,7 +35,7 @@ class StudySpec:
     space: SearchSpace
     metric: str = "value"
     goal: Goal = "maximize"
-    fidelity: FidelityPlan = FidelityPlan()
+    fidelity: FidelityPlan = field(default_factory=FidelityPlan)
     num_trials: int = 50
     parallel: int = 1
     seed: int = 0
@@ -133,9 +134,7 @@ class Study:
 
     def prefix(self, num_events: int) -> Self:
         """The study as it was after its first `num_events` events."""
-        kept = [
-            event for trial in self.trials for event in trial.events if event.seq < num_events
-        ]
+        kept = [event for trial in self.trials for event in trial.events if event.seq < num_events]
         return type(self).from_events(self.spec, kept)
 
     @property
@@ -239,7 +238,9 @@ class Study:
         return reached - self.sign * before.value
 
 
-def ending(trial: Trial) -> Ended | None:
-    """The final event of a trial, None while something can follow."""
-    last = trial.events[-1]
-    return last if isinstance(last, Ended) and last.status.is_final else None
+def decision_rng(study: Study) -> np.random.Generator:
+    """The generator of the next decision: a function of the seed and of the events so far.
+
+    Serving, replay and training draw from this one, so that equal histories decide equally.
+    """
+    return np.random.default_rng([study.spec.seed, study.num_events])

@@ -48,6 +48,8 @@ class Measurement:
     `checkpoint` the path from which the trial can be continued.
     """
 
+    __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
+
     fidelity: Fidelity
     metrics: Mapping[str, float]
     duration_s: float = 0.0
@@ -92,12 +94,16 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suggestion:
-    """What a proposer wants next: start `config`, or continue trial `trial_id`, up to `until`."""
+    """What a proposer wants next: start `config`, or continue trial `trial_id`, up to `until`.
+
+    `seed` is the new trial's; None leaves it to the coordinator.
+    """
 
     config: Config
     until: Fidelity
     decision: Decision
     trial_id: int | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,11 +161,15 @@ class Measured(_Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(_Event):
-    """A segment ended; `status` says how, `reason` why where there is something to say."""
+    """A segment ended; `status` says how, `reason` why where there is something to say.
+
+    `blames_trial` tells a worker's death under the trial from one that the trial did not cause.
+    """
 
     kind: Literal["ended"] = "ended"
     status: TrialStatus
     reason: str | None = None
+    blames_trial: bool = False
 
 
 Event = Annotated[Started | Continued | Measured | Ended, Field(discriminator="kind")]
@@ -254,12 +264,19 @@ class Trial:
         )
 
     @property
-    def num_preemptions(self) -> int:
-        """How often the trial lost its worker."""
-        return sum(
-            isinstance(event, Ended) and event.status is TrialStatus.PREEMPTED
+    def lane(self) -> int:
+        """The slot of the last decision about this trial; 0 where none was recorded."""
+        lanes = [
+            event.decision.lane
             for event in self.events
-        )
+            if isinstance(event, Started | Continued) and event.decision is not None
+        ]
+        return lanes[-1] or 0
+
+    @property
+    def num_lost_workers(self) -> int:
+        """How often a worker died under the trial."""
+        return sum(isinstance(event, Ended) and event.blames_trial for event in self.events)
 
     @property
     def segment(self) -> Segment:

@@ -1,0 +1,1 @@
+"""Joins the parts; the one layer that knows them all."""

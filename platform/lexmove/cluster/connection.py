@@ -1,0 +1,82 @@
+"""The way to Ray: a quiet local instance with a throw-away token, or a cluster by its address."""
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lexmove.errors import ClusterError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """What was connected to; `dashboard_url` is None where no dashboard runs."""
+
+    address: str | None
+    dashboard_url: str | None
+    num_cpus: float
+    num_gpus: float
+
+
+@contextmanager
+def connected(
+    address: str | None, *, num_cpus: int | None = None, dashboard: bool = False
+) -> Iterator[Connection]:
+    """Connects this process to Ray, and lets go at the end.
+
+    Args:
+        address: of a running cluster; None starts an instance on this machine alone.
+        num_cpus: CPUs of the local instance; None takes all.
+        dashboard: whether the local instance has a dashboard.
+
+    Raises:
+        ClusterError: the cluster cannot be reached or refuses the token.
+    """
+    if address is None:
+        # Ray would turn token auth on by itself and leave a world-readable token at home.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    # Ray echoes its workers' deaths to stdout, which is for data; it reads this when imported.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    try:
+        context = ray.init(
+            address=address or "local",
+            num_cpus=None if address else num_cpus,
+            include_dashboard=None if address else dashboard,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=True,
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise _explained(error, address) from error
+    try:
+        resources: dict[str, float] = ray.cluster_resources()
+        yield Connection(
+            address=address,
+            dashboard_url=context.dashboard_url or None,
+            num_cpus=resources.get("CPU", 0.0),
+            num_gpus=resources.get("GPU", 0.0),
+        )
+    finally:
+        ray.shutdown()
+
+
+def _explained(error: Exception, address: str | None) -> ClusterError:
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if address is None:
+        return ClusterError(
+            f"Ray did not start on this machine: {first_line}; `lexmove doctor` looks for causes"
+        )
+    if "auth" in str(error).lower() or "token" in str(error).lower():
+        return ClusterError(
+            f"the cluster at {address} refuses the token: set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's own"
+        )
+    return ClusterError(
+        f"no Ray cluster answers at {address}: {first_line}; is it up, and is the port open?"
+    )

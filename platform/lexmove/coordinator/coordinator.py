@@ -1,0 +1,227 @@
+"""The coordinator: hands out segments, records what happens, knows when the study is over.
+
+A state machine over the study. It does nothing but decide and record, and records before
+anyone acts: every method writes its event to the store before it returns.
+"""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+
+from lexmove.errors import StudyFailedError
+from lexmove.study.fidelity import Fidelity
+from lexmove.study.protocols import Proposer, TrialStore
+from lexmove.study.study import Study, decision_rng
+from lexmove.study.trial import (
+    Continued,
+    Ended,
+    Event,
+    Measured,
+    Measurement,
+    Segment,
+    Started,
+    Suggestion,
+    Trial,
+    TrialStatus,
+)
+
+_SEED_RANGE = 2**31
+
+
+class Coordinator:
+    """Runs one study: `assign` for every free slot, then `measured` and one ending per segment.
+
+    Args:
+        store: where the study `name` lives; this coordinator is its only writer.
+        name: the study.
+        proposer: decides what to try.
+        max_failures: how often a trial may lose its worker before it counts as failed.
+        deadline_s: Unix time after which no segment starts; None for no limit.
+        clock: Unix time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: TrialStore,
+        name: str,
+        proposer: Proposer,
+        max_failures: int = 2,
+        deadline_s: float | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._study = store.load(name)
+        self.proposer = proposer
+        self._max_failures = max_failures
+        self._deadline_s = deadline_s
+        self._clock = clock
+
+    @property
+    def study(self) -> Study:
+        """Everything recorded so far."""
+        return self._study
+
+    def recover(self) -> int:
+        """Marks the trials of a coordinator that died as preempted; returns how many."""
+        lost = self._study.running
+        for trial in lost:
+            self.preempted(trial.trial_id, "the process that ran it ended", blames_trial=False)
+        return len(lost)
+
+    def assign(self) -> Segment | None:
+        """The next segment for one free slot; None when there is nothing to start now."""
+        if self._deadline_s is not None and self._clock() >= self._deadline_s:
+            return None
+        preempted = self._study.with_status(TrialStatus.PREEMPTED)
+        if preempted:
+            trial = preempted[0]
+            self._record(Continued, trial_id=trial.trial_id, until=trial.until)
+            return self._study.trials[trial.trial_id].segment
+        suggestion = self.proposer.propose(
+            self._study, decision_rng(self._study), lane=self._free_lane()
+        )
+        return None if suggestion is None else self._start(suggestion)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no worker holds a trial; with an `assign` that gave None, the study is over."""
+        return not self._study.running
+
+    def _start(self, suggestion: Suggestion) -> Segment:
+        trial_id = suggestion.trial_id
+        if trial_id is None:
+            if not self._study.num_trials_left:
+                raise StudyFailedError(
+                    f"proposer {self.proposer.name!r} suggested a new trial beyond the budget of "
+                    f"{self._study.spec.num_trials}"
+                )
+            trial_id = len(self._study.trials)
+            seed = int(decision_rng(self._study).integers(_SEED_RANGE))
+            self._record(
+                Started,
+                trial_id=trial_id,
+                config=dict(self._study.spec.space.config(suggestion.config)),
+                until=suggestion.until,
+                seed=seed if suggestion.seed is None else suggestion.seed,
+                decision=suggestion.decision,
+            )
+        else:
+            if not self._study.trials[trial_id].is_paused:
+                raise StudyFailedError(
+                    f"proposer {self.proposer.name!r} wants to continue trial {trial_id}, which is "
+                    f"{self._study.trials[trial_id].status}, not PAUSED"
+                )
+            self._record(
+                Continued,
+                trial_id=trial_id,
+                until=suggestion.until,
+                decision=suggestion.decision,
+            )
+        return self._study.trials[trial_id].segment
+
+    def measured(self, trial_id: int, measurement: Measurement) -> None:
+        """Records a measurement; one that is late, repeated or of an ended trial changes nothing.
+
+        A trial whose objective is not finite has failed.
+        """
+        trial = self._running(trial_id)
+        if trial is None or any(
+            known.fidelity == measurement.fidelity for known in trial.measurements
+        ):
+            return
+        self._record(Measured, trial_id=trial_id, measurement=measurement)
+        metric = self._study.spec.metric
+        value = measurement.metrics.get(metric)
+        if value is None:
+            known = ", ".join(measurement.metrics)
+            self.failed(trial_id, f"the objective reports no metric {metric!r}, only {known}")
+        elif not math.isfinite(value):
+            self.failed(trial_id, f"{metric} is {value} at fidelity {measurement.fidelity}")
+
+    def segment_ended(self, trial_id: int) -> None:
+        """The worker did all that the segment asked."""
+        trial = self._running(trial_id)
+        if trial is None:
+            return
+        if trial.fidelity < trial.until:
+            self.failed(
+                trial_id, f"ended at fidelity {trial.fidelity} of {trial.until} without a reason"
+            )
+        elif trial.until >= self._study.spec.fidelity.maximum:
+            self._end(trial_id, TrialStatus.COMPLETED)
+        else:
+            self._end(trial_id, TrialStatus.PAUSED)
+
+    def failed(self, trial_id: int, reason: str) -> None:
+        """The trial went wrong."""
+        if self._running(trial_id) is not None:
+            self._end(trial_id, TrialStatus.FAILED, reason)
+
+    def infeasible(self, trial_id: int, reason: str) -> None:
+        """The config cannot work here."""
+        if self._running(trial_id) is not None:
+            self._end(trial_id, TrialStatus.INFEASIBLE, reason)
+
+    def preempted(self, trial_id: int, reason: str, *, blames_trial: bool = True) -> None:
+        """The trial lost its worker and will be run again from its last checkpoint.
+
+        A trial under which more than `max_failures` workers died has failed: a config that
+        kills its worker would otherwise never end.
+        """
+        trial = self._running(trial_id)
+        if trial is None:
+            return
+        status = TrialStatus.PREEMPTED
+        if blames_trial and trial.num_lost_workers >= self._max_failures:
+            status = TrialStatus.FAILED
+            reason = f"{reason}, {trial.num_lost_workers + 1} times (max_failures)"
+        self._end(trial_id, status, reason, blames_trial=blames_trial)
+
+    def close(self) -> None:
+        """Ends the study: what is still paused or preempted counts with what it reached."""
+        for trial in self._study.with_status(TrialStatus.PAUSED, TrialStatus.PREEMPTED):
+            self._end(trial.trial_id, TrialStatus.STOPPED, f"stopped at {trial.fidelity}")
+
+    def _running(self, trial_id: int) -> Trial | None:
+        trial = self._study.trials[trial_id]
+        return trial if trial.status is TrialStatus.RUNNING else None
+
+    def _free_lane(self) -> int:
+        taken = {trial.lane for trial in self._study.running}
+        return next(lane for lane in range(len(taken) + 1) if lane not in taken)
+
+    def _end(
+        self,
+        trial_id: int,
+        status: TrialStatus,
+        reason: str | None = None,
+        *,
+        blames_trial: bool = False,
+    ) -> None:
+        self._record(
+            Ended, trial_id=trial_id, status=status, reason=reason, blames_trial=blames_trial
+        )
+
+    def _record(self, kind: Callable[..., Event], *, trial_id: int, **fields: object) -> None:
+        event = kind(seq=self._study.num_events, at_s=self._clock(), trial_id=trial_id, **fields)
+        self._store.append(self._study.spec.name, event)
+        self._study = self._study.with_event(event)
+
+
+def kept_checkpoints(study: Study, *, best: int) -> Mapping[str, tuple[int, Fidelity]]:
+    """The checkpoints that may still be needed, with their trial and fidelity.
+
+    The last one of every trial that can go on, and the best one of each of the `best` best
+    trials; disk use is bounded by running + paused + `best`.
+    """
+    kept: dict[str, tuple[int, Fidelity]] = {}
+    for trial in study.with_status(TrialStatus.RUNNING, TrialStatus.PAUSED, TrialStatus.PREEMPTED):
+        segment = trial.segment
+        if segment.resume_from is not None:
+            kept[segment.resume_from] = (trial.trial_id, segment.after)
+    for item in study.ranking[:best]:
+        for measurement in study.trials[item.trial_id].measurements:
+            if measurement.fidelity == item.fidelity and measurement.checkpoint is not None:
+                kept[measurement.checkpoint] = (item.trial_id, item.fidelity)
+    return kept

@@ -1,0 +1,25 @@
+"""Runs a study in this process, one segment after the other: Tune's cheap twin."""
+
+from lexmove.coordinator.coordinator import Coordinator
+from lexmove.coordinator.evaluation import evaluate
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.study.protocols import Objective
+from lexmove.study.trial import Measurement
+
+
+def run_in_process(coordinator: Coordinator, objective: Objective, *, study_dir: StudyDir) -> None:
+    """Runs until the coordinator has nothing left, and closes the study.
+
+    There is no worker to lose and no time limit; all else is as `tune.run_study`.
+    """
+    while (segment := coordinator.assign()) is not None:
+        trial_id = segment.trial_id
+        trial_dir = study_dir.trial(trial_id)
+        trial_dir.mkdir(parents=True, exist_ok=True)
+
+        def report(measurement: Measurement, trial_id: int = trial_id) -> None:
+            coordinator.measured(trial_id, measurement)
+
+        outcome = evaluate(objective, segment, trial_dir=trial_dir, report=report)
+        outcome.record(coordinator, trial_id)
+    coordinator.close()

@@ -1,0 +1,98 @@
+"""The folder of a study: one owner of every path below it, and of who may write there."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lexmove.errors import StoreError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class StudyDir:
+    """Below `root`: trials/trial_0003/epoch_2, policy/HASH.safetensors, tune/, *.json, lock."""
+
+    root: Path
+
+    def create(self) -> None:
+        """Makes the folder.
+
+        Raises:
+            StoreError: it cannot be made or written.
+        """
+        try:
+            self.trials.mkdir(parents=True, exist_ok=True)
+            self.policy.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot write the study's folder {self.root}: {error.strerror}; "
+                "set `storage` in the job to a folder that you may write"
+            ) from error
+
+    @property
+    def trials(self) -> Path:
+        """Where the trials keep their checkpoints."""
+        return self.root / "trials"
+
+    def trial(self, trial_id: int) -> Path:
+        """What one trial may write below."""
+        return self.trials / f"trial_{trial_id:04d}"
+
+    @property
+    def policy(self) -> Path:
+        """Policy weights, one file per version."""
+        return self.root / "policy"
+
+    @property
+    def tune(self) -> Path:
+        """Where Ray Tune keeps its own logs."""
+        return self.root / "tune"
+
+    def write_json(self, name: str, data: Any) -> None:
+        """Writes `name`.json aside, then renames it."""
+        path = self.root / f"{name}.json"
+        aside = path.with_suffix(".json.new")
+        aside.write_text(json.dumps(data, indent=2))
+        aside.replace(path)
+
+    def read_json(self, name: str) -> Any:
+        """What `write_json` wrote under this name; None if nothing was."""
+        path = self.root / f"{name}.json"
+        return json.loads(path.read_text()) if path.exists() else None
+
+    def is_locked(self) -> bool:
+        """Whether a living process runs the study."""
+        path = self.root / "lock"
+        if not path.exists():
+            return False
+        with path.open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the study for this process; the system lets go when the process dies.
+
+        Raises:
+            UsageError: another process has it.
+        """
+        with (self.root / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise UsageError(
+                    f"study {self.root.name!r} is being run by process {lock.read().strip()}; "
+                    "wait for it, or end it and resume"
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield

@@ -1,0 +1,221 @@
+"""What a study says about itself: the JSON of `ls`, `show` and `best` (schema_version 1)."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import stats
+
+from lexmove.space.search_space import Config
+from lexmove.study.study import Study
+from lexmove.study.trial import Decision, Trial, TrialStatus
+
+SCHEMA_VERSION = 1
+TEST_PREFIX = "test_"
+"""Metrics of the test split carry this prefix in a measurement."""
+
+DEFAULT_ARM = "default"
+"""The arm of the repetitions that holds the space's default config."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeated:
+    """Scores of one config over several seeds: mean and half-width of the 95 % interval.
+
+    The interval is Student's t on the seeds; NaN for a single seed. It speaks of the training
+    noise alone, not of the finite validation or test split.
+    """
+
+    mean: float
+    ci95: float
+    num_seeds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Repeated | None":
+        """The summary of some values; None for none."""
+        if not values:
+            return None
+        num = len(values)
+        mean = math.fsum(values) / num
+        if num == 1:
+            return cls(mean=mean, ci95=math.nan, num_seeds=1)
+        variance = math.fsum((value - mean) ** 2 for value in values) / (num - 1)
+        half = float(stats.t.ppf(0.975, num - 1)) * math.sqrt(variance / num)
+        return cls(mean=mean, ci95=half, num_seeds=num)
+
+    def to_json(self) -> dict[str, Any]:
+        """Absent values are null."""
+        ci95 = None if math.isnan(self.ci95) else self.ci95
+        return {"mean": self.mean, "ci95": ci95, "num_seeds": self.num_seeds}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One config that was repeated: its scores on validation and on the untouched test split."""
+
+    name: str
+    config: Config
+    validation: Repeated | None
+    test: Repeated | None
+
+
+def repeated_arms(repetitions: Study | None) -> tuple[Arm, ...]:
+    """The arms of a study of repetitions, in the order of their first trial.
+
+    Trials belong together by `Decision.expert`, which names the arm. A score is the one at the
+    fidelity that the repetition was asked for.
+    """
+    if repetitions is None:
+        return ()
+    by_arm: dict[str, list[Trial]] = {}
+    for trial in repetitions.trials:
+        by_arm.setdefault(trial.decision.expert, []).append(trial)
+    metric = repetitions.spec.metric
+    return tuple(
+        Arm(
+            name=name,
+            config=trials[0].config,
+            validation=Repeated.of(_last_values(trials, metric)),
+            test=Repeated.of(_last_values(trials, TEST_PREFIX + metric)),
+        )
+        for name, trials in by_arm.items()
+    )
+
+
+def _last_values(trials: Sequence[Trial], metric: str) -> list[float]:
+    values = [
+        trial.measurements[-1].metrics.get(metric, math.nan)
+        for trial in trials
+        if trial.measurements and trial.fidelity == trial.until
+    ]
+    return [value for value in values if math.isfinite(value)]
+
+
+def arm_name(trial_id: int) -> str:
+    """The name of the arm that repeats a trial."""
+    return f"trial {trial_id}"
+
+
+def list_json(studies: Sequence[tuple[Study, str]]) -> dict[str, Any]:
+    """`ls --json`: every study with its state."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "studies": [
+            {
+                "study": study.spec.name,
+                "state": state,
+                "trials": len(study.trials),
+                "incumbent": _incumbent_json(study),
+            }
+            for study, state in studies
+        ],
+    }
+
+
+def show_json(study: Study, state: str) -> dict[str, Any]:
+    """`show --json`: the study with every trial and its row of the move log."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.spec.name,
+        "state": state,
+        "goal": study.spec.goal,
+        "metric": study.spec.metric,
+        "budget": {"trials": study.spec.num_trials},
+        "incumbent": _incumbent_json(study),
+        "trials": [trial_json(study, trial) for trial in study.trials],
+    }
+
+
+def trial_json(study: Study, trial: Trial) -> dict[str, Any]:
+    """One trial as `show --json` has it."""
+    best = study.best_of(trial)
+    return {
+        "trial_id": trial.trial_id,
+        "state": trial.status.value,
+        "value": None if best is None else best.value,
+        "config": dict(trial.config),
+        "move": _move_json(study, trial, trial.decision),
+        "fidelity": trial.fidelity,
+        "reason": trial.reason,
+        "started": trial.started_s,
+        "finished": trial.ended_s,
+    }
+
+
+def _move_json(study: Study, trial: Trial, decision: Decision) -> dict[str, Any]:
+    return {
+        "text": decision.text,
+        "origin": None if decision.move is None else decision.move.origin,
+        "probability": decision.probability,
+        "predicted_gain": decision.predicted_gain,
+        "realised_gain": study.realised_gain(trial),
+        "expert": decision.expert,
+    }
+
+
+def best_json(
+    study: Study, *, arms: Sequence[Arm], reference: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """`best --json`: the incumbent, its repetitions and what to compare it with.
+
+    `reference` holds name, validation and test of the classifier that needs no tuning.
+    """
+    incumbent = study.incumbent
+    trial = None if incumbent is None else study.trials[incumbent.trial_id]
+    named = {arm.name: arm for arm in arms}
+    own = None if trial is None else named.get(arm_name(trial.trial_id))
+    default = named.get(DEFAULT_ARM)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": study.spec.name,
+        "trial_id": None if trial is None else trial.trial_id,
+        "config": None if trial is None else dict(trial.config),
+        "validation": None if incumbent is None else incumbent.value,
+        "repeated": _repeated_json(own.validation if own else None),
+        "test": _mean(own.test if own else None),
+        "default": {
+            "validation": _mean(default.validation if default else None),
+            "test": _mean(default.test if default else None),
+        },
+        "reference": {
+            key: None if reference is None else reference.get(key)
+            for key in ("name", "validation", "test")
+        },
+        "policy_version": None if trial is None else trial.decision.policy_version,
+    }
+
+
+def _incumbent_json(study: Study) -> dict[str, Any] | None:
+    incumbent = study.incumbent
+    if incumbent is None:
+        return None
+    return {"trial_id": incumbent.trial_id, "value": incumbent.value}
+
+
+def _repeated_json(repeated: Repeated | None) -> dict[str, Any]:
+    if repeated is None:
+        return {"mean": None, "ci95": None, "num_seeds": None}
+    return repeated.to_json()
+
+
+def _mean(repeated: Repeated | None) -> float | None:
+    return None if repeated is None else repeated.mean
+
+
+def best_moves(study: Study, *, num: int) -> tuple[tuple[Trial, float], ...]:
+    """The trials whose move gained most over the incumbent of their time, best first."""
+    gains = [
+        (trial, gain)
+        for trial in study.trials
+        if trial.decision.move is not None
+        and (gain := study.realised_gain(trial)) is not None
+        and gain > 0
+    ]
+    return tuple(sorted(gains, key=lambda pair: (-pair[1], pair[0].trial_id))[:num])
+
+
+def counts(study: Study) -> dict[TrialStatus, int]:
+    """How many trials stand where; statuses without a trial are left out."""
+    found = [trial.status for trial in study.trials]
+    return {status: found.count(status) for status in TrialStatus if status in found}

@@ -1,0 +1,180 @@
+"""One contract for what runs a study: Ray Tune with real workers, and its in-process twin."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from lexmove.agent.baselines import RandomProposer
+from lexmove.coordinator.coordinator import Coordinator
+from lexmove.coordinator.in_process import run_in_process
+from lexmove.coordinator.store import MemoryStore
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.coordinator.tune import Slots, run_study
+from lexmove.errors import StoreError
+from lexmove.space.domain import Float
+from lexmove.space.search_space import Hyperparameter, SearchSpace
+from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.protocols import Report
+from lexmove.study.study import Study, StudySpec
+from lexmove.study.trial import Segment, TrialStatus
+from lexmove.trials.simulated import SimulatedObjective
+
+SPACE = SearchSpace(
+    hyperparameters=(
+        Hyperparameter(name="lr", domain=Float(low=1e-6, high=1e-3, log=True)),
+        Hyperparameter(name="decay", domain=Float(low=0.0, high=0.3)),
+    )
+)
+
+
+def make(
+    root: Path, *, num_trials: int, fidelity: FidelityPlan, parallel: int = 2, **options
+) -> tuple[Coordinator, StudyDir]:
+    store = MemoryStore()
+    spec = StudySpec(
+        name="s", space=SPACE, num_trials=num_trials, parallel=parallel, fidelity=fidelity
+    )
+    store.create(spec)
+    study_dir = StudyDir(root)
+    study_dir.create()
+    return Coordinator(store=store, name="s", proposer=RandomProposer(), **options), study_dir
+
+
+def run_with_tune(coordinator: Coordinator, objective, study_dir: StudyDir, **slots) -> None:
+    def on_change(study: Study) -> None:
+        assert study is coordinator.study
+
+    finished = run_study(
+        coordinator,
+        objective,
+        slots=Slots(parallel=2, **slots),
+        study_dir=study_dir,
+        on_change=on_change,
+    )
+    assert finished
+
+
+def run_here(coordinator: Coordinator, objective, study_dir: StudyDir) -> None:
+    run_in_process(coordinator, objective, study_dir=study_dir)
+
+
+@pytest.mark.parametrize("run", [run_here, run_with_tune])
+def test_a_study_with_pauses_runs_to_its_end(run, tmp_path: Path, ray_session):
+    coordinator, study_dir = make(
+        tmp_path, num_trials=8, fidelity=FidelityPlan(maximum=4, eta=2)
+    )
+    objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=4, write_checkpoints=True)
+    run(coordinator, objective, study_dir)
+    study = coordinator.study
+    assert len(study.trials) == 8
+    assert {trial.status for trial in study.trials} <= {
+        TrialStatus.COMPLETED,
+        TrialStatus.STOPPED,
+    }
+    assert study.with_status(TrialStatus.COMPLETED)
+    for trial in study.trials:
+        fidelities = [item.fidelity for item in trial.measurements]
+        assert fidelities == list(range(1, trial.fidelity + 1)), "no epoch is trained twice"
+    kept = list(study_dir.trials.glob("trial_*/epoch_*"))
+    if run is run_with_tune:
+        assert len(kept) <= 3, "only the best three checkpoints remain"
+    best = study.best_of(study.trials[study.incumbent.trial_id])
+    assert best.value == study.incumbent.value
+
+
+@pytest.mark.parametrize("run", [run_here, run_with_tune])
+def test_failures_are_outcomes_with_one_line_of_cause(run, tmp_path: Path, ray_session):
+    coordinator, study_dir = make(tmp_path, num_trials=6, fidelity=FidelityPlan(maximum=1))
+    faults = {1: "nan", 2: "raise", 4: "memory"}
+    objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=1, faults=faults)
+    run(coordinator, objective, study_dir)
+    found = [trial.status for trial in coordinator.study.trials]
+    assert found == [
+        TrialStatus.COMPLETED,
+        TrialStatus.FAILED,
+        TrialStatus.FAILED,
+        TrialStatus.COMPLETED,
+        TrialStatus.INFEASIBLE,
+        TrialStatus.COMPLETED,
+    ]
+    reasons = [coordinator.study.trials[trial_id].reason for trial_id in faults]
+    assert reasons[0] == "value is nan at fidelity 1"
+    assert all(reason and "\n" not in reason for reason in reasons)
+    assert "memory" in reasons[2]
+
+
+def test_a_hang_and_a_worker_that_always_dies_end_as_failures(tmp_path: Path, ray_session):
+    coordinator, study_dir = make(
+        tmp_path, num_trials=4, fidelity=FidelityPlan(maximum=1), max_failures=1
+    )
+    objective = SimulatedObjective(
+        space=SPACE, seed=1, max_fidelity=1, faults={0: "hang", 2: "kill"}
+    )
+    run_with_tune(coordinator, objective, study_dir, segment_limit_s=4.0)
+    hung, _, dying, _ = coordinator.study.trials
+    assert hung.status is TrialStatus.FAILED
+    assert "time limit of 4 s" in hung.reason
+    assert dying.status is TrialStatus.FAILED
+    assert dying.reason == "its worker died, 2 times (max_failures)"
+    assert len(coordinator.study.with_status(TrialStatus.COMPLETED)) == 2
+
+
+class TellsItsPid(SimulatedObjective):
+    """Leaves its process id, so that the test can kill that very worker."""
+
+    def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
+        (trial_dir / "pid").write_text(str(os.getpid()))
+        super().__call__(segment, trial_dir=trial_dir, report=report)
+
+
+def test_a_killed_worker_is_preempted_and_its_trial_goes_on_from_its_checkpoint(
+    tmp_path: Path, ray_session
+):
+    coordinator, study_dir = make(tmp_path, num_trials=3, fidelity=FidelityPlan(maximum=4))
+    objective = TellsItsPid(
+        space=SPACE, seed=1, max_fidelity=4, epoch_s=0.3, write_checkpoints=True
+    )
+    killed: list[int] = []
+
+    def kill_once(study: Study) -> None:
+        if not killed and len(study.trials) > 1 and study.trials[1].fidelity == 2:
+            killed.append(int((study_dir.trial(1) / "pid").read_text()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    assert run_study(
+        coordinator,
+        objective,
+        slots=Slots(parallel=2),
+        study_dir=study_dir,
+        on_change=kill_once,
+    )
+    study = coordinator.study
+    assert killed
+    assert [trial.status for trial in study.trials] == [TrialStatus.COMPLETED] * 3
+    assert [trial.num_lost_workers for trial in study.trials] == [0, 1, 0]
+    assert [item.fidelity for item in study.trials[1].measurements] == [1, 2, 3, 4]
+
+
+class FullDiskStore(MemoryStore):
+    """Takes a number of events, then the disk is full."""
+
+    num_left = 5
+
+    def append(self, name, event) -> None:
+        self.num_left -= 1
+        if self.num_left < 0:
+            raise StoreError("cannot write to the store: no space left on device")
+        super().append(name, event)
+
+
+def test_a_store_that_fails_ends_the_study_with_its_own_error(tmp_path: Path, ray_session):
+    store = FullDiskStore()
+    store.create(StudySpec(name="s", space=SPACE, num_trials=9, parallel=2))
+    study_dir = StudyDir(tmp_path)
+    study_dir.create()
+    coordinator = Coordinator(store=store, name="s", proposer=RandomProposer())
+    with pytest.raises(StoreError, match="no space left on device"):
+        run_with_tune(coordinator, SimulatedObjective(space=SPACE, seed=1), study_dir)
+    assert len(store.load("s").events) == 5
