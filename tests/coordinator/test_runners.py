@@ -5,11 +5,12 @@ import signal
 from pathlib import Path
 
 import pytest
+from lexmove.coordinator.store import MemoryStore
+from lexmove.trials.simulated import SimulatedObjective
 
 from lexmove.agent.baselines import RandomProposer
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
-from lexmove.coordinator.store import MemoryStore
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.coordinator.tune import Slots, run_study
 from lexmove.errors import StoreError
@@ -19,7 +20,6 @@ from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Report
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Segment, TrialStatus
-from lexmove.trials.simulated import SimulatedObjective
 
 SPACE = SearchSpace(
     hyperparameters=(
@@ -62,9 +62,7 @@ def run_here(coordinator: Coordinator, objective, study_dir: StudyDir) -> None:
 
 @pytest.mark.parametrize("run", [run_here, run_with_tune])
 def test_a_study_with_pauses_runs_to_its_end(run, tmp_path: Path, ray_session):
-    coordinator, study_dir = make(
-        tmp_path, num_trials=8, fidelity=FidelityPlan(maximum=4, eta=2)
-    )
+    coordinator, study_dir = make(tmp_path, num_trials=8, fidelity=FidelityPlan(maximum=4, eta=2))
     objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=4, write_checkpoints=True)
     run(coordinator, objective, study_dir)
     study = coordinator.study

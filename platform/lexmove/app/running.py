@@ -294,28 +294,31 @@ def _search(
     study_dir: StudyDir,
     progress: Progress,
 ) -> None:
-    from lexmove.agent.learning import learning
-    from lexmove.agent.registry import make_proposer
+    from lexmove.agent.serving import ServedProposer
 
-    study = store.load(job.name)
-    proposer = make_proposer(job.agent.proposer, weights_dir=study_dir.policy, study=study)
+    served = ServedProposer(
+        job.agent.proposer,
+        study=store.load(job.name),
+        weights_dir=study_dir.policy,
+        learns=job.agent.online_learning,
+    )
     wall_clock_s = job.budget.wall_clock
     coordinator = Coordinator(
         store=store,
         name=job.name,
-        proposer=proposer,
+        proposer=served.proposer,
         max_failures=job.max_failures,
         deadline_s=None if wall_clock_s is None else time.time() + wall_clock_s,
     )
-    with learning(
-        proposer, weights_dir=study_dir.policy, enabled=job.agent.online_learning
-    ) as learner:
 
-        def on_change(study: Study) -> None:
-            coordinator.proposer = learner.after(study)
-            progress("trials", study)
+    def on_change(study: Study) -> None:
+        coordinator.proposer = served.after(study)
+        progress("trials", study)
 
+    try:
         _execute(coordinator, objective, job, study_dir, on_change)
+    finally:
+        served.close()
 
 
 def _execute(

@@ -1,14 +1,45 @@
 """The job: all that a user may set, typed, frozen, checked once."""
 
+import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
+def _duration_s(value: Any) -> Any:
+    """Seconds of `90s`, `30m`, `6h` or `1d`; a number is in seconds already."""
+    if not isinstance(value, str):
+        return value
+    number, unit = value.strip()[:-1], value.strip()[-1:]
+    try:
+        seconds = float(number) * _DURATION_UNITS_S[unit]
+    except (KeyError, ValueError):
+        raise ValueError(f"{value!r} is no duration; write 90s, 30m, 6h or 1d") from None
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"{value!r} is no duration above 0; write 90s, 30m, 6h or 1d")
+    return seconds
+
+
+Duration = Annotated[
+    float,
+    Field(gt=0),
+    BeforeValidator(_duration_s),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "exclusiveMinimum": 0},
+                {"type": "string", "pattern": r"^[0-9.]+[smhd]$"},
+            ]
+        }
+    ),
+]
+"""A time in seconds; a file may say `90s`, `30m`, `6h` or `1d`."""
+
+
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class FilesSpec(_Section):
@@ -37,7 +68,7 @@ class TaskSpec(_Section):
     max_train: Annotated[int, Field(gt=0)] | None = None
     max_validation: Annotated[int, Field(gt=0)] | None = None
     max_test: Annotated[int, Field(gt=0)] | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -74,30 +105,30 @@ class BudgetSpec(_Section):
 
     trials: Annotated[int, Field(gt=0)] = 24
     parallel: Annotated[int, Field(gt=0)] = 1
-    wall_clock: Annotated[float, Field(gt=0)] | None = None
-    trial: Annotated[float, Field(gt=0)] | None = None
-
-    @field_validator("wall_clock", "trial", mode="before")
-    @classmethod
-    def _duration_s(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        number, unit = value.strip()[:-1], value.strip()[-1:]
-        try:
-            return float(number) * _DURATION_UNITS_S[unit]
-        except (KeyError, ValueError):
-            raise ValueError(f"{value!r} is no duration; write 90s, 30m, 6h or 1d") from None
+    wall_clock: Duration | None = None
+    trial: Duration | None = None
 
 
 class FidelitySpec(_Section):
     """How long one trial trains, and whether weak ones are paused on the way.
 
-    `eta: null` trains every trial to `max_epochs`.
+    `eta: null` trains every trial to `max_epochs`. Otherwise trials pause after `first_rung`
+    epochs, after `eta` times as many, and so on; the best 1/`eta` of a rung go on.
     """
 
     max_epochs: Annotated[int, Field(gt=0)] = 4
     eta: Annotated[int, Field(ge=2)] | None = None
     first_rung: Annotated[int, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _rung_below_the_end(self) -> Self:
+        if self.first_rung is not None and self.eta is None:
+            raise ValueError("first_rung needs eta; give eta: 3, or leave first_rung out")
+        if self.first_rung is not None and self.first_rung >= self.max_epochs:
+            raise ValueError(
+                f"first_rung {self.first_rung} must be below max_epochs {self.max_epochs}"
+            )
+        return self
 
 
 class ResourcesSpec(_Section):
@@ -105,11 +136,6 @@ class ResourcesSpec(_Section):
 
     cpu: Annotated[float, Field(gt=0)] = 1.0
     gpu: Annotated[float, Field(ge=0)] = 0.0
-
-    @field_validator("cpu", "gpu", mode="before")
-    @classmethod
-    def _whole_numbers(cls, value: Any) -> Any:
-        return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 class AgentSpec(_Section):
@@ -122,11 +148,22 @@ class AgentSpec(_Section):
     online_learning: bool = True
 
 
+class ComparisonSpec(_Section):
+    """A config of the user's own, by name, to repeat beside the finalists.
+
+    Hyperparameters that `config` leaves out take the space's defaults.
+    """
+
+    name: str
+    config: dict[str, bool | int | float | str]
+
+
 class FinalistsSpec(_Section):
     """How many of the best configs are repeated at the end, with how many fresh seeds each."""
 
     top: Annotated[int, Field(ge=0)] = 1
     seeds: Annotated[int, Field(gt=0)] = 3
+    compare: list[ComparisonSpec] = []
 
 
 class JobSpec(_Section):
@@ -144,5 +181,5 @@ class JobSpec(_Section):
     finalists: FinalistsSpec = FinalistsSpec()
     store: str | None = None
     storage: str | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     max_failures: Annotated[int, Field(ge=0)] = 2

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import stats
+from scipy.special import stdtrit
 
 from lexmove.space.search_space import Config
 from lexmove.study.study import Study
@@ -41,7 +41,7 @@ class Repeated:
         if num == 1:
             return cls(mean=mean, ci95=math.nan, num_seeds=1)
         variance = math.fsum((value - mean) ** 2 for value in values) / (num - 1)
-        half = float(stats.t.ppf(0.975, num - 1)) * math.sqrt(variance / num)
+        half = float(stdtrit(num - 1, 0.975)) * math.sqrt(variance / num)
         return cls(mean=mean, ci95=half, num_seeds=num)
 
     def to_json(self) -> dict[str, Any]:

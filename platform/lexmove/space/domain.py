@@ -152,7 +152,13 @@ class _Listed(Domain):
     def __post_init__(self) -> None:
         if not self.values:
             raise InvalidConfigError("values is empty: list at least one value")
-        if len({(type(value), value) for value in self.values}) != len(self.values):
+        if any(isinstance(value, float) and not math.isfinite(value) for value in self.values):
+            raise InvalidConfigError(f"values {list(self.values)} must be finite")
+        if len({_kind(value) for value in self.values}) > 1:
+            raise InvalidConfigError(
+                f"values {list(self.values)} mix flags, numbers and texts: keep to one of them"
+            )
+        if len(set(self.values)) != len(self.values):
             raise InvalidConfigError(f"values {list(self.values)} repeat a value: list each once")
         if self.default is not None and not self.contains(self.default):
             raise InvalidConfigError(
@@ -222,9 +228,11 @@ class Constant(Domain):
         return _same(value, self.value)
 
     def to_unit(self, value: Value) -> float:
+        del value
         return 0.5
 
     def from_unit(self, unit: float) -> Value:
+        del unit
         return self.value
 
     def to_json(self) -> dict[str, Any]:
@@ -253,9 +261,16 @@ def _same(one: object, other: object) -> bool:
     return isinstance(one, bool) == isinstance(other, bool) and one == other
 
 
+def _kind(value: Value) -> type[bool | float | str]:
+    """What a value is mixed with; 1 and 1.0 are both numbers, True is none."""
+    if isinstance(value, bool):
+        return bool
+    return str if isinstance(value, str) else float
+
+
 def _check_bounds(domain: Float | Integer) -> None:
     low, high = domain.low, domain.high
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if not math.isfinite(high - low):
         raise InvalidConfigError(f"bounds [{low}, {high}] must be finite")
     if low >= high:
         raise InvalidConfigError(

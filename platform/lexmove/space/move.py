@@ -108,9 +108,7 @@ def _targets(domain: Domain, value: Value, step_sizes: tuple[float, ...]) -> lis
     return [shift(domain, value, sign * size) for sign in (1.0, -1.0) for size in step_sizes]
 
 
-def move_between(
-    space: SearchSpace, before: Config, after: Config, *, origin: int | None
-) -> Move:
+def move_between(space: SearchSpace, before: Config, after: Config, *, origin: int | None) -> Move:
     """The move that leads from one config to another."""
     changed = {
         name: after[name] for name in space.names if name in after and _differs(before, after, name)

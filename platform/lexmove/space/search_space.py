@@ -83,10 +83,11 @@ class SearchSpace:
             self._check_rule(item.when, f"when of {item.name!r}")
         for rule in self.forbid:
             self._check_rule(rule, "forbid")
-        _ = self._parents_first  # raises on a circle
+        _ = self.parents_first  # raises on a circle
         if self.is_forbidden(self.default):
             raise InvalidConfigError(
-                f"the default config {dict(self.default)} is forbidden: change a default or the rule"
+                f"the default config {dict(self.default)} is forbidden: "
+                "change a default or the rule"
             )
 
     def _check_rule(self, rule: Mapping[str, tuple[Value, ...]], where: str) -> None:
@@ -107,7 +108,8 @@ class SearchSpace:
         return {item.name: item for item in self.hyperparameters}
 
     @cached_property
-    def _parents_first(self) -> tuple[Hyperparameter, ...]:
+    def parents_first(self) -> tuple[Hyperparameter, ...]:
+        """The hyperparameters so ordered that each follows those that its `when` names."""
         placed: dict[str, Hyperparameter] = {}
         waiting = list(self.hyperparameters)
         while waiting:
@@ -134,9 +136,7 @@ class SearchSpace:
     @cached_property
     def searched(self) -> tuple[Hyperparameter, ...]:
         """The hyperparameters with more than one value: the D dimensions of `to_unit`."""
-        return tuple(
-            item for item in self.hyperparameters if not isinstance(item.domain, Constant)
-        )
+        return tuple(item for item in self.hyperparameters if not isinstance(item.domain, Constant))
 
     @cached_property
     def default(self) -> Config:
@@ -146,7 +146,7 @@ class SearchSpace:
     def complete(self, values: Mapping[str, Value]) -> Config:
         """A config with these values where active and defaults elsewhere; nothing is checked."""
         chosen: dict[str, Value] = {}
-        for item in self._parents_first:
+        for item in self.parents_first:
             if all(chosen.get(parent) in allowed for parent, allowed in item.when.items()):
                 chosen[item.name] = values.get(item.name, item.domain.default_value)
         return Config({name: chosen[name] for name in self.names if name in chosen})

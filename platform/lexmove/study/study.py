@@ -12,14 +12,19 @@ from lexmove.study.fidelity import Fidelity, FidelityPlan
 from lexmove.study.trial import (
     Continued,
     Decision,
+    Ended,
     Event,
     Measured,
+    Measurement,
     Started,
     Trial,
     TrialStatus,
 )
 
 Goal = Literal["maximize", "minimize"]
+
+_WITHOUT_SCORE = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
+"""What such trials measured before they ended never counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,9 +116,10 @@ class Study:
 
     @classmethod
     def from_events(cls, spec: StudySpec, events: "list[Event] | tuple[Event, ...]") -> Self:
-        """The study that these events, in any order, make."""
+        """The study that these events make, in any order, one that comes again counting once."""
         by_trial: dict[int, list[Event]] = {}
-        ordered = sorted(events, key=lambda event: event.seq)
+        once = {event.seq: event for event in events}
+        ordered = sorted(once.values(), key=lambda event: event.seq)
         for event in ordered:
             by_trial.setdefault(event.trial_id, []).append(event)
         return cls(
@@ -144,7 +150,7 @@ class Study:
 
     def score_at(self, trial: Trial, fidelity: Fidelity) -> float | None:
         """The objective, higher is better, at one fidelity; None if missing, NaN or failed."""
-        if trial.status in (TrialStatus.FAILED, TrialStatus.INFEASIBLE):
+        if trial.status in _WITHOUT_SCORE:
             return None
         for measurement in trial.measurements:
             if measurement.fidelity == fidelity:
@@ -161,22 +167,30 @@ class Study:
 
     def best_of(self, trial: Trial) -> Incumbent | None:
         """A trial's own best measurement; None if it failed or has none that counts."""
-        best: Incumbent | None = None
-        for measurement in trial.measurements:
-            score = self.score_at(trial, measurement.fidelity)
-            if score is not None and (best is None or score > self.sign * best.value):
-                best = Incumbent(
-                    trial_id=trial.trial_id,
-                    fidelity=measurement.fidelity,
-                    value=self.sign * score,
-                )
-        return best
+        if trial.status in _WITHOUT_SCORE:
+            return None
+        scored = [
+            item
+            for measurement in trial.measurements
+            if (item := self._scored(trial.trial_id, measurement)) is not None
+        ]
+        return min(scored, key=self._rank, default=None)
+
+    def _scored(self, trial_id: int, measurement: Measurement) -> Incumbent | None:
+        value = measurement.metrics.get(self.spec.metric)
+        if value is None or not math.isfinite(value):
+            return None
+        return Incumbent(trial_id=trial_id, fidelity=measurement.fidelity, value=value)
+
+    def _rank(self, item: Incumbent) -> tuple[float, int, Fidelity]:
+        """The smaller the better: ties go to the earlier trial, then to the lower fidelity."""
+        return -self.sign * item.value, item.trial_id, item.fidelity
 
     @cached_property
     def ranking(self) -> tuple[Incumbent, ...]:
         """The best measurement of every trial that has one, best first, ties to the earlier."""
         best = [item for trial in self.trials if (item := self.best_of(trial)) is not None]
-        return tuple(sorted(best, key=lambda item: (-self.sign * item.value, item.trial_id)))
+        return tuple(sorted(best, key=self._rank))
 
     @property
     def incumbent(self) -> Incumbent | None:
@@ -232,10 +246,28 @@ class Study:
         end. None without a measurement or without an incumbent then.
         """
         reached = self.best_score(trial)
-        before = self.prefix(trial.events[0].seq).incumbent
+        before = self._incumbents_before[trial.trial_id]
         if reached is None or before is None:
             return None
         return reached - self.sign * before.value
+
+    @cached_property
+    def _incumbents_before(self) -> tuple[Incumbent | None, ...]:
+        """For every trial `prefix(start).incumbent`, in one pass over the events."""
+        best: dict[tuple[int, Fidelity], Incumbent | None] = {}
+        incumbent: Incumbent | None = None
+        found: list[Incumbent | None] = []
+        for event in self.events:
+            if isinstance(event, Started):
+                found.append(incumbent)
+            elif isinstance(event, Measured):
+                key = (event.trial_id, event.measurement.fidelity)
+                item = best.setdefault(key, self._scored(event.trial_id, event.measurement))
+                incumbent = min(filter(None, (incumbent, item)), key=self._rank, default=None)
+            elif isinstance(event, Ended) and event.status in _WITHOUT_SCORE:
+                best = {key: item for key, item in best.items() if key[0] != event.trial_id}
+                incumbent = min(filter(None, best.values()), key=self._rank, default=None)
+        return tuple(found)
 
 
 def decision_rng(study: Study) -> np.random.Generator:

@@ -1,0 +1,225 @@
+"""Ask and tell: the agent for any objective, without Ray, a store or a file."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lexmove.agent.baselines import make_proposer
+from lexmove.errors import UsageError
+from lexmove.space.search_space import Config, SearchSpace
+from lexmove.study.fidelity import Fidelity, FidelityPlan
+from lexmove.study.study import Goal, Incumbent, Study, StudySpec, decision_rng
+from lexmove.study.trial import (
+    Continued,
+    Decision,
+    Ended,
+    Event,
+    Measured,
+    Measurement,
+    Started,
+    Trial,
+    TrialStatus,
+)
+
+ETA = 3
+"""Factor between rungs with `max_fidelity`."""
+
+_UNLIMITED = 10**9
+_SEED_RANGE = 2**31
+_METRIC = "value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What to evaluate: `config` up to `fidelity`; a `trial_id` seen before means continue it.
+
+    `decision` says why. `seed` is the trial's own and the same each time it goes on.
+    """
+
+    trial_id: int
+    config: Config
+    fidelity: Fidelity
+    seed: int
+    decision: Decision
+
+
+class AskTell:
+    """Suggests configs and learns from their values.
+
+    Args:
+        space: a `SearchSpace`, the path of a file, or a mapping in the file's form.
+        goal: "maximize" or "minimize".
+        parallel: how many trials are evaluated at once, as a hint to the agent.
+        seed: equal seeds and equal answers give equal suggestions.
+        max_fidelity: the full length of a trial (epochs, steps); None if it has none. With it,
+            trials are paused on the way and the best are continued.
+        proposer: a name in `lexmove.agent.baselines.PROPOSERS`.
+
+    Raises:
+        InvalidFileError: mistakes in the search space.
+        UsageError: an unknown goal or proposer, or a number out of range.
+    """
+
+    def __init__(
+        self,
+        space: "SearchSpace | str | Path | Mapping[str, Any]",
+        goal: Goal = "maximize",
+        parallel: int = 8,
+        seed: int = 0,
+        max_fidelity: Fidelity | None = None,
+        proposer: str = "policy",
+    ) -> None:
+        if goal not in ("maximize", "minimize"):
+            raise UsageError(f"goal is {goal!r}; it must be 'maximize' or 'minimize'")
+        for name, number in (("parallel", parallel), ("max_fidelity", max_fidelity)):
+            if number is not None and (not isinstance(number, int) or number < 1):
+                raise UsageError(f"{name} is {number!r}; it must be a whole number of at least 1")
+        self._has_fidelity = max_fidelity is not None
+        self._proposer = make_proposer(proposer)
+        self._study = Study(
+            spec=StudySpec(
+                name="ask_tell",
+                space=_read_space(space),
+                metric=_METRIC,
+                goal=goal,
+                fidelity=FidelityPlan(
+                    maximum=max_fidelity or 1, eta=ETA if self._has_fidelity else None
+                ),
+                num_trials=_UNLIMITED,
+                parallel=parallel,
+                seed=seed,
+            )
+        )
+
+    @property
+    def study(self) -> Study:
+        """Everything asked and told so far."""
+        return self._study
+
+    @property
+    def incumbent(self) -> Incumbent | None:
+        """The best value told so far, with its trial; None before the first."""
+        return self._study.incumbent
+
+    def ask(self) -> Asked:
+        """What to evaluate next. May be called again before earlier ones are told.
+
+        Raises:
+            UsageError: nothing is left: every config of the space was suggested.
+        """
+        rng = decision_rng(self._study)
+        seed = int(decision_rng(self._study).integers(_SEED_RANGE))
+        suggestion = self._proposer.propose(self._study, rng)
+        if suggestion is None:
+            raise UsageError(
+                f"nothing is left to suggest: all {len(self._study.trials)} configs of the space "
+                "that are allowed were asked already; tell the values that are still open, or stop"
+            )
+        trial_id = suggestion.trial_id
+        if trial_id is None:
+            trial_id = len(self._study.trials)
+            self._record(
+                Started,
+                trial_id=trial_id,
+                config=dict(suggestion.config),
+                until=suggestion.until,
+                seed=seed,
+                decision=suggestion.decision,
+            )
+        else:
+            self._record(
+                Continued,
+                trial_id=trial_id,
+                until=suggestion.until,
+                decision=suggestion.decision,
+            )
+        trial = self._study.trials[trial_id]
+        return Asked(
+            trial_id=trial_id,
+            config=trial.config,
+            fidelity=trial.until,
+            seed=trial.started.seed,
+            decision=suggestion.decision,
+        )
+
+    def tell(
+        self,
+        trial_id: int,
+        value: float | None = None,
+        fidelity: Fidelity | None = None,
+        failed: str | None = None,
+    ) -> None:
+        """Reports the value of a trial, or that it failed.
+
+        Args:
+            trial_id: as asked; in any order.
+            value: the objective; NaN or infinite counts as a failure.
+            fidelity: where it was measured, with `max_fidelity`; without it, the one asked for.
+                Below the one asked for, the trial goes on.
+            failed: why the trial failed; `value` is then left out.
+
+        Raises:
+            UsageError: an unknown trial, one that is not being evaluated, a value for a fidelity
+                that was told or not asked for, or neither a value nor a failure.
+        """
+        trial = self._open_trial(trial_id)
+        if failed is not None:
+            self._end(trial_id, TrialStatus.FAILED, failed or "failed")
+            return
+        if value is None:
+            raise UsageError(f"tell({trial_id}) needs a value, or failed='why'")
+        at = self._fidelity(trial, fidelity)
+        score = float(value)
+        metrics = {_METRIC: score}
+        self._record(
+            Measured, trial_id=trial_id, measurement=Measurement(fidelity=at, metrics=metrics)
+        )
+        if not math.isfinite(score):
+            self._end(trial_id, TrialStatus.FAILED, f"the value is {score} at fidelity {at}")
+        elif at >= self._study.spec.fidelity.maximum:
+            self._end(trial_id, TrialStatus.COMPLETED, None)
+        elif at >= trial.until:
+            self._end(trial_id, TrialStatus.PAUSED, None)
+
+    def _open_trial(self, trial_id: int) -> Trial:
+        num_trials = len(self._study.trials)
+        if not isinstance(trial_id, int) or not 0 <= trial_id < num_trials:
+            asked = f"0 to {num_trials - 1}" if num_trials else "none"
+            raise UsageError(f"trial {trial_id!r} was never asked; the trials so far: {asked}")
+        trial = self._study.trials[trial_id]
+        if trial.status is not TrialStatus.RUNNING:
+            raise UsageError(
+                f"trial {trial_id} was told already and is {trial.status}; "
+                "a value counts once, after ask() has given the trial"
+            )
+        return trial
+
+    def _fidelity(self, trial: Trial, fidelity: Fidelity | None) -> Fidelity:
+        at = trial.until if fidelity is None else fidelity
+        if not isinstance(at, int) or not trial.fidelity < at <= trial.until:
+            raise UsageError(
+                f"fidelity {at!r} of trial {trial.trial_id} is not a whole number between "
+                f"{trial.fidelity + 1} and {trial.until}, which is what was asked for"
+            )
+        return at
+
+    def _end(self, trial_id: int, status: TrialStatus, reason: str | None) -> None:
+        self._record(Ended, trial_id=trial_id, status=status, reason=reason)
+
+    def _record(self, kind: Callable[..., Event], *, trial_id: int, **fields: object) -> None:
+        event = kind(seq=self._study.num_events, at_s=time.time(), trial_id=trial_id, **fields)
+        self._study = self._study.with_event(event)
+
+
+def _read_space(space: "SearchSpace | str | Path | Mapping[str, Any]") -> SearchSpace:
+    if isinstance(space, SearchSpace):
+        return space
+    # Imported here: a space that is given as an object needs no YAML reader.
+    from lexmove.space.loading import load_space, space_from_mapping
+
+    if isinstance(space, Mapping):
+        return space_from_mapping(space)
+    return load_space(Path(space))

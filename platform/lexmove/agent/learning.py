@@ -1,0 +1,231 @@
+"""Learning from the running job: policy-gradient steps on its own lanes, off the suggestion path.
+
+A job has few rewards, so every step is small and watched: nothing happens before
+`MIN_TRIALS`, and steps end where the policy would leave the one that made the
+decisions. Left out: virtual episodes on posterior samples, and prioritised replay.
+"""
+
+import logging
+import math
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from ray.exceptions import RayError
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+
+from lexmove.agent.lanes import episodes, logits_of
+from lexmove.agent.policy import PointerPolicy, weights_hash
+from lexmove.agent.policy_learner import PolicyLearner
+from lexmove.agent.rl_module import Weights
+from lexmove.study.study import Study
+from lexmove.study.trial import TrialStatus
+
+MIN_TRIALS = 16
+"""Trials that must have ended or paused before the weights may change.
+
+The observation adapts to the job long before.
+"""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningSettings:
+    """How far one call of `learn` may go.
+
+    `num_epochs` is the number of gradient steps, each on all transitions; `learning_rate` that of
+    Adam; `max_kl` the mean KL divergence in nats, from the policy before to the policy after,
+    beyond which a step is taken back and learning ends.
+    """
+
+    learning_rate: float = 1e-4
+    num_epochs: int = 8
+    max_kl: float = 0.01
+    min_trials: int = MIN_TRIALS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningResult:
+    """What learning led to.
+
+    `weights` are the ones to serve next, `policy_version` their hash; without `applied` they are
+    the ones that came in. `mean_kl` is the divergence of the new policy from the old in nats,
+    `loss` that of the last step taken, NaN if none was.
+    """
+
+    weights: Weights
+    policy_version: str
+    num_transitions: int
+    mean_kl: float
+    loss: float
+    applied: bool
+
+
+def learn(
+    weights: Weights,
+    study: Study,
+    *,
+    seed: int,
+    earlier_versions: Collection[str] = (),
+    settings: LearningSettings | None = None,
+) -> LearningResult:
+    """Improves a policy on what its decisions brought in `study`, if there is enough of it.
+
+    θ ← θ + α ∇J(θ) with PPO's clipped surrogate of ∇J (Schulman et al. 2017, arXiv 1707.06347,
+    algorithm 1), advantages by GAE over the lanes, stopped by the KL divergence. A function of
+    its arguments.
+
+    Args:
+        weights: the policy's weights; not changed.
+        study: the study so far.
+        seed: of RLlib's learner.
+        earlier_versions: hashes of former weights of this job whose decisions count too.
+        settings: how far to go.
+    """
+    settings = settings or LearningSettings()
+    num_open = len(study.with_status(TrialStatus.RUNNING, TrialStatus.PREEMPTED))
+    if len(study.trials) - num_open < settings.min_trials:
+        return _unchanged(weights, num_transitions=0)
+    policy = _policy(weights)
+    lanes = episodes(study, policy, earlier_versions=earlier_versions)
+    num_transitions = sum(map(len, lanes))
+    if not num_transitions:
+        return _unchanged(weights, num_transitions=0)
+    learner = PolicyLearner(weights, learning_rate=settings.learning_rate, seed=seed)
+    accepted, mean_kl, loss = weights, 0.0, math.nan
+    for _ in range(settings.num_epochs):
+        step_loss = learner.step(lanes)
+        stepped = learner.weights
+        kl = mean_divergence(lanes, _policy(stepped))
+        if not (math.isfinite(step_loss) and kl <= settings.max_kl):
+            break
+        accepted, mean_kl, loss = stepped, kl, step_loss
+    return LearningResult(
+        weights=accepted,
+        policy_version=weights_hash(accepted),
+        num_transitions=num_transitions,
+        mean_kl=mean_kl,
+        loss=loss,
+        applied=accepted is not weights,
+    )
+
+
+def _unchanged(weights: Weights, *, num_transitions: int) -> LearningResult:
+    return LearningResult(
+        weights=weights,
+        policy_version=weights_hash(weights),
+        num_transitions=num_transitions,
+        mean_kl=0.0,
+        loss=math.nan,
+        applied=False,
+    )
+
+
+def _policy(weights: Weights) -> PointerPolicy:
+    policy = PointerPolicy.untrained()
+    policy.load_state_dict(dict(weights))
+    return policy.eval()
+
+
+def mean_divergence(lanes: list[SingleAgentEpisode], policy: PointerPolicy) -> float:
+    """Mean KL divergence in nats from the logits recorded in `lanes` to those of `policy`."""
+    divergences: list[torch.Tensor] = []
+    for lane in lanes:
+        recorded = np.stack(lane.get_extra_model_outputs(Columns.ACTION_DIST_INPUTS))
+        now = logits_of(policy, lane.get_observations(slice(0, len(lane))))
+        old_BK = torch.from_numpy(recorded).log_softmax(-1)
+        new_BK = torch.from_numpy(now).log_softmax(-1)
+        divergences.append((old_BK.exp() * (old_BK - new_BK)).sum(-1))
+    return float(torch.cat(divergences).mean())
+
+
+class OnlineLearner:
+    """Runs `learn` in a Ray actor of its own, beside a running job; never blocks.
+
+    The actor asks for no CPU, so that it takes no slot from a trial. If it dies or `learn` fails,
+    that is logged once, kept in `failure`, and the job goes on with the weights it has. Ray must
+    be running.
+
+    Args:
+        weights: those that the job starts with.
+        seed: of RLlib's learner.
+        settings: how far each call of `learn` may go.
+    """
+
+    def __init__(
+        self, weights: Weights, *, seed: int, settings: LearningSettings | None = None
+    ) -> None:
+        self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        self._versions = [weights_hash(weights)]
+        self._seed = seed
+        self._settings = settings
+        self._pending: ray.ObjectRef[LearningResult] | None = None
+        self.failure: str | None = None
+        # Two threads on a network this small are many times slower than one.
+        runtime_env = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+        actor = ray.remote(_LearnActor).options(num_cpus=0, runtime_env=runtime_env)
+        self._actor: Any = actor.remote()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a study is being learned from, or its result waits for `poll`."""
+        return self._pending is not None
+
+    @property
+    def pid(self) -> int:
+        """The process in which it learns; waits until it is up."""
+        return int(ray.get(self._actor.pid.remote()))
+
+    def submit(self, study: Study) -> bool:
+        """Starts learning from `study`; False, and nothing happens, if busy or failed."""
+        if self.is_busy or self.failure is not None:
+            return False
+        self._pending = self._actor.learn.remote(
+            self._weights,
+            study,
+            seed=self._seed,
+            earlier_versions=tuple(self._versions[:-1]),
+            settings=self._settings,
+        )
+        return True
+
+    def poll(self) -> LearningResult | None:
+        """The result of the last `submit`, once; None while there is none."""
+        if self._pending is None:
+            return None
+        ready, _ = ray.wait([self._pending], timeout=0)
+        if not ready:
+            return None
+        self._pending = None
+        try:
+            result: LearningResult = ray.get(ready[0])
+        except RayError as error:
+            cause = str(error).strip().splitlines()[-1]
+            self.failure = f"learning ended, the job goes on without it: {cause}"
+            _LOG.warning(self.failure)
+            return None
+        if result.applied:
+            self._weights = dict(result.weights)
+            self._versions.append(result.policy_version)
+        return result
+
+    def close(self) -> None:
+        """Ends the actor; a result that was not polled is lost."""
+        ray.kill(self._actor)
+        self._pending = None
+
+
+class _LearnActor:
+    """`learn` in a process of its own."""
+
+    def learn(self, weights: Weights, study: Study, **settings: Any) -> LearningResult:
+        return learn(weights, study, **settings)
+
+    def pid(self) -> int:
+        return os.getpid()

@@ -1,0 +1,146 @@
+"""Selection: which of the many scored points become the candidates of a decision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexmove.agent.acquisition import floor_scores
+from lexmove.agent.candidates import Kind, Origin, Pool, build_pool, refine_pool
+from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, nearest
+from lexmove.agent.portfolio import next_start
+from lexmove.agent.surrogate import Surrogate
+from lexmove.space.search_space import Config
+from lexmove.study.study import Study
+
+MIN_DISTANCE = 0.02
+"""Candidates of one decision lie at least this far apart in some dimension (unit ranges)."""
+
+MIN_GLOBAL_RATIO = 0.125
+"""Share of the slots kept for global points."""
+
+_MAX_RANKED = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A config that may be started now; `origin` indexes the origins, `score` is the floor's.
+
+    `expert` says what put it forward: the floor's rule or the start portfolio.
+    """
+
+    config: Config
+    units: Array
+    origin: int
+    kind: Kind
+    score: float
+    expert: str
+
+
+def choose_starts(
+    study: Study,
+    encoding: Encoding,
+    surrogate: Surrogate,
+    origins: Sequence[Origin],
+    rng: np.random.Generator,
+    *,
+    rule: str,
+    room: int,
+) -> tuple[Start, ...]:
+    """At most `room` new configs, the best first; () when every config has been tried.
+
+    The very first trial is the space's default, alone. While the surrogate knows too little, the
+    start portfolio's next point stands before the floor's candidates.
+    """
+    seen = np.concatenate([surrogate.history.units, surrogate.history.pending])
+    portfolio = next_start(study, encoding, seen, num_scored=surrogate.history.num_scored)
+    first = [] if portfolio is None else [_portfolio_start(encoding, *portfolio)]
+    if first and first[0].kind == "default":
+        return tuple(first)
+    pool = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
+    taken = np.stack([*seen, *(start.units for start in first)]) if first else seen
+    kept = _spread(pool.pool, pool.scores, taken, room=room - len(first))
+    starts = [
+        Start(
+            config=encoding.config(
+                pool.pool.units[i],
+                None if pool.pool.is_global[i] else origins[pool.pool.origin[i]].config,
+            ),
+            units=pool.pool.units[i],
+            origin=int(pool.pool.origin[i]),
+            kind="global" if pool.pool.is_global[i] else "move",
+            score=float(pool.scores[i]),
+            expert=f"floor:{rule}",
+        )
+        for i in kept
+    ]
+    return (*first, *(start for start in starts if study.spec.space.is_valid(start.config)))
+
+
+def _portfolio_start(encoding: Encoding, kind: Kind, units_D: Array) -> Start:
+    expert = "start:default" if kind == "default" else "start:sobol"
+    config = encoding.space.default if kind == "default" else encoding.config(units_D)
+    return Start(config=config, units=units_D, origin=0, kind=kind, score=np.inf, expert=expert)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scored:
+    pool: Pool
+    scores: Array
+
+
+def _scored_pool(
+    encoding: Encoding,
+    surrogate: Surrogate,
+    origins: Sequence[Origin],
+    rng: np.random.Generator,
+    *,
+    rule: str,
+) -> _Scored:
+    """The pool and its scores, after one round of local search around the best point."""
+    pool = build_pool(encoding, origins, rng)
+    if not len(pool.units):
+        return _Scored(pool=pool, scores=np.empty(0))
+    scores = _score(surrogate, pool, rule)
+    finer = refine_pool(encoding, pool, int(np.argmax(scores)), rng)
+    if len(finer.units):
+        pool, scores = Pool.join([pool, finer]), np.append(scores, _score(surrogate, finer, rule))
+    return _Scored(pool=pool, scores=scores)
+
+
+def _score(surrogate: Surrogate, pool: Pool, rule: str) -> Array:
+    prediction = surrogate.predict(pool.units, np.ones(len(pool.units)))
+    return floor_scores(prediction, surrogate.best, rule=rule)
+
+
+def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArray[np.int_]:
+    """The best new points that keep their distance from one another, best first.
+
+    A space with fewer points than `room` gives all that were not taken.
+    """
+    order = np.argsort(-scores_M, kind="stable")
+    new = order[:_MAX_RANKED]
+    new = new[nearest(pool.units[new], taken_ND) > SAME_TOLERANCE]
+    if len(new) < room:
+        new = order[nearest(pool.units[order], taken_ND) > SAME_TOLERANCE]
+    num_global = int(MIN_GLOBAL_RATIO * room)
+    best = _greedy(pool.units, new, room=room - num_global)
+    others = new[pool.is_global[new] & ~np.isin(new, best)]
+    if num_global and len(others):
+        # The reserved slots go to the best global points, wherever the ranking has put them.
+        others = others[nearest(pool.units[others], pool.units[best]) > SAME_TOLERANCE]
+        best = np.append(best, _greedy(pool.units, others, room=num_global))
+    return best[np.argsort(-scores_M[best], kind="stable")]
+
+
+def _greedy(units_MD: Array, order: NDArray[np.int_], *, room: int) -> NDArray[np.int_]:
+    """Takes points in order, leaving out those too near to one taken before."""
+    chosen: list[int] = []
+    is_free = np.ones(len(order), dtype=bool)
+    while len(chosen) < room and is_free.any():
+        index = order[int(np.argmax(is_free))]
+        chosen.append(int(index))
+        gaps = np.abs(units_MD[order] - units_MD[index]).max(axis=1)
+        is_free &= gaps > MIN_DISTANCE
+    return np.array(chosen, dtype=int)

@@ -1,0 +1,106 @@
+"""The proposer that serves one job: which weights it starts with, and when it takes new ones."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lexmove.agent.baselines import make_proposer
+from lexmove.errors import ModelError
+from lexmove.study.protocols import Proposer
+from lexmove.study.study import Study
+from lexmove.study.trial import TrialStatus
+
+if TYPE_CHECKING:
+    from lexmove.agent.learning import OnlineLearner
+    from lexmove.agent.policy import PointerPolicy
+
+TRIALS_BETWEEN_UPDATES = 4
+"""Trials that end between two updates: fewer would be noise."""
+
+_OPEN = (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
+
+
+class ServedProposer:
+    """A proposer by name; if it is the policy, with its versions kept in `weights_dir`.
+
+    A policy goes on with the weights of the study's last decision, so that a resumed job serves
+    what it served before. With `learns`, a Ray actor learns from the job beside it (see
+    `learning`): it starts when there is enough to learn from, and new weights are on disk before
+    they are served.
+
+    Raises:
+        UsageError: no proposer of that name.
+        ModelError: the study's last weights are missing or not what they were.
+    """
+
+    def __init__(self, name: str, *, study: Study, weights_dir: Path, learns: bool) -> None:
+        self._weights_dir = weights_dir
+        self._seed = study.spec.seed
+        self._learner: OnlineLearner | None = None
+        self._num_learned = 0
+        self._learns = learns and name == "policy"
+        if name == "policy":
+            self._policy = self._initial_policy(study)
+            self.proposer = self._serve()
+        else:
+            self.proposer = make_proposer(name)
+
+    def _initial_policy(self, study: Study) -> "PointerPolicy":
+        from lexmove.agent.policy import PointerPolicy, load_weights
+
+        versions = [
+            decision.policy_version
+            for _, decision in study.decisions
+            if decision.policy_version is not None
+        ]
+        if versions:
+            return load_weights(self._weights_path(versions[-1]))
+        return PointerPolicy.untrained()
+
+    def _weights_path(self, version: str) -> Path:
+        return self._weights_dir / f"{version}.safetensors"
+
+    def _serve(self) -> Proposer:
+        from lexmove.agent.policy import save_weights, weights_hash
+        from lexmove.agent.proposer import PolicyProposer
+
+        path = self._weights_path(weights_hash(self._policy.state_dict()))
+        try:
+            save_weights(self._policy, path)
+        except OSError as error:
+            raise ModelError(
+                f"cannot write the policy's weights to {path}: {error.strerror}; free some space "
+                "or set `storage` in the job to another folder"
+            ) from error
+        return PolicyProposer(self._policy)
+
+    def after(self, study: Study) -> Proposer:
+        """The proposer to use from here on; learns from `study` on the side. Never blocks."""
+        if not self._learns:
+            return self.proposer
+        self._take_new_weights()
+        num_ended = len(study.trials) - len(study.with_status(*_OPEN))
+        if num_ended - self._num_learned >= TRIALS_BETWEEN_UPDATES and self._submit(
+            study, num_ended
+        ):
+            self._num_learned = num_ended
+        return self.proposer
+
+    def _take_new_weights(self) -> None:
+        result = None if self._learner is None else self._learner.poll()
+        if result is not None and result.applied:
+            self._policy.load_state_dict(dict(result.weights))
+            self.proposer = self._serve()
+
+    def _submit(self, study: Study, num_ended: int) -> bool:
+        from lexmove.agent.learning import MIN_TRIALS, OnlineLearner
+
+        if num_ended < MIN_TRIALS or not study.num_trials_left:
+            return False
+        if self._learner is None:
+            self._learner = OnlineLearner(self._policy.state_dict(), seed=self._seed)
+        return self._learner.submit(study)
+
+    def close(self) -> None:
+        """Ends the learner."""
+        if self._learner is not None:
+            self._learner.close()

@@ -1,0 +1,66 @@
+"""How much training is still ahead, in epochs and in seconds."""
+
+from lexmove.job.spec import JobSpec
+from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.study import Study
+from lexmove.study.trial import Measured, TrialStatus
+
+_MIN_MEASUREMENTS = 2
+"""Measurements before a rate is worth a sentence."""
+
+
+def expected_epochs(plan: FidelityPlan, num_trials: int) -> int:
+    """Epochs that so many trials take in all, if of each rung the best 1/eta go on.
+
+    Asynchronous halving promotes a few more than this: an estimate from below.
+    """
+    total, before, left = 0, 0, num_trials
+    for rung in plan.rungs:
+        total += left * (rung - before)
+        before = rung
+        left = left // plan.eta if plan.eta else left
+    return total
+
+
+def repetition_epochs(job: JobSpec) -> int:
+    """Epochs of the repetitions after the search: finalists, default and compared configs."""
+    if not job.finalists.top:
+        return 0
+    num_arms = job.finalists.top + 1 + len(job.finalists.compare)
+    return num_arms * job.finalists.seeds * job.fidelity.max_epochs
+
+
+def epochs_left(study: Study) -> int:
+    """Epochs that a study still needs, from its budget, its rungs and what was measured."""
+    failed = study.with_status(TrialStatus.FAILED, TrialStatus.INFEASIBLE)
+    counted = [trial for trial in study.trials if trial not in failed]
+    done = sum(trial.fidelity for trial in counted)
+    asked = sum(trial.until - trial.fidelity for trial in study.running)
+    expected = expected_epochs(study.spec.fidelity, study.spec.num_trials - len(failed))
+    if not study.num_trials_left and not study.running:
+        return 0
+    return max(asked, expected - done)
+
+
+def seconds_left(
+    study: Study, *, since_s: float, now_s: float, epochs_after: int = 0
+) -> float | None:
+    """Seconds until a study is done, at the rate of what was measured since `since_s`.
+
+    Args:
+        study: as it stands.
+        since_s: Unix time at which the running process began with its trials.
+        now_s: Unix time now.
+        epochs_after: epochs that follow when the study is done.
+
+    Returns:
+        None before there is a rate to go by.
+    """
+    at_s = [
+        event.at_s for event in study.events if isinstance(event, Measured) and event.at_s > since_s
+    ]
+    if len(at_s) < _MIN_MEASUREMENTS:
+        return None
+    epoch_s = (at_s[-1] - since_s) / len(at_s)
+    left_s = (epochs_left(study) + epochs_after) * epoch_s
+    return max(0.0, left_s - (now_s - at_s[-1]))

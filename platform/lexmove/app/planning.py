@@ -1,0 +1,271 @@
+"""The dry run: what a job would do, how long it would take, and whether it fits; starts nothing.
+
+Offline, nothing heavy is imported and neither the data nor the model is looked at.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lexmove.app.forecast import expected_epochs, repetition_epochs
+from lexmove.job.spec import JobSpec, ResourcesSpec
+from lexmove.space.search_space import SearchSpace
+from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.trial import Measurement, Segment, Started, Suggestion
+
+if TYPE_CHECKING:
+    from lexmove.trials.tasks.task import TaskData
+
+_NUM_SUGGESTIONS = 4
+_TIMED_EXAMPLES = 192
+"""Training examples of the timed epoch: seconds on one core, yet some dozen batches."""
+
+_TIMED_EPOCHS = 2
+"""The first epoch pays for loading; the last one is the measure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSizes:
+    """How many examples each split has, and each class in the training split."""
+
+    name: str
+    train: int
+    validation: int
+    test: int
+    labels: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Extrapolated from one small epoch of the default config on this machine; seconds, hours.
+
+    `epoch_s` is one epoch on the whole task, `search_s` and `repetitions_s` wall-clock times with
+    `parallel` trials at once, `gpu_hours` what both take of GPUs together.
+    """
+
+    epoch_s: float
+    search_s: float
+    repetitions_s: float
+    gpu_hours: float
+
+    @property
+    def total_s(self) -> float:
+        """Wall-clock seconds of the whole study."""
+        return self.search_s + self.repetitions_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """Whether the trials that should run at once have room on this machine.
+
+    `num_gpus` is None where no one looked; `num_slots` how many trials have room at once.
+    """
+
+    num_cpus: int
+    num_gpus: int | None
+    num_slots: int
+    is_fitting: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a job would do. `task` and `estimate` are None offline."""
+
+    job: JobSpec
+    space: SearchSpace
+    task: TaskSizes | None
+    suggestions: tuple[Suggestion, ...]
+    rungs: tuple[int, ...]
+    search_epochs: int
+    repetition_epochs: int
+    estimate: Estimate | None
+    fit: Fit
+
+
+def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
+    """Plans a job.
+
+    Args:
+        job: what to do.
+        space: what may be tried.
+        offline: look at neither data nor model, measure nothing, import nothing heavy.
+
+    Raises:
+        LexmoveError: the job cannot be run as it stands.
+    """
+    from lexmove.trials.recipe import check_hyperparameters
+
+    check_hyperparameters(space.names)
+    for comparison in job.finalists.compare:
+        space.config(comparison.config)
+    fidelity = fidelity_plan(job)
+    search, repetitions = expected_epochs(fidelity, job.budget.trials), repetition_epochs(job)
+    fit = fit_here(job, num_gpus=None if offline else _count_gpus())
+    task = None if offline else _load_task(job)
+    return Plan(
+        job=job,
+        space=space,
+        task=None if task is None else _sizes(task),
+        suggestions=first_suggestions(job, space),
+        rungs=fidelity.rungs,
+        search_epochs=search,
+        repetition_epochs=repetitions,
+        estimate=None if task is None else _estimate(job, space, task, fit, search, repetitions),
+        fit=fit,
+    )
+
+
+def fidelity_plan(job: JobSpec) -> FidelityPlan:
+    """How far the job's trials may train and where they are paused."""
+    return FidelityPlan(
+        maximum=job.fidelity.max_epochs, eta=job.fidelity.eta, first=job.fidelity.first_rung
+    )
+
+
+def first_suggestions(job: JobSpec, space: SearchSpace) -> tuple[Suggestion, ...]:
+    """What the agent would start first, before anything is measured.
+
+    The untrained policy decides as its floor does, which needs no torch.
+    """
+    from lexmove.agent.baselines import make_proposer
+
+    proposer = make_proposer("floor" if job.agent.proposer == "policy" else job.agent.proposer)
+    spec = StudySpec(
+        name=job.name,
+        space=space,
+        metric=job.metric.name,
+        goal=job.metric.goal,
+        fidelity=fidelity_plan(job),
+        num_trials=job.budget.trials,
+        parallel=job.budget.parallel,
+        seed=job.seed,
+    )
+    study = Study(spec=spec)
+    suggestions: list[Suggestion] = []
+    for _ in range(min(_NUM_SUGGESTIONS, job.budget.trials)):
+        suggestion = proposer.propose(study, decision_rng(study))
+        if suggestion is None:
+            break
+        suggestions.append(suggestion)
+        study = study.with_event(_started(study, suggestion))
+    return tuple(suggestions)
+
+
+def _started(study: Study, suggestion: Suggestion) -> Started:
+    return Started(
+        seq=study.num_events,
+        at_s=0.0,
+        trial_id=len(study.trials),
+        config=dict(suggestion.config),
+        until=suggestion.until,
+        seed=0,
+        decision=suggestion.decision,
+    )
+
+
+def fit_here(job: JobSpec, *, num_gpus: int | None) -> Fit:
+    """How many of the job's trials have room on this machine at once."""
+    num_cpus = os.cpu_count() or 1
+    slots = int(num_cpus / job.resources.cpu)
+    if job.resources.gpu and num_gpus is not None:
+        slots = min(slots, _gpu_slots(job.resources, num_gpus))
+    return Fit(
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        num_slots=slots,
+        is_fitting=slots >= job.budget.parallel,
+    )
+
+
+def _gpu_slots(resources: ResourcesSpec, num_gpus: int) -> int:
+    """Fractions share one GPU and never straddle two."""
+    if resources.gpu < 1:
+        return num_gpus * int(1 / resources.gpu)
+    return int(num_gpus / resources.gpu)
+
+
+def _count_gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _load_task(job: JobSpec) -> "TaskData":
+    from lexmove.trials.tasks.task import load_task
+
+    return load_task(job.task)
+
+
+def _sizes(task: "TaskData") -> TaskSizes:
+    counted = np.bincount(task.train.labels, minlength=len(task.labels))
+    return TaskSizes(
+        name=task.name,
+        train=len(task.train),
+        validation=len(task.validation),
+        test=len(task.test),
+        labels={name: int(num) for name, num in zip(task.labels, counted, strict=True)},
+    )
+
+
+def _estimate(
+    job: JobSpec, space: SearchSpace, task: "TaskData", fit: Fit, search: int, repetitions: int
+) -> Estimate:
+    epoch_s = time_epoch(job, space, task)
+    lanes = max(1, min(job.budget.parallel, fit.num_slots))
+    return Estimate(
+        epoch_s=epoch_s,
+        search_s=search * epoch_s / lanes,
+        repetitions_s=repetitions * epoch_s / lanes,
+        gpu_hours=(search + repetitions) * epoch_s * job.resources.gpu / 3600,
+    )
+
+
+def time_epoch(job: JobSpec, space: SearchSpace, task: "TaskData") -> float:
+    """Seconds of one epoch of the default config on the whole task.
+
+    Trains on a small part of it, with the validation split cut alike, and extrapolates linearly.
+
+    Raises:
+        TrialError: the default config cannot be trained.
+    """
+    from lexmove.trials.objective import FineTuningObjective
+
+    share = min(1.0, _TIMED_EXAMPLES / len(task.train))
+    small = job.task.model_copy(
+        update={
+            "max_train": _cut(len(task.train), share, len(task.labels)),
+            "max_validation": _cut(len(task.validation), share, len(task.labels)),
+        }
+    )
+    objective = FineTuningObjective(
+        task=small, model=job.model, max_epochs=max(_TIMED_EPOCHS, job.fidelity.max_epochs)
+    )
+    measured: list[Measurement] = []
+    segment = Segment(trial_id=0, config=space.default, seed=job.seed, until=_TIMED_EPOCHS)
+    with tempfile.TemporaryDirectory() as folder, _threads(job.resources.cpu):
+        objective(segment, trial_dir=Path(folder), report=measured.append)
+    return measured[-1].duration_s / share
+
+
+def _cut(size: int, share: float, num_labels: int) -> int:
+    return min(size, max(num_labels, round(size * share)))
+
+
+@contextmanager
+def _threads(num_cpus: float) -> Iterator[None]:
+    """As many torch threads as a trial would have."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(num_cpus)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,175 @@
+"""What each verb does: asks the app, and hands the answer to its view."""
+
+import os
+from pathlib import Path
+
+import typer
+
+from lexmove.app import running
+from lexmove.app.running import Outcome, store_url
+from lexmove.cli.conduct import resumable, say_next
+from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_table
+from lexmove.cli.progress import progress_display
+from lexmove.cli.result_view import write_result
+from lexmove.cli.study_view import write_studies, write_study, write_trial
+from lexmove.errors import UsageError
+from lexmove.job.spec import JobSpec
+from lexmove.results.summary import list_json, show_json, trial_json
+from lexmove.space.loading import load_job_and_space
+from lexmove.space.search_space import SearchSpace
+
+_DEFAULT_TASK = "license_category"
+
+
+def run_init(
+    *,
+    task: str | None,
+    data: Path | None,
+    text: str | None,
+    label: str | None,
+    out: Path,
+    force: bool,
+) -> None:
+    """`lexmove init`."""
+    from lexmove.cli.starter import built_in_job, files_job, pick_columns, write_starter
+
+    if task is not None and data is not None:
+        raise UsageError("give either --task (a built-in task) or --data (your own file), not both")
+    if data is None and (text is not None or label is not None):
+        raise UsageError("--text and --label name columns of --data, which is missing")
+    parallel = min(2, os.cpu_count() or 1)
+    if data is None:
+        job = built_in_job(task or _DEFAULT_TASK, out=out, parallel=parallel)
+    else:
+        text_column, label_column = pick_columns(data, text=text, label=label)
+        if text is None or label is None:
+            say(f"{data}: the text is in column {text_column!r}, the class in {label_column!r}")
+        job = files_job(data, text=text_column, label=label_column, out=out, parallel=parallel)
+    for path in write_starter(job, out=out, force=force):
+        say(f"wrote {path}")
+    say(f"next: lexmove plan {out}")
+
+
+def run_plan(path: Path, *, offline: bool, as_json: bool) -> None:
+    """`lexmove plan`."""
+    from lexmove.app.planning import plan_job
+    from lexmove.cli.plan_view import plan_json, write_plan
+
+    job, space = load_job_and_space(path)
+    if not offline:
+        say("loading the data and timing one small epoch of the default config…")
+    plan = plan_job(job, space, offline=offline)
+    if as_json:
+        write_json(plan_json(plan))
+        return
+    write_plan(plan)
+    say(f"next: lexmove tune {path}")
+
+
+def run_tune(path: Path, *, store: str | None, address: str | None, dashboard: bool) -> None:
+    """`lexmove tune`."""
+    job, space = load_job_and_space(path)
+    tune_job(job, space, store=store, address=address, dashboard=dashboard)
+
+
+def tune_job(
+    job: JobSpec,
+    space: SearchSpace,
+    *,
+    store: str | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+) -> None:
+    """Runs a study with its progress and prints its result."""
+    url = store_url(job, store)
+    with resumable(job.name, store=url), progress_display() as progress:
+        outcome = running.tune(
+            job, space, store=url, address=address, dashboard=dashboard, progress=progress
+        )
+    _finish(outcome, store=url)
+
+
+def run_resume(
+    name: str,
+    *,
+    extra_trials: int = 0,
+    store: str | None = None,
+    address: str | None = None,
+    dashboard: bool = False,
+) -> None:
+    """`lexmove resume`."""
+    url = store_url(None, store)
+    with resumable(name, store=url), progress_display() as progress:
+        outcome = running.resume(
+            name,
+            store=url,
+            address=address,
+            dashboard=dashboard,
+            extra_trials=extra_trials,
+            progress=progress,
+        )
+    _finish(outcome, store=url)
+
+
+def _finish(outcome: Outcome, *, store: str) -> None:
+    write_result(outcome)
+    say_next(outcome.study.spec.name, store=store)
+
+
+def run_ls(*, store: str | None, as_json: bool) -> None:
+    """`lexmove ls`."""
+    outcomes = running.load_all(store=store)
+    if as_json:
+        write_json(list_json([(outcome.study, outcome.state) for outcome in outcomes]))
+    elif outcomes:
+        write_studies(outcomes)
+    else:
+        say(f"no study in {store_url(None, store)} yet; `lexmove init` begins one")
+
+
+def run_show(name: str, trial_id: int | None, *, store: str | None, as_json: bool) -> None:
+    """`lexmove show`."""
+    outcome = running.load(name, store=store)
+    study = outcome.study
+    if trial_id is None:
+        if as_json:
+            write_json(show_json(study, outcome.state))
+        else:
+            write_study(outcome)
+        return
+    if not 0 <= trial_id < len(study.trials):
+        known = f"0 to {len(study.trials) - 1}" if study.trials else "none"
+        raise UsageError(f"study {name!r} has no trial {trial_id}; its trials: {known}")
+    trial = study.trials[trial_id]
+    if as_json:
+        found = trial_json(study, trial)
+        write_json({"schema_version": SCHEMA_VERSION, "study": name, **found})
+    else:
+        write_trial(study, trial)
+
+
+def run_best(name: str, *, store: str | None, as_json: bool) -> None:
+    """`lexmove best`."""
+    outcome = running.load(name, store=store)
+    if as_json:
+        write_json(outcome.best_json())
+    else:
+        write_result(outcome)
+
+
+def run_doctor(*, store: str | None, network: bool, as_json: bool) -> None:
+    """`lexmove doctor`."""
+    from lexmove.app.diagnosis import diagnose
+
+    checks = diagnose(store=store, network=network)
+    if as_json:
+        found = [
+            {"name": item.name, "health": item.health, "detail": item.detail, "fix": item.fix}
+            for item in checks
+        ]
+        write_json({"schema_version": SCHEMA_VERSION, "checks": found})
+    else:
+        rows = [[item.health, item.name, item.detail, item.fix or ""] for item in checks]
+        write_table(("health", "what", "found", "fix"), rows)
+    if any(item.health == "fail" for item in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,98 @@
+"""How every verb ends: one message on stderr and an exit code, never a traceback for a user."""
+
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
+
+import typer
+
+from lexmove.cli.console import say
+from lexmove.errors import InvalidFileError, LexmoveError
+
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells have it."""
+
+P = ParamSpec("P")
+
+
+def conducted(verb: Callable[P, None]) -> Callable[P, None]:
+    """The verb with its errors told in a sentence and turned into exit codes."""
+
+    @wraps(verb)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            verb(*args, **kwargs)
+        except (typer.Exit, BrokenPipeError):
+            raise
+        except LexmoveError as error:
+            say(error_words(error), style="red")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:  # noqa: BLE001 - the last door before the user
+            _tell_bug(error)
+            raise typer.Exit(1) from None
+
+    return run
+
+
+def error_words(error: LexmoveError) -> str:
+    """The message; of a file with several mistakes, all of them, one per line."""
+    if isinstance(error, InvalidFileError) and len(error.mistakes) > 1:
+        lines = "".join(f"\n  {mistake}" for mistake in error.mistakes)
+        return f"error: {len(error.mistakes)} mistakes{lines}"
+    return f"error: {error}"
+
+
+def _tell_bug(error: Exception) -> None:
+    if os.environ.get("LEXMOVE_DEBUG") == "1":
+        say("".join(traceback.format_exception(error)).rstrip())
+    first_line = (str(error).splitlines() or [""])[0]
+    say(f"error: {type(error).__name__}: {first_line}", style="red")
+    say("this is a bug in lexmove; `LEXMOVE_DEBUG=1` shows the trace")
+
+
+@contextmanager
+def resumable(name: str, *, store: str) -> Iterator[None]:
+    """Turns Ctrl-C into the sentence that says how to go on with the study."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(_way_on(name, store), style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _way_on(name: str, store: str) -> str:
+    from lexmove.coordinator.store import open_store
+
+    try:
+        is_there = name in open_store(store).names()
+    except LexmoveError:
+        is_there = False
+    if not is_there:
+        return "interrupted before the study began: nothing was written"
+    return (
+        f"interrupted: everything measured so far is kept. To go on: "
+        f"lexmove resume {name}{store_option(store)}"
+    )
+
+
+def store_option(url: str) -> str:
+    """` --store URL` where a later command would not find the study without it."""
+    from lexmove.app.running import store_url
+
+    return "" if url == store_url() else f" --store {url}"
+
+
+def say_next(name: str, *, store: str) -> None:
+    """What to do next, on stderr."""
+    option = store_option(store)
+    say()
+    say("next:")
+    say(f"  lexmove show {name}{option}               every trial with its move")
+    say(f"  lexmove best {name}{option} --json        the best config, for a program")
+    say(f"  lexmove resume {name}{option} --trials 8  go on with eight more trials")

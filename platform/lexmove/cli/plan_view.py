@@ -1,0 +1,165 @@
+"""What `plan` prints: the space, the data, the first trials, the time, and whether it fits."""
+
+from typing import Any
+
+from lexmove.app.planning import Estimate, Fit, Plan, TaskSizes
+from lexmove.cli.console import SCHEMA_VERSION, write, write_table
+from lexmove.cli.wording import (
+    say_config,
+    say_count,
+    say_domain,
+    say_duration,
+    say_when,
+)
+from lexmove.space.move import say_value
+from lexmove.space.search_space import Hyperparameter
+
+
+def write_plan(plan: Plan) -> None:
+    """The plan as tables and sentences."""
+    write(f"Plan of {plan.job.name}: {_goal(plan)}", style="bold")
+    _write_space(plan)
+    if plan.task is not None:
+        _write_task(plan.task)
+    _write_suggestions(plan)
+    _write_epochs(plan)
+    if plan.estimate is not None:
+        _write_estimate(plan.estimate)
+    write(_fit_words(plan))
+
+
+def _goal(plan: Plan) -> str:
+    metric = plan.job.metric
+    return f"{metric.goal} {metric.name} in {say_count(plan.job.budget.trials, 'trial')}"
+
+
+def _write_space(plan: Plan) -> None:
+    write()
+    write("Search space", style="bold")
+    rows = [
+        [
+            item.name,
+            say_domain(item.domain),
+            say_value(item.domain.default_value),
+            say_when(item.when),
+        ]
+        for item in plan.space.hyperparameters
+    ]
+    headers = ["hyperparameter", "values", "default", "only when"]
+    if not any(row[3] for row in rows):
+        headers, rows = headers[:3], [row[:3] for row in rows]
+    write_table(headers, rows)
+    for rule in plan.space.forbid:
+        write(f"never {say_when(rule)}")
+
+
+def _write_task(task: TaskSizes) -> None:
+    write()
+    write(f"Task {task.name}", style="bold")
+    write(f"{task.train} training, {task.validation} validation, {task.test} test examples")
+    rows = [[name, str(number)] for name, number in task.labels.items()]
+    write_table(("class", "in training"), rows, right=("in training",))
+
+
+def _write_suggestions(plan: Plan) -> None:
+    write()
+    write("First trials, before anything is measured", style="bold")
+    rows = [
+        [str(index), str(item.until), item.decision.text or say_config(item.config)]
+        for index, item in enumerate(plan.suggestions)
+    ]
+    write_table(("trial", "to epoch", "what"), rows, right=("trial", "to epoch"))
+
+
+def _write_epochs(plan: Plan) -> None:
+    write()
+    write("Training", style="bold")
+    rungs = ", ".join(map(str, plan.rungs[:-1]))
+    pauses = f"pause after {rungs}, the best 1 in {plan.job.fidelity.eta} go on" if rungs else ""
+    epochs = f"up to {say_count(plan.rungs[-1], 'epoch')} a trial"
+    write(", ".join(filter(None, [epochs, pauses])))
+    write(
+        f"about {say_count(plan.search_epochs, 'epoch')} in all for the search, "
+        f"at most {plan.repetition_epochs} for the repetitions after it"
+    )
+
+
+def _write_estimate(estimate: Estimate) -> None:
+    write(
+        f"estimate: one epoch takes {say_duration(estimate.epoch_s)}, the search "
+        f"{say_duration(estimate.search_s)}, the repetitions "
+        f"{say_duration(estimate.repetitions_s)}; {estimate.gpu_hours:.2g} GPU hours"
+    )
+    write("(from one small epoch of the default config here, extrapolated; other configs differ)")
+
+
+def _fit_words(plan: Plan) -> str:
+    fit, job = plan.fit, plan.job
+    asked = (
+        f"{say_count(job.budget.parallel, 'trial')} at once with "
+        f"{say_count(job.resources.cpu, 'CPU')} and {say_count(job.resources.gpu, 'GPU')} each"
+    )
+    gpus = "" if fit.num_gpus is None else f" and {say_count(fit.num_gpus, 'GPU')}"
+    here = f"this machine has {say_count(fit.num_cpus, 'CPU')}{gpus}"
+    if fit.is_fitting:
+        return f"fits: {asked}; {here}"
+    room = f"room for {fit.num_slots} at once" if fit.num_slots else "no room for any"
+    return f"does not fit: {asked}; {here}, {room}. Lower budget.parallel or resources"
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """`plan --json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": plan.job.name,
+        "goal": plan.job.metric.goal,
+        "metric": plan.job.metric.name,
+        "space": [_hyperparameter_json(item) for item in plan.space.hyperparameters],
+        "task": None if plan.task is None else _task_json(plan.task),
+        "suggestions": [
+            {"config": dict(item.config), "fidelity": item.until, "text": item.decision.text}
+            for item in plan.suggestions
+        ],
+        "budget": {"trials": plan.job.budget.trials, "parallel": plan.job.budget.parallel},
+        "rungs": list(plan.rungs),
+        "epochs": {"search": plan.search_epochs, "repetitions": plan.repetition_epochs},
+        "estimate": None if plan.estimate is None else _estimate_json(plan.estimate),
+        "fit": _fit_json(plan.fit),
+    }
+
+
+def _hyperparameter_json(item: Hyperparameter) -> dict[str, Any]:
+    return {
+        "name": item.name,
+        "domain": item.domain.to_json(),
+        "default": item.domain.default_value,
+        "when": {name: list(values) for name, values in item.when.items()},
+    }
+
+
+def _task_json(task: TaskSizes) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "train": task.train,
+        "validation": task.validation,
+        "test": task.test,
+        "labels": dict(task.labels),
+    }
+
+
+def _estimate_json(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "epoch_s": estimate.epoch_s,
+        "search_s": estimate.search_s,
+        "repetitions_s": estimate.repetitions_s,
+        "gpu_hours": estimate.gpu_hours,
+    }
+
+
+def _fit_json(fit: Fit) -> dict[str, Any]:
+    return {
+        "is_fitting": fit.is_fitting,
+        "slots": fit.num_slots,
+        "cpus": fit.num_cpus,
+        "gpus": fit.num_gpus,
+    }

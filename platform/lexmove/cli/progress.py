@@ -1,0 +1,214 @@
+"""Progress of a study on stderr: a live table on a terminal, one line per event in a pipe."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from lexmove.app.forecast import repetition_epochs, seconds_left
+from lexmove.cli import story
+from lexmove.cli.wording import incumbent_curve, say_clock, say_duration, sparkline
+from lexmove.job.loading import job_from_json
+from lexmove.study.study import Study
+from lexmove.study.trial import Ended
+
+REPETITIONS = "repetitions"
+"""The phase after the search; its study is that of the repetitions."""
+
+_PHASES = {"trials": "running the trials", REPETITIONS: "repeating the finalists with fresh seeds"}
+_ROOM = 8
+"""Lines of the live view around its table."""
+
+
+def progress_display() -> "LiveProgress | PlainProgress":
+    """What shows `app.running.Progress` while it is entered, as it fits stderr."""
+    console = Console(file=sys.stderr, highlight=False)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveProgress(console)
+    return PlainProgress(console)
+
+
+class _Forecast:
+    """When the whole will be done: the phase's start, and the study last seen in it."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since_s = clock()
+        self._phase = ""
+
+    def enter(self, phase: str) -> None:
+        if phase != self._phase:
+            self._phase, self._since_s = phase, self._clock()
+
+    def words(self, study: Study) -> str:
+        """`about 4 min left`; empty before there is a rate to go by."""
+        is_search = self._phase != REPETITIONS and study.spec.job
+        after = repetition_epochs(job_from_json(study.spec.job)) if is_search else 0
+        left_s = seconds_left(study, since_s=self._since_s, now_s=self._clock(), epochs_after=after)
+        return "" if left_s is None else f"about {say_duration(left_s)} left"
+
+
+class PlainProgress:
+    """One line per phase, and per segment that ended, each with the time since the start."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.time) -> None:
+        self._console = console
+        self._clock = clock
+        self._started_s = clock()
+        self._forecast = _Forecast(clock)
+        self._phase = ""
+        self._told: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing is open."""
+
+    def __call__(self, phase: str, study: Study | None) -> None:
+        if phase != self._phase:
+            self._phase = phase
+            self._forecast.enter(phase)
+            self._line(_PHASES.get(phase, phase))
+        if study is not None:
+            for event in self._news(study):
+                self._line(self._told_in_words(phase, study, event))
+
+    def _news(self, study: Study) -> list[Ended]:
+        """Segments that ended in this process and were not told yet."""
+        name = study.spec.name
+        told = self._told.get(name, -1)
+        self._told[name] = study.num_events - 1
+        return [
+            event
+            for event in study.events
+            if isinstance(event, Ended) and event.seq > told and event.at_s >= self._started_s
+        ]
+
+    def _told_in_words(self, phase: str, study: Study, event: Ended) -> str:
+        then = study.prefix(event.seq + 1)
+        if phase == REPETITIONS:
+            parts = [story.repetition_line(then, event)]
+        else:
+            parts = [story.segment_line(then, event), story.standing(study)]
+        return " · ".join(filter(None, [*parts, self._forecast.words(study)]))
+
+    def _line(self, text: str) -> None:
+        clock = say_clock(self._clock() - self._started_s)
+        self._console.print(Text(f"[{clock}] {text}"), soft_wrap=True)
+
+
+class LiveProgress:
+    """The agent's story as a table that is drawn anew; the phases that are done stay above it."""
+
+    def __init__(self, console: Console, *, clock: Callable[[], float] = time.time) -> None:
+        self._console = console
+        self._clock = clock
+        self._forecast = _Forecast(clock)
+        self._phase = ""
+        self._phase_since_s = clock()
+        self._study: Study | None = None
+        self._spinner = Spinner("dots")
+        self._live = Live(
+            get_renderable=self.render, console=console, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._close_phase()
+        self._phase = ""
+        self._live.stop()
+
+    def __call__(self, phase: str, study: Study | None) -> None:
+        if phase != self._phase:
+            self._close_phase()
+            self._phase, self._phase_since_s = phase, self._clock()
+            self._forecast.enter(phase)
+        self._study = study
+
+    def _close_phase(self) -> None:
+        """Leaves one line about the phase that is over."""
+        if not self._phase:
+            return
+        took = say_duration(self._clock() - self._phase_since_s)
+        line = Text.assemble(("✓ ", "green"), _PHASES.get(self._phase, self._phase))
+        line.append(f"  {took}", style="dim")
+        self._console.print(line)
+        if self._study is not None and self._phase != REPETITIONS:
+            self._console.print(Text(f"  {story.standing(self._study)}"))
+
+    def render(self) -> RenderableType:
+        """The view as it stands now."""
+        if not self._phase:
+            return Text("")
+        self._spinner.update(text=Text(_PHASES.get(self._phase, self._phase)))
+        if self._study is None:
+            return self._spinner
+        return Group(self._table(self._study), Text(""), self._foot(self._study), self._spinner)
+
+    def _table(self, study: Study) -> Table:
+        now_s, num = self._clock(), max(4, self._console.height - _ROOM)
+        if self._phase == REPETITIONS:
+            rows = [
+                story.repetition_row(study, trial, now_s=now_s) for trial in study.trials[-num:]
+            ]
+            return _live_table(story.REPETITION_HEADERS, rows, best=None)
+        trials = story.latest_trials(study, num=num)
+        rows = [story.trial_row(study, trial, now_s=now_s) for trial in trials]
+        best = None if study.incumbent is None else str(study.incumbent.trial_id)
+        headers = [study.spec.metric if name == "value" else name for name in story.TRIAL_HEADERS]
+        return _live_table(headers, rows, best=best)
+
+    def _foot(self, study: Study) -> Text:
+        is_search = self._phase != REPETITIONS
+        words = [story.standing(study)] if is_search else [_repetitions_standing(study)]
+        curve = sparkline(incumbent_curve(study)) if is_search else ""
+        return Text(" · ".join(filter(None, [*words, self._forecast.words(study), curve])))
+
+
+def _repetitions_standing(study: Study) -> str:
+    done = sum(trial.status.is_final for trial in study.trials)
+    return f"{done} of {study.spec.num_trials} repetitions done"
+
+
+def _live_table(
+    headers: "list[str] | tuple[str, ...]", rows: list[list[str]], *, best: str | None
+) -> Table:
+    """One line per row; what does not fit is cut in the words, never in the numbers."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for header in headers:
+        is_words = header in ("move", "why", "config")
+        table.add_column(
+            header,
+            no_wrap=True,
+            overflow="ellipsis" if is_words else "crop",
+            justify="left" if is_words or header in ("state", "seed") else "right",
+            min_width=None
+            if is_words
+            else max([len(header), *(len(r[headers.index(header)]) for r in rows)]),
+        )
+    for row in rows:
+        style = "bold" if row[0] == best else "dim" if row[1] in ("failed", "infeasible") else None
+        table.add_row(*map(Text, row), style=style)
+    return table

@@ -1,0 +1,148 @@
+"""The result of a study: what was reached, by which moves, and what it is worth."""
+
+from lexmove.app.running import Outcome
+from lexmove.cli.console import stdout, write, write_table
+from lexmove.cli.wording import NOTHING, say_gain, say_number
+from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, arm_name, best_moves
+from lexmove.results.verdict import Contender, contenders
+from lexmove.space.move import say_value
+from lexmove.study.study import Incumbent, Study
+
+_NUM_MOVES = 3
+
+
+def write_result(outcome: Outcome) -> None:
+    """Everything that `tune`, `resume`, `demo` and `best` say at the end, on stdout."""
+    study = outcome.study
+    incumbent = study.incumbent
+    if incumbent is None:
+        write(f"study {study.spec.name}: no trial has succeeded yet")
+        return
+    _write_trajectory(study)
+    _write_incumbent(study, incumbent)
+    _write_moves(study)
+    _write_comparison(outcome, incumbent)
+
+
+def _heading(text: str) -> None:
+    write()
+    write(text, style="bold")
+
+
+def _write_trajectory(study: Study) -> None:
+    write(f"Trajectory of study {study.spec.name} ({study.spec.metric})", style="bold")
+    rows = [[str(started), say_number(value)] for started, value in study.trajectory]
+    write_table(("trials", "best so far"), rows, right=("trials", "best so far"))
+
+
+def _write_incumbent(study: Study, incumbent: Incumbent) -> None:
+    _heading(f"Best config (trial {incumbent.trial_id}, after epoch {incumbent.fidelity})")
+    config = study.trials[incumbent.trial_id].config
+    write_table(("hyperparameter", "value"), [[name, say_value(config[name])] for name in config])
+    write(f"validation {study.spec.metric} {say_number(incumbent.value)}")
+
+
+def _write_moves(study: Study) -> None:
+    moves = best_moves(study, num=_NUM_MOVES)
+    if not moves:
+        return
+    _heading("Best moves (gain over the best at the time)")
+    rows = [
+        [
+            str(trial.trial_id),
+            say_gain(trial.decision.predicted_gain),
+            say_gain(gain),
+            _move_words(study, trial.trial_id),
+        ]
+        for trial, gain in moves
+    ]
+    headers = ("trial", "predicted", "realised", "move")
+    write_table(headers, rows, right=headers[:3])
+
+
+def _move_words(study: Study, trial_id: int) -> str:
+    decision = study.trials[trial_id].decision
+    origin = decision.move.origin if decision.move else None
+    return decision.text + ("" if origin is None else f" (from trial {origin})")
+
+
+def _write_comparison(outcome: Outcome, incumbent: Incumbent) -> None:
+    """The table of what was repeated, and the verdict on it."""
+    reference = outcome.reference
+    if not outcome.arms and reference is None:
+        return
+    best = arm_name(incumbent.trial_id)
+    rows = [_arm_row(arm, best) for arm in outcome.arms]
+    if reference is not None:
+        scores = [say_number(reference.get(split)) for split in ("validation", "test")]
+        rows.append([str(reference["name"]), *scores, NOTHING])
+    _heading(f"Repeated with fresh seeds: mean {outcome.study.spec.metric} ± 95 % interval")
+    stressed = next((i for i, arm in enumerate(outcome.arms) if arm.name == best), None)
+    headers = ("config", "validation", "test", "seeds")
+    write_table(headers, rows, right=headers[1:], bold=stressed)
+    sentence = verdict(outcome)
+    if sentence:
+        write()
+        stdout().print(sentence)
+
+
+def _arm_row(arm: Arm, best: str) -> list[str]:
+    num_seeds = max((item.num_seeds for item in (arm.validation, arm.test) if item), default=0)
+    return [
+        _arm_words(arm.name, best),
+        _repeated_words(arm.validation),
+        _repeated_words(arm.test),
+        str(num_seeds),
+    ]
+
+
+def _arm_words(name: str, best: str) -> str:
+    """The name of an arm as people know it."""
+    if name == best:
+        return f"best config ({name})"
+    return "default config" if name == DEFAULT_ARM else name
+
+
+def _repeated_words(repeated: Repeated | None) -> str:
+    if repeated is None:
+        return NOTHING
+    has_interval = repeated.num_seeds > 1
+    return say_number(repeated.mean) + (f" ± {say_number(repeated.ci95)}" if has_interval else "")
+
+
+def verdict(outcome: Outcome) -> str:
+    """What won on the test split, in plain words; empty where there is nothing to compare."""
+    incumbent = outcome.study.incumbent
+    sign = outcome.study.sign
+    ranked = contenders(outcome.arms, outcome.reference, sign=sign)
+    if incumbent is None or len(ranked) < 2:
+        return ""
+    best = arm_name(incumbent.trial_id)
+    first, second = ranked[:2]
+    sentences = [
+        f"On the test split {_named(first, best)} won, {say_number(first.test)} against "
+        f"{say_number(second.test)} for {_named(second, best)}: {_lead(first, second)}."
+    ]
+    own = next((item for item in ranked if item.name == best), None)
+    default = next((item for item in ranked if item.name == DEFAULT_ARM), None)
+    if own and default and {own.name, default.name} != {first.name, second.name}:
+        gained = sign * (own.test - default.test)
+        sentences.append(
+            f"Tuning changed the default config's score by {say_gain(gained)}, "
+            f"{_against_noise(own, default)}."
+        )
+    return " ".join(sentences)
+
+
+def _named(item: Contender, best: str) -> str:
+    return ("the " if item.name in (best, DEFAULT_ARM) else "") + _arm_words(item.name, best)
+
+
+def _lead(first: Contender, second: Contender) -> str:
+    return f"a lead of {say_number(abs(first.test - second.test))}, {_against_noise(first, second)}"
+
+
+def _against_noise(one: Contender, other: Contender) -> str:
+    if one.ci95 != one.ci95 or other.ci95 != other.ci95:
+        return "which a single seed cannot tell from noise"
+    return "within noise" if one.overlaps(other) else "beyond the seeds' noise"

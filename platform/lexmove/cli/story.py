@@ -1,0 +1,150 @@
+"""The agent's story: a study's trials and segments in words."""
+
+from collections.abc import Sequence
+
+from lexmove.cli.wording import (
+    NOTHING,
+    gain_over_parent,
+    say_duration,
+    say_epoch,
+    say_gain,
+    say_number,
+    say_probability,
+    say_value_of,
+    say_why,
+)
+from lexmove.results.summary import TEST_PREFIX
+from lexmove.study.study import Study
+from lexmove.study.trial import Continued, Ended, Trial, TrialStatus
+
+TRIAL_HEADERS = ("trial", "state", "value", "Δ parent", "move", "why", "epoch", "age")
+"""Columns of `trial_row`; the third carries the metric's name."""
+
+RIGHT_HEADERS = ("trial", "value", "Δ parent", "epoch", "age")
+"""Columns that hold numbers."""
+
+_STATES = {
+    TrialStatus.PAUSED: "paused",
+    TrialStatus.COMPLETED: "completed",
+    TrialStatus.STOPPED: "stopped",
+    TrialStatus.PREEMPTED: "lost its worker",
+    TrialStatus.FAILED: "failed",
+    TrialStatus.INFEASIBLE: "is infeasible",
+}
+
+
+def trial_row(study: Study, trial: Trial, *, now_s: float) -> list[str]:
+    """One trial as a row of the live table."""
+    return [
+        str(trial.trial_id),
+        trial.status.value.lower(),
+        say_value_of(study, trial),
+        say_gain(gain_over_parent(study, trial)),
+        trial.reason if trial.status in _UNUSABLE and trial.reason else trial.decision.text,
+        say_why(trial.decision),
+        say_epoch(trial),
+        say_duration((trial.ended_s or now_s) - trial.started_s),
+    ]
+
+
+_UNUSABLE = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
+
+
+def latest_trials(study: Study, *, num: int) -> list[Trial]:
+    """The trials to which something happened last, and the incumbent, in order of their ids."""
+    by_time = sorted(study.trials, key=lambda trial: trial.events[-1].seq, reverse=True)
+    chosen = by_time[:num]
+    incumbent = study.incumbent
+    if incumbent is not None and all(t.trial_id != incumbent.trial_id for t in chosen):
+        chosen = [*chosen[: num - 1], study.trials[incumbent.trial_id]]
+    return sorted(chosen, key=lambda trial: trial.trial_id)
+
+
+def standing(study: Study) -> str:
+    """The incumbent so far and what is left of the budget, on one line."""
+    incumbent = study.incumbent
+    best = (
+        "no value yet"
+        if incumbent is None
+        else f"best {study.spec.metric} {say_number(incumbent.value)} "
+        f"(trial {incumbent.trial_id}, epoch {incumbent.fidelity})"
+    )
+    return f"{best} · {study.num_trials_left} of {study.spec.num_trials} trials left to start"
+
+
+def segment_line(study: Study, event: Ended) -> str:
+    """The end of one segment on one line: what was reached, by which move, and why it was made.
+
+    `study` is the study right after the event.
+    """
+    trial = study.trials[event.trial_id]
+    parts = [f"trial {trial.trial_id} {_STATES[event.status]}"]
+    if event.status in _UNUSABLE or event.status is TrialStatus.PREEMPTED:
+        return f"{parts[0]}: {event.reason or 'no reason given'}"
+    parts[0] += f" at epoch {trial.fidelity}: {study.spec.metric} {_last_value(study, trial)}"
+    parts += [text for text in (_gain_text(study, trial), _move_text(trial)) if text]
+    if study.incumbent is not None and study.incumbent.trial_id == trial.trial_id:
+        parts.append("the best so far")
+    return " · ".join(parts)
+
+
+def _last_value(study: Study, trial: Trial) -> str:
+    if not trial.measurements:
+        return NOTHING
+    return say_number(trial.measurements[-1].metrics.get(study.spec.metric))
+
+
+def _gain_text(study: Study, trial: Trial) -> str:
+    gain = gain_over_parent(study, trial)
+    if gain is None:
+        return ""
+    move = trial.decision.move
+    return f"{say_gain(gain)} over trial {move.origin if move else NOTHING}"
+
+
+def _move_text(trial: Trial) -> str:
+    continued = [event for event in trial.events if isinstance(event, Continued) and event.decision]
+    decision = continued[-1].decision if continued else trial.decision
+    if decision is None or not decision.text:
+        return ""
+    return f"{decision.text} ({say_why(decision)})"
+
+
+def repetition_line(study: Study, event: Ended) -> str:
+    """The end of one repetition on one line."""
+    trial = study.trials[event.trial_id]
+    name = f"{trial.decision.expert}, {trial.decision.text}"
+    if event.status in _UNUSABLE or event.status is TrialStatus.PREEMPTED:
+        return f"{name}: {_STATES[event.status]}, {event.reason or 'no reason given'}"
+    metric = study.spec.metric
+    metrics = trial.measurements[-1].metrics if trial.measurements else {}
+    return (
+        f"{name}: {metric} {say_number(metrics.get(metric))} on validation, "
+        f"{say_number(metrics.get(TEST_PREFIX + metric))} on test"
+    )
+
+
+def repetition_row(study: Study, trial: Trial, *, now_s: float) -> list[str]:
+    """One repetition as a row of the live table."""
+    metric = study.spec.metric
+    metrics = trial.measurements[-1].metrics if trial.measurements else {}
+    return [
+        trial.decision.expert,
+        trial.decision.text,
+        trial.status.value.lower(),
+        say_number(metrics.get(metric)),
+        say_number(metrics.get(TEST_PREFIX + metric)),
+        say_epoch(trial),
+        say_duration((trial.ended_s or now_s) - trial.started_s),
+    ]
+
+
+REPETITION_HEADERS = ("config", "seed", "state", "validation", "test", "epoch", "age")
+"""Columns of `repetition_row`."""
+
+
+def runners_up_lines(trial: Trial) -> Sequence[str]:
+    """What the agent nearly did instead, one line each."""
+    return [
+        f"p {say_probability(item.probability)}  {item.text}" for item in trial.decision.runners_up
+    ]

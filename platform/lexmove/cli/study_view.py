@@ -1,0 +1,103 @@
+"""What `ls` and `show` print: studies, trials, and one trial with its move."""
+
+import time
+from collections.abc import Sequence
+
+from lexmove.app.running import Outcome
+from lexmove.cli import story
+from lexmove.cli.console import write, write_table
+from lexmove.cli.wording import (
+    NOTHING,
+    say_config,
+    say_duration,
+    say_gain,
+    say_number,
+    say_value_of,
+    say_why,
+)
+from lexmove.results.summary import counts
+from lexmove.space.move import say_value
+from lexmove.study.study import Study
+from lexmove.study.trial import Trial
+
+
+def write_studies(outcomes: Sequence[Outcome]) -> None:
+    """One line per study."""
+    rows = []
+    for outcome in outcomes:
+        study = outcome.study
+        incumbent = study.incumbent
+        rows.append(
+            [
+                study.spec.name,
+                outcome.state,
+                f"{len(study.trials)} of {study.spec.num_trials}",
+                study.spec.metric,
+                say_number(None if incumbent is None else incumbent.value),
+                NOTHING if incumbent is None else str(incumbent.trial_id),
+            ]
+        )
+    write_table(
+        ("study", "state", "trials", "metric", "best", "by trial"), rows, right=("best", "by trial")
+    )
+
+
+def write_study(outcome: Outcome) -> None:
+    """A study with its trials and their moves."""
+    study = outcome.study
+    found = ", ".join(
+        f"{number} {status.value.lower()}" for status, number in counts(study).items()
+    )
+    write(f"study {study.spec.name}: {outcome.state}; trials: {found or 'none'}", style="bold")
+    write(story.standing(study))
+    write()
+    headers = [study.spec.metric if name == "value" else name for name in story.TRIAL_HEADERS]
+    rows = [story.trial_row(study, trial, now_s=time.time()) for trial in study.trials]
+    right = [study.spec.metric, *story.RIGHT_HEADERS]
+    best = None if study.incumbent is None else study.incumbent.trial_id
+    write_table(headers, rows, right=right, bold=best)
+
+
+def write_trial(study: Study, trial: Trial) -> None:
+    """One trial: its config, why it was tried, its curve, and how it ended."""
+    write(f"trial {trial.trial_id} of study {study.spec.name}", style="bold")
+    facts = [
+        ("state", trial.status.value.lower()),
+        ("reason", trial.reason or NOTHING),
+        (study.spec.metric, say_value_of(study, trial)),
+        ("config", say_config(trial.config)),
+        ("move", trial.decision.text or NOTHING),
+        ("why", say_why(trial.decision)),
+        ("predicted gain", _predicted(trial)),
+        ("realised gain", say_gain(study.realised_gain(trial))),
+        ("policy version", trial.decision.policy_version or NOTHING),
+        ("seed", str(trial.started.seed)),
+    ]
+    write_table(("fact", "value"), [list(fact) for fact in facts])
+    _write_curve(trial)
+    lines = story.runners_up_lines(trial)
+    if lines:
+        write()
+        write("What the agent nearly did instead", style="bold")
+        for line in lines:
+            write(line)
+
+
+def _predicted(trial: Trial) -> str:
+    gain, std = trial.decision.predicted_gain, trial.decision.predicted_gain_std
+    return say_gain(gain) + ("" if std is None else f" ± {say_number(std)}")
+
+
+def _write_curve(trial: Trial) -> None:
+    if not trial.measurements:
+        return
+    names = list(trial.measurements[-1].metrics)
+    rows = [
+        [str(item.fidelity)]
+        + [say_value(float(item.metrics.get(name, float("nan")))) for name in names]
+        + [say_duration(item.duration_s)]
+        for item in trial.measurements
+    ]
+    write()
+    headers = ("epoch", *names, "took")
+    write_table(headers, rows, right=headers)

@@ -1,0 +1,215 @@
+"""The verbs: each one's words and options; what a verb does is imported when it is called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lexmove.cli.conduct import conducted
+
+app = typer.Typer(
+    name="lexmove",
+    help="Finds good hyperparameters for classifiers of legal text: an agent proposes moves, "
+    "trials try them.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where studies are kept. Default: LEXMOVE_STORE, else sqlite:///studies.db here.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+Job = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.", show_default=False)]
+Study = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Of a running Ray cluster. Default: this machine alone.",
+        show_default=False,
+    ),
+]
+Dashboard = Annotated[bool, typer.Option("--dashboard", help="Start Ray's dashboard, too.")]
+
+
+def _say_version(value: bool) -> None:
+    if value:
+        from lexmove import __version__
+        from lexmove.cli.console import write
+
+        write(f"lexmove {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: lexmove init && lexmove plan job.yaml && lexmove tune job.yaml")
+def lexmove(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Say the version.", is_eager=True, callback=_say_version),
+    ] = False,
+) -> None:
+    """Finds good hyperparameters for classifiers of legal text.
+
+    An agent proposes moves (raise, lower or switch hyperparameters of what was tried), trials
+    fine-tune a pretrained model and report.
+    """
+
+
+@app.command(epilog="Example: lexmove init --data clauses.csv --text clause --label type")
+@conducted
+def init(
+    task: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A built-in task.", show_default=False)
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Your own data: csv, tsv, jsonl, json or parquet.",
+            show_default=False,
+        ),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column with the text; guessed.", show_default=False
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="The column with the class; guessed.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="The job file to write.")] = Path(
+        "job.yaml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files.")] = False,
+) -> None:
+    """Write a commented job file, its schema and its space."""
+    from lexmove.cli.commands import run_init
+
+    run_init(task=task, data=data, text=text, label=label, out=out, force=force)
+
+
+@app.command(epilog="Example: lexmove plan job.yaml --offline")
+@conducted
+def plan(
+    job: Job,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Load neither data nor model; measure no time.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Say what a job would do. Nothing is started.
+
+    The search space, the data, the first trials, the time it would take, and whether it fits.
+    """
+    from lexmove.cli.commands import run_plan
+
+    run_plan(job, offline=offline, as_json=json)
+
+
+@app.command(epilog="Example: lexmove tune job.yaml --store sqlite:///studies.db")
+@conducted
+def tune(
+    job: Job, store: Store = None, address: Address = None, dashboard: Dashboard = False
+) -> None:
+    """Run a new study to its end. Ctrl-C keeps what was measured; `resume` goes on."""
+    from lexmove.cli.commands import run_tune
+
+    run_tune(job, store=store, address=address, dashboard=dashboard)
+
+
+@app.command(epilog="Example: lexmove resume license-category --trials +8")
+@conducted
+def resume(
+    study: Study,
+    trials: Annotated[
+        int, typer.Option(metavar="+N", min=0, help="More trials than the budget had.")
+    ] = 0,
+    store: Store = None,
+    address: Address = None,
+    dashboard: Dashboard = False,
+) -> None:
+    """Go on with a study that was interrupted, or extend it."""
+    from lexmove.cli.commands import run_resume
+
+    run_resume(study, extra_trials=trials, store=store, address=address, dashboard=dashboard)
+
+
+@app.command(epilog="Example: lexmove ls --json")
+@conducted
+def ls(store: Store = None, json: Json = False) -> None:
+    """List the studies of a store."""
+    from lexmove.cli.commands import run_ls
+
+    run_ls(store=store, as_json=json)
+
+
+@app.command(epilog="Example: lexmove show license-category 12")
+@conducted
+def show(
+    study: Study,
+    trial: Annotated[
+        int | None,
+        typer.Argument(metavar="[TRIAL]", help="Only this trial, in full.", show_default=False),
+    ] = None,
+    store: Store = None,
+    json: Json = False,
+) -> None:
+    """Show the trials of a study with their moves.
+
+    With a trial's number: that trial in full, with its curve and the runners-up of its move.
+    """
+    from lexmove.cli.commands import run_show
+
+    run_show(study, trial, store=store, as_json=json)
+
+
+@app.command(epilog="Example: lexmove best license-category --json > best.json")
+@conducted
+def best(study: Study, store: Store = None, json: Json = False) -> None:
+    """Show the best config and what it is worth.
+
+    On fresh seeds and on the test split, beside what it is compared with.
+    """
+    from lexmove.cli.commands import run_best
+
+    run_best(study, store=store, as_json=json)
+
+
+@app.command(epilog="Example: lexmove doctor")
+@conducted
+def doctor(
+    store: Store = None,
+    network: Annotated[
+        bool, typer.Option("--network", help="Ask the model hub for an answer, too.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Look for what would stop a study here, with the fix."""
+    from lexmove.cli.commands import run_doctor
+
+    run_doctor(store=store, network=network, as_json=json)
+
+
+@app.command(epilog="Example: lexmove demo")
+@conducted
+def demo() -> None:
+    """Run a real study of about ten minutes in ./demo.
+
+    It tunes a small language model on licence texts and says plainly what that is worth.
+    """
+    from lexmove.cli.demo import run_demo
+
+    run_demo()

@@ -1,0 +1,212 @@
+"""Store URLs, the Optuna storage behind each, and what the errors of that storage mean."""
+
+import logging
+import os
+import re
+import sqlite3
+import weakref
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import OptunaError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from lexmove.errors import LexmoveError, StoreError, UsageError, did_you_mean
+
+_LOCK_TIMEOUT_S = 30
+"""How long SQLite waits for a reader or writer before it gives up."""
+
+_STALE_LOCK_S = 3
+"""A journal's lock older than this was left by a killed process: there is one writer only."""
+
+_JOURNAL_START = b'{"op_code":'
+
+_SCHEMES = ("sqlite", "postgresql", "journal", "memory")
+_FORMS = (
+    "sqlite:///studies.db, postgresql+psycopg://user@host/database, journal:///studies.log or "
+    "memory://"
+)
+
+_CHECK_FOLDER = "check that its folder exists and that you may write there, or choose another store"
+_WAYS_OUT = {
+    "unable to open database file": _CHECK_FOLDER,
+    "readonly database": "make the file writable, or choose another store",
+    "Permission denied": _CHECK_FOLDER,
+    "Read-only file system": _CHECK_FOLDER,
+    "Not a directory": _CHECK_FOLDER,
+    "not a database": "choose another file name for the store",
+    "not a journal": "choose another file name for the store",
+    "disk is full": "free some space, then resume",
+    "disk I/O error": "free some space or mend the disk, then resume",
+    "No space left": "free some space, then resume",
+    "File too large": "raise the file size limit or free some space, then resume",
+    "locked": "another process is writing to it: wait for it, or end it",
+    "connect": "check host, port, user and password in the URL",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLocation:
+    """A store's place: `path` for SQLite and journal files, else only a database `url`."""
+
+    url: str
+    path: Path | None = None
+    is_journal: bool = False
+
+    def __str__(self) -> str:
+        return re.sub(r"(://[^/:@]*):[^@]*@", r"\1:…@", self.url)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is something to read; of a database server, always."""
+        return self.path is None or self.path.exists()
+
+
+def locate_store(url: str) -> StoreLocation:
+    """Reads a store's URL; relative paths become absolute here and now.
+
+    Raises:
+        UsageError: not the URL of a store.
+    """
+    if "://" not in url and url.endswith(".log"):
+        url = f"journal:///{url}"
+    scheme, _, rest = url.partition("://")
+    kind = scheme.partition("+")[0]
+    if kind == "postgresql" and rest:
+        return StoreLocation(url=f"postgresql+psycopg://{rest}")
+    if scheme not in ("sqlite", "journal"):
+        hint = did_you_mean(kind, _SCHEMES) if rest else ""
+        raise UsageError(f"store {url!r} is no store's URL: write {_FORMS}{hint}")
+    if rest == "/:memory:" or not rest.startswith("/") or rest == "/" or "?" in rest:
+        raise UsageError(
+            f"store {url!r} names no file: write {scheme}:///NAME for one below this folder, "
+            f"{scheme}:////PATH for an absolute path, or memory:// for none"
+        )
+    path = Path(rest[1:]).expanduser().absolute()
+    return StoreLocation(url=f"{scheme}:///{path}", path=path, is_journal=scheme == "journal")
+
+
+def connect(location: StoreLocation) -> BaseStorage:
+    """Opens the storage, creating file, folders and tables where they are missing."""
+    if location.path is not None:
+        location.path.parent.mkdir(parents=True, exist_ok=True)
+    if location.is_journal:
+        assert location.path is not None
+        _check_journal(location.path)
+        return JournalStorage(JournalFileBackend(str(location.path), _journal_lock(location.path)))
+    return _connect_sqlite(location.path) if location.path else _connect_server(location.url)
+
+
+def _connect_server(url: str) -> RDBStorage:
+    return RDBStorage(_literal(url), engine_kwargs={"pool_pre_ping": True})
+
+
+def _connect_sqlite(path: Path) -> RDBStorage:
+    """Opens or makes a SQLite file.
+
+    A new one uses write-ahead logging: a commit is on the disk when it returns, as with SQLite's
+    default, but takes one flush instead of six (measured: 2 ms instead of 12), and readers do not
+    hold the writer up.
+    """
+    if not path.exists():
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+    url = f"sqlite:///{path}"
+    is_writable = os.access(path.parent, os.W_OK, effective_ids=True)
+    if not is_writable and not Path(f"{path}-wal").exists():
+        # Nobody is writing, and SQLite would have to make a write-ahead log even to read.
+        url = f"sqlite:///{path.as_uri()}?immutable=1&uri=true"
+    storage = RDBStorage(
+        _literal(url), engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
+    )
+    # Closing the last connection folds the log into the file: a store at rest is one file.
+    weakref.finalize(storage, storage.engine.dispose)
+    return storage
+
+
+def _literal(url: str) -> str:
+    """The URL with the braces that Optuna would fill as a template."""
+    return url.replace("{", "{{").replace("}", "}}")
+
+
+def mend_torn_end(location: StoreLocation) -> None:
+    """Cuts off the last line of a journal file if the write of it was interrupted.
+
+    Readers pass over such a line, but the next one written behind it would be lost with it.
+    """
+    if not location.is_journal or location.path is None or not location.path.exists():
+        return
+    _check_journal(location.path)
+    lock = _journal_lock(location.path)
+    lock.acquire()
+    try:
+        with location.path.open("rb+") as file:
+            content = file.read()
+            file.truncate(content.rfind(b"\n") + 1)
+    finally:
+        lock.release()
+
+
+def _journal_lock(path: Path) -> JournalFileSymlinkLock:
+    return JournalFileSymlinkLock(str(path), grace_period=_STALE_LOCK_S)
+
+
+def _check_journal(path: Path) -> None:
+    """Refuses a file that holds something else, which appending would spoil."""
+    if path.exists():
+        with path.open("rb") as file:
+            start = file.read(len(_JOURNAL_START))
+        if not _JOURNAL_START.startswith(start):
+            raise OSError("file is not a journal")
+
+
+@contextmanager
+def talking_to(location: StoreLocation, doing: str) -> Iterator[None]:
+    """Keeps Optuna quiet in the body and turns what goes wrong there into a `StoreError`."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    except LexmoveError:
+        raise
+    except ImportError as error:
+        raise StoreError(
+            f"cannot {doing} {location}: its database driver is not installed; "
+            "run: pip install 'lexmove[postgresql]'"
+        ) from error
+    except ArgumentError as error:
+        raise UsageError(f"store {str(location)!r} is no store's URL: write {_FORMS}") from error
+    except (
+        OSError,
+        sqlite3.Error,
+        OptunaError,
+        SQLAlchemyError,
+        LookupError,
+        ValueError,
+        RuntimeError,
+    ) as error:
+        raise StoreError(_say(location, doing, error)) from error
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _say(location: StoreLocation, doing: str, error: BaseException) -> str:
+    cause = _root(error)
+    text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    first_line = (text.strip().splitlines() or [type(cause).__name__])[0]
+    way_out = next((way for sign, way in _WAYS_OUT.items() if sign in text), None)
+    return f"cannot {doing} {location}: {first_line}; {way_out or 'choose another store'}"
+
+
+def _root(error: BaseException) -> BaseException:
+    """What the database or the system itself said."""
+    while True:
+        inner = getattr(error, "orig", None) or error.__cause__
+        if inner is None:
+            return error
+        error = inner

@@ -1,0 +1,60 @@
+"""The rules that every trial store keeps, and the words in which it refuses."""
+
+from dataclasses import replace
+
+from lexmove.errors import StoreError, UsageError, did_you_mean
+from lexmove.study.study import Study, StudySpec
+from lexmove.study.trial import Event, Started
+
+
+def is_new(study: Study, event: Event) -> bool:
+    """Whether an event is the study's next one; False if the study has it already.
+
+    Raises:
+        StoreError: events before this one are missing, its trial is unknown or has ended.
+    """
+    name = study.spec.name
+    if event.seq < study.num_events:
+        return False
+    if event.seq > study.num_events:
+        raise StoreError(
+            f"event {event.seq} of study {name!r} does not follow event {study.num_events - 1}, "
+            "the last one stored; another process may have the study: load it again"
+        )
+    if isinstance(event, Started):
+        is_due = event.trial_id == len(study.trials)
+    else:
+        is_due = (
+            event.trial_id < len(study.trials) and not study.trials[event.trial_id].status.is_final
+        )
+    if not is_due:
+        raise StoreError(
+            f"event {event.seq} of study {name!r} is about trial {event.trial_id}, which has ended "
+            "or is out of turn; another process may have the study: load it again"
+        )
+    return True
+
+
+def with_budget(spec: StudySpec, num_trials: int) -> StudySpec:
+    """The spec with another budget.
+
+    Raises:
+        UsageError: a budget below one trial.
+    """
+    if num_trials < 1:
+        raise UsageError(f"a study of {num_trials} trials is none: set its budget to 1 or more")
+    return replace(spec, num_trials=num_trials)
+
+
+def study_exists(name: str, place: str) -> str:
+    """The message for a study that is there already."""
+    return (
+        f"study {name!r} is already in {place}: go on with `lexmove resume {name}`, "
+        "or give the new one another name"
+    )
+
+
+def no_such_study(name: str, known: tuple[str, ...], place: str) -> str:
+    """The message for a study that is not there."""
+    hint = did_you_mean(name, known) if known else "; there is none in it yet"
+    return f"no study {name!r} in {place}{hint}"

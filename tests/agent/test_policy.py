@@ -1,0 +1,244 @@
+"""The network: the floor until it is trained, blind to order, safe on empty decisions, on disk."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.landscapes import MIXED, SPACES, random_study
+from lexmove.agent.floor import FloorProposer
+from lexmove.agent.observation import NUM_CANDIDATES, NUM_FEATURES, NUM_GLOBALS, observe
+from lexmove.agent.policy import (
+    MASKED_LOGIT,
+    PointerPolicy,
+    load_weights,
+    save_weights,
+    weights_hash,
+)
+from lexmove.agent.proposer import PolicyProposer
+from lexmove.errors import ModelError
+from lexmove.study.study import decision_rng
+from lexmove.study.trial import event_to_json
+
+
+def _trained() -> PointerPolicy:
+    """A policy whose residual is not zero."""
+    policy = PointerPolicy.untrained()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        torch.nn.init.normal_(policy.residual.weight, std=3.0)
+    return policy
+
+
+def _inputs(batch: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    g = torch.Generator().manual_seed(0)
+    return (
+        torch.randn(batch, NUM_CANDIDATES, NUM_FEATURES, generator=g),
+        torch.randn(batch, NUM_GLOBALS, generator=g),
+        torch.rand(batch, NUM_CANDIDATES, generator=g) < 0.7,
+        torch.randn(batch, NUM_CANDIDATES, generator=g),
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from(sorted(SPACES)), st.integers(0, 14), st.integers(0, 99))
+def test_the_untrained_policy_decides_as_the_floor(space: str, num_trials: int, seed: int) -> None:
+    study = random_study(SPACES[space], num_trials=num_trials, seed=seed)
+    ours = PolicyProposer().propose(study, decision_rng(study))
+    floor = FloorProposer().propose(study, decision_rng(study))
+    if ours is None or floor is None:
+        assert ours is floor
+        return
+    assert (ours.config, ours.until, ours.trial_id) == (floor.config, floor.until, floor.trial_id)
+    assert ours.decision.action == floor.decision.action
+    assert ours.decision.expert == floor.decision.expert
+    assert ours.decision.log_probability == floor.decision.log_probability
+    assert ours.decision.runners_up == floor.decision.runners_up
+
+
+def test_untrained_logits_are_the_prior_and_masked_ones_finite() -> None:
+    features, globals_, mask, prior = _inputs()
+    logits, value = PointerPolicy.untrained()(features, globals_, mask, prior)
+    assert torch.equal(logits[mask], prior[mask])
+    assert torch.all(logits[~mask] == MASKED_LOGIT)
+    assert value.shape == (3,)
+
+
+def test_an_empty_decision_is_no_nan_forwards_or_backwards() -> None:
+    features, globals_, _, prior = _inputs()
+    policy = _trained()
+    logits, value = policy(features, globals_, torch.zeros(3, NUM_CANDIDATES), prior)
+    (logits.sum() + value.sum()).backward()
+    assert torch.isfinite(logits).all()
+    gradients = [p.grad for p in policy.parameters() if p.grad is not None]
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+def test_the_order_of_the_slots_and_masked_slots_do_not_matter() -> None:
+    features, globals_, mask, prior = _inputs()
+    policy = _trained()
+    order = torch.randperm(NUM_CANDIDATES, generator=torch.Generator().manual_seed(2))
+    logits, value = policy(features, globals_, mask, prior)
+    shuffled, same = policy(features[:, order], globals_, mask[:, order], prior[:, order])
+    assert torch.allclose(shuffled, logits[:, order], atol=1e-4)
+    assert torch.allclose(same, value, atol=1e-5)
+    noisy = torch.where(mask[..., None], features, features + 100.0)
+    assert torch.allclose(policy(noisy, globals_, mask, prior)[0], logits, atol=1e-4)
+
+
+def test_the_network_is_small() -> None:
+    assert sum(p.numel() for p in PointerPolicy.untrained().parameters()) < 50_000
+
+
+def test_building_a_policy_leaves_the_global_generator_alone() -> None:
+    state = torch.get_rng_state()
+    first, second = PointerPolicy.untrained(), PointerPolicy.untrained()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert weights_hash(first.state_dict()) == weights_hash(second.state_dict())
+
+
+def test_a_trained_policy_departs_from_the_floor_and_says_so() -> None:
+    study = random_study(MIXED, num_trials=12)
+    policy = _trained()
+    suggestion = PolicyProposer(policy).propose(study, decision_rng(study))
+    floor = FloorProposer().propose(study, decision_rng(study))
+    assert suggestion is not None
+    assert floor is not None
+    assert suggestion.config != floor.config
+    assert suggestion.decision.expert == "policy"
+    assert suggestion.decision.policy_version == weights_hash(policy.state_dict())
+
+
+def test_sampling_follows_the_probabilities() -> None:
+    study = random_study(MIXED, num_trials=12)
+    proposer = PolicyProposer(sample=True)
+    drawn = [proposer.propose(study, np.random.default_rng([1, seed])) for seed in range(40)]
+    actions = [s.decision.action for s in drawn if s is not None]
+    probabilities = [s.decision.probability for s in drawn if s is not None]
+    # The greedy choice is drawn most, others too; its own probability is about .1 here.
+    assert len(set(actions)) > 3
+    assert all(p is not None and 0 < p <= 1 for p in probabilities)
+
+
+def test_the_decision_tells_the_whole_story() -> None:
+    study = random_study(MIXED, num_trials=12)
+    suggestion = PolicyProposer().propose(study, decision_rng(study), lane=3)
+    assert suggestion is not None
+    decision = suggestion.decision
+    observation = observe(study, decision_rng(study))
+    assert decision.action is not None
+    chosen = observation.candidates[decision.action]
+    assert (decision.text, decision.move) == (chosen.text, chosen.move)
+    assert decision.expert in ("floor:EI", "floor:UCB")
+    assert decision.lane == 3
+    assert decision.predicted_gain == chosen.predicted_gain
+    assert decision.probability is not None
+    others = [other.probability for other in decision.runners_up]
+    assert len(others) == 3
+    assert others == sorted(others, reverse=True)
+    assert others[0] <= decision.probability
+    assert decision.probability + sum(others) <= 1.0 + 1e-9
+
+
+_SCRIPT = """
+import sys
+from lexmove.agent.proposer import PolicyProposer
+from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.trial import event_from_json
+import json
+spec, *lines = sys.stdin.read().splitlines()
+events = [event_from_json(line) for line in lines]
+study = Study.from_events(StudySpec.from_json(json.loads(spec)), events)
+s = PolicyProposer().propose(study, decision_rng(study))
+print(json.dumps([dict(s.config), s.decision.action, s.decision.log_probability,
+                  s.decision.policy_version]))
+"""
+
+
+def test_another_process_decides_the_same() -> None:
+    study = random_study(MIXED, num_trials=12)
+    text = "\n".join([json.dumps(study.spec.to_json()), *map(event_to_json, study.events)])
+    answer = subprocess.run(
+        [sys.executable, "-c", _SCRIPT], input=text, capture_output=True, text=True, check=True
+    ).stdout
+    here = PolicyProposer().propose(study, decision_rng(study))
+    assert here is not None
+    decision = here.decision
+    assert json.loads(answer) == [
+        dict(here.config),
+        decision.action,
+        decision.log_probability,
+        decision.policy_version,
+    ]
+
+
+def test_weights_round_trip(tmp_path: Path) -> None:
+    policy, path = _trained(), tmp_path / "new" / "policy.safetensors"
+    version = save_weights(policy, path)
+    loaded = load_weights(path)
+    assert version == weights_hash(policy.state_dict()) == weights_hash(loaded.state_dict())
+    assert len(version) == 16
+    assert sorted(p.name for p in path.parent.iterdir()) == ["policy.json", "policy.safetensors"]
+
+
+def test_the_hash_tells_names_types_and_shapes_apart() -> None:
+    tensor = torch.arange(6, dtype=torch.float32)
+    states = [
+        {"a": tensor},
+        {"b": tensor},
+        {"a": tensor.reshape(2, 3)},
+        {"a": tensor.view(torch.int32)},
+        {"a": tensor + 1},
+    ]
+    assert len({weights_hash(state) for state in states}) == len(states)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def _forget_description(path: Path) -> None:
+    path.with_suffix(".json").unlink()
+
+
+def _other_network(path: Path) -> None:
+    from safetensors.torch import save_file
+
+    state = {"weight": torch.zeros(2)}
+    save_file(state, path)
+    about = {"format": 1, "hash": weights_hash(state), "features": 3, "globals": 2}
+    path.with_suffix(".json").write_text(json.dumps(about))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_remove, "cannot be read"),
+        (_flip_a_byte, "restore both from one source"),
+        (_cut, "cannot be read"),
+        (_forget_description, r"policy\.json of policy weights cannot be read"),
+        (_other_network, "belong to another network"),
+    ],
+)
+def test_damaged_weights_are_refused(damage: object, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "policy.safetensors"
+    save_weights(PointerPolicy.untrained(), path)
+    damage(path)  # type: ignore[operator]
+    with pytest.raises(ModelError, match=message):
+        load_weights(path)

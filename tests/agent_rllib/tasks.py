@@ -1,0 +1,137 @@
+"""A simulated objective, an identity environment, and a loop that serves a policy."""
+
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from lexmove.agent.observation import NUM_CANDIDATES, NUM_FEATURES, NUM_GLOBALS
+from lexmove.agent.policy import PointerPolicy
+from lexmove.agent.proposer import PolicyProposer
+from lexmove.agent.rl_module import action_space, observation_space
+from lexmove.agent.simulated_workers import SimulatedWorkers
+from lexmove.errors import InfeasibleError, TrialFailedError
+from lexmove.space.domain import Categorical, Float, Integer
+from lexmove.space.search_space import Config, Hyperparameter, SearchSpace
+from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.protocols import Report
+from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.trial import Measurement, Segment
+
+SPACE = SearchSpace(
+    hyperparameters=(
+        Hyperparameter(name="learning_rate", domain=Float(low=1e-5, high=1e-2, log=True)),
+        Hyperparameter(name="layers", domain=Integer(low=1, high=6)),
+        Hyperparameter(name="pooling", domain=Categorical(values=("mean", "cls"))),
+    )
+)
+RUNGS = FidelityPlan(maximum=4, eta=2, first=1)
+
+
+class Bowl:
+    """A bowl in the unit cube that rises with fidelity; some trials run out of memory or fail."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._centre = np.random.default_rng(seed).uniform(0.2, 0.7, size=3)
+
+    def value(self, config: Config, fidelity: int) -> float:
+        distance = float(((SPACE.to_unit(config) - self._centre) ** 2).sum())
+        return (1.0 - distance) * (1.0 - 0.5 / (1 + fidelity))
+
+    def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
+        if segment.config["learning_rate"] > 5e-3:
+            raise InfeasibleError("out of memory")
+        for fidelity in range(segment.after + 1, segment.until + 1):
+            rng = np.random.default_rng([self._seed, segment.seed, fidelity])
+            if rng.random() < 0.05:
+                raise TrialFailedError("the loss is NaN")
+            report(
+                Measurement(
+                    fidelity=fidelity,
+                    metrics={"value": self.value(segment.config, fidelity) + 0.01 * rng.normal()},
+                    duration_s=float(rng.uniform(1.0, 9.0)),
+                    checkpoint=f"trial_{segment.trial_id}/{fidelity}",
+                )
+            )
+
+
+def make_bowl(seed: int) -> tuple[SearchSpace, Bowl]:
+    return SPACE, Bowl(seed)
+
+
+def free_lane(study: Study) -> int:
+    taken = {trial.lane for trial in study.running}
+    return next(lane for lane in range(len(taken) + 1) if lane not in taken)
+
+
+def serve(
+    policy: PointerPolicy,
+    *,
+    num_trials: int,
+    parallel: int,
+    stop_after: int | None = None,
+    sample: bool = True,
+) -> Study:
+    """A study that `policy` made, to its end or right after decision number `stop_after`."""
+    spec = StudySpec(
+        name="served",
+        space=SPACE,
+        fidelity=RUNGS,
+        num_trials=num_trials,
+        parallel=parallel,
+        seed=5,
+    )
+    workers = SimulatedWorkers(spec, Bowl(3))
+    proposer = PolicyProposer(policy, sample=sample)
+    while stop_after is None or len(workers.study.decisions) < stop_after:
+        suggestion = None
+        if workers.has_free_worker:
+            study = workers.study
+            suggestion = proposer.propose(study, decision_rng(study), lane=free_lane(study))
+        if suggestion is not None:
+            workers.start(suggestion)
+        elif workers.is_idle:
+            break
+        else:
+            workers.advance()
+    return workers.study
+
+
+class IdentityEnv(gymnasium.Env):
+    """One of `NUM_VALID` candidates is marked by a feature; choosing it is rewarded with 1."""
+
+    NUM_VALID = 16
+    LENGTH = 8
+    MARK = 3
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.observation_space = observation_space()
+        self.action_space = action_space()
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self._num_steps = 0
+        return self._draw(), {}
+
+    def step(self, action):
+        reward = float(action == self._marked)
+        self._num_steps += 1
+        return self._draw(), reward, False, self._num_steps == self.LENGTH, {}
+
+    def _draw(self) -> dict[str, np.ndarray]:
+        rng = self.np_random
+        valid = rng.choice(NUM_CANDIDATES, self.NUM_VALID, replace=False)
+        self._marked = int(valid[0])
+        features = rng.normal(size=(NUM_CANDIDATES, NUM_FEATURES)).astype(np.float32)
+        features[:, self.MARK] = 0.0
+        features[self._marked, self.MARK] = 1.0
+        mask = np.zeros(NUM_CANDIDATES, dtype=np.float32)
+        mask[valid] = 1.0
+        return {
+            "features": features,
+            "globals": rng.normal(size=NUM_GLOBALS).astype(np.float32),
+            "mask": mask,
+            "prior_logits": np.zeros(NUM_CANDIDATES, dtype=np.float32),
+        }

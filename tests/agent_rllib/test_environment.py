@@ -1,0 +1,182 @@
+"""The simulated environment: its contract, its rewards, and that it is what serving is."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+from agent_rllib.tasks import RUNGS, SPACE, Bowl, free_lane, make_bowl
+from gymnasium.utils.env_checker import check_env
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lexmove.agent.environment import EpisodeSpec, Regret, TuningEnv, potential
+from lexmove.agent.observation import Observation, observe
+from lexmove.agent.policy import PointerPolicy
+from lexmove.agent.proposer import PolicyProposer, policy_logits
+from lexmove.coordinator.coordinator import Coordinator
+from lexmove.coordinator.in_process import run_in_process
+from lexmove.coordinator.store import MemoryStore
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.study import Study, decision_rng
+from lexmove.study.trial import Continued, Ended, Started, TrialStatus
+
+
+def make_env(**episode) -> TuningEnv:
+    return TuningEnv({"make_objective": make_bowl, "episode": EpisodeSpec(**episode)})
+
+
+def play(env: TuningEnv, seed: int) -> list[float]:
+    """Rewards of one episode of random allowed actions."""
+    rng = np.random.default_rng(seed)
+    arrays, _ = env.reset(seed=seed)
+    rewards, is_over = [], False
+    while not is_over:
+        action = rng.choice(np.flatnonzero(arrays["mask"]))
+        arrays, reward, terminated, is_over, _ = env.step(action)
+        assert not terminated, "an episode ends on its budget"
+        rewards.append(reward)
+    return rewards
+
+
+def test_gymnasiums_checker_passes() -> None:
+    class AnyAction(TuningEnv):
+        """The checker samples actions without looking at the mask."""
+
+        def step(self, action):
+            return super().step(int(np.argmax(self.observation.mask)))
+
+    env = AnyAction({"make_objective": make_bowl, "episode": EpisodeSpec(num_trials=6)})
+    with warnings.catch_warnings():
+        # It wants a render mode and a registered spec, which RLlib does not ask for.
+        warnings.filterwarnings("ignore", category=UserWarning, module="gymnasium")
+        check_env(env, skip_render_check=True)
+
+
+@settings(max_examples=8)
+@given(
+    seed=st.integers(0, 2**31 - 1),
+    parallel=st.integers(1, 5),
+    plan=st.sampled_from([FidelityPlan(), RUNGS]),
+)
+def test_rewards_telescope(seed: int, parallel: int, plan: FidelityPlan) -> None:
+    env = make_env(num_trials=8, parallel=parallel, fidelity=plan)
+    rewards = play(env, seed)
+    incumbent = env.study.incumbent
+    final = potential(1.0)
+    if incumbent is not None:
+        config = env.study.trials[incumbent.trial_id].config
+        final = potential(env.regret(env.objective.value(config, incumbent.fidelity)))
+    assert sum(rewards) == pytest.approx(final - potential(1.0), abs=1e-9)
+
+
+def test_a_masked_candidate_cannot_be_chosen() -> None:
+    env = make_env(num_trials=4)
+    arrays, _ = env.reset(seed=0)
+    masked = int(np.flatnonzero(arrays["mask"] == 0)[0])
+    with pytest.raises(ValueError, match=f"candidate {masked} is masked"):
+        env.step(masked)
+
+
+def test_trials_overlap_and_end_out_of_order() -> None:
+    env = make_env(num_trials=16, parallel=4)
+    play(env, seed=2)
+    running, most, ended = 0, 0, []
+    for event in env.study.events:
+        if isinstance(event, Started | Continued):
+            running += 1
+        elif isinstance(event, Ended):
+            running -= 1
+            ended.append(event.trial_id)
+        most = max(most, running)
+    assert running == 0, "an episode waits for the trials that it started"
+    assert most == 4
+    assert ended != sorted(ended)
+
+
+def test_paused_trials_are_continued_and_failures_recorded() -> None:
+    env = make_env(num_trials=20, parallel=2, fidelity=RUNGS)
+    play(env, seed=4)
+    study = env.study
+    assert len(study.trials) == 20, "the budget is met exactly"
+    assert any(isinstance(event, Continued) for event in study.events)
+    lost = study.with_status(TrialStatus.FAILED, TrialStatus.INFEASIBLE)
+    assert {trial.reason for trial in lost} == {"out of memory", "the loss is NaN"}
+    assert study.incumbent.trial_id not in {trial.trial_id for trial in lost}
+
+
+def test_equal_seeds_give_equal_episodes() -> None:
+    one, other = make_env(num_trials=8, parallel=3), make_env(num_trials=8, parallel=3)
+    assert play(one, seed=9) == play(other, seed=9)
+    assert one.study.events == other.study.events
+
+
+def test_regret_is_normalised_and_the_potential_falls_with_it() -> None:
+    regret = Regret(best=0.9, median=0.5)
+    assert [regret(value) for value in (1.0, 0.9, 0.7, 0.5, 0.1, math.nan)] == pytest.approx(
+        [0.0, 0.0, 0.5, 1.0, 1.0, 1.0]
+    )
+    potentials = [potential(x) for x in (0.0, 0.01, 0.1, 0.5, 1.0)]
+    assert potentials == sorted(potentials, reverse=True)
+    measured = Regret.of(Bowl(1), SPACE, 4, np.random.default_rng(0))
+    assert measured.median < measured.best <= 1.0
+
+
+def assert_equal_observations(one: Observation, other: Observation) -> None:
+    assert one.candidates == other.candidates
+    for name, array in one.arrays().items():
+        assert np.array_equal(array, other.arrays()[name]), name
+
+
+def drive(env: TuningEnv, policy: PointerPolicy) -> list[tuple[int, Observation]]:
+    """Plays the likeliest candidates; the number of events and the observation at each decision."""
+    seen = []
+    is_over = False
+    while not is_over:
+        seen.append((env.study.num_events, env.observation))
+        _, _, _, is_over, _ = env.step(int(np.argmax(policy_logits(policy, env.observation))))
+    return seen
+
+
+@pytest.mark.parametrize(("parallel", "plan"), [(1, RUNGS), (4, FidelityPlan()), (3, RUNGS)])
+def test_serving_decides_as_the_environment_did(
+    policy: PointerPolicy, parallel: int, plan: FidelityPlan
+) -> None:
+    env = make_env(num_trials=10, parallel=parallel, fidelity=plan)
+    env.reset(seed=1)
+    seen = drive(env, policy)
+    served = {event.seq: event for event, _ in env.study.decisions}
+    proposer = PolicyProposer(policy)
+    for num_events, observation in seen:
+        study = env.study.prefix(num_events) if num_events else Study(spec=env.study.spec)
+        assert_equal_observations(observe(study, decision_rng(study)), observation)
+        suggestion = proposer.propose(study, decision_rng(study), lane=free_lane(study))
+        event = served[num_events]
+        trial = env.study.trials[event.trial_id]
+        assert suggestion.config == trial.config
+        assert suggestion.until == event.until
+        assert suggestion.trial_id == (None if isinstance(event, Started) else trial.trial_id)
+        assert suggestion.decision.action == event.decision.action
+        assert suggestion.decision.lane == event.decision.lane
+
+
+def test_a_coordinator_makes_the_study_that_the_environment_made(
+    policy: PointerPolicy, tmp_path
+) -> None:
+    env = make_env(num_trials=10, fidelity=RUNGS)
+    env.reset(seed=1)
+    drive(env, policy)
+    store = MemoryStore()
+    store.create(env.study.spec)
+    coordinator = Coordinator(
+        store=store, name=env.study.spec.name, proposer=PolicyProposer(policy)
+    )
+    study_dir = StudyDir(tmp_path)
+    study_dir.create()
+    run_in_process(coordinator, env.objective, study_dir=study_dir)
+    assert len(coordinator.study.trials) == len(env.study.trials)
+    for served, trained in zip(coordinator.study.trials, env.study.trials, strict=True):
+        assert served.config == trained.config
+        assert served.started.seed == trained.started.seed
+        assert [m.metrics for m in served.measurements] == [m.metrics for m in trained.measurements]

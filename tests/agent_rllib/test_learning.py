@@ -1,0 +1,229 @@
+"""Learning from a job: the right direction, the right bookkeeping, and never in the way."""
+
+import math
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import ray
+import torch
+from agent_rllib.tasks import IdentityEnv, serve
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
+
+from lexmove.agent.lanes import logits_of
+from lexmove.agent.learning import (
+    MIN_TRIALS,
+    LearningResult,
+    LearningSettings,
+    OnlineLearner,
+    learn,
+    mean_divergence,
+)
+from lexmove.agent.policy import PointerPolicy, load_weights, save_weights, weights_hash
+from lexmove.agent.policy_learner import PolicyLearner
+from lexmove.agent.rl_module import Weights, action_space, observation_space
+from lexmove.study.study import Study
+
+QUICK = LearningSettings(learning_rate=1e-3, num_epochs=2, max_kl=1.0)
+
+
+def with_weights(weights: Weights) -> PointerPolicy:
+    policy = PointerPolicy.untrained()
+    policy.load_state_dict(dict(weights))
+    return policy.eval()
+
+
+def one_decision_lanes(policy: PointerPolicy, num_lanes: int) -> list[SingleAgentEpisode]:
+    """Lanes of one sampled decision each; only the marked candidate is rewarded."""
+    env = IdentityEnv({})
+    rng = np.random.default_rng(0)
+    lanes = []
+    for seed in range(num_lanes):
+        observation, _ = env.reset(seed=seed)
+        logits = logits_of(policy, [observation])[0]
+        log_probabilities = torch.from_numpy(logits).log_softmax(-1).numpy()
+        valid = np.flatnonzero(observation["mask"])
+        # Half of the samples are the marked candidate, so that there is something to learn.
+        marked = int(observation["features"][:, env.MARK].argmax())
+        action = marked if seed % 2 else int(rng.choice(valid))
+        after, reward, *_ = env.step(action)
+        lanes.append(
+            SingleAgentEpisode(
+                observation_space=observation_space(),
+                action_space=action_space(),
+                observations=[observation, after],
+                actions=[action],
+                rewards=[reward],
+                truncated=True,
+                extra_model_outputs={
+                    Columns.ACTION_LOGP: [float(log_probabilities[action])],
+                    Columns.ACTION_DIST_INPUTS: [logits],
+                },
+                len_lookback_buffer=0,
+            )
+        )
+    return lanes
+
+
+def rewarded_log_probability(policy: PointerPolicy, lanes: list[SingleAgentEpisode]) -> float:
+    total = 0.0
+    for lane in lanes:
+        if lane.get_rewards(0) > 0:
+            logits = logits_of(policy, lane.get_observations(slice(0, 1)))
+            log_probabilities = torch.from_numpy(logits[0]).log_softmax(-1)
+            total += float(log_probabilities[lane.get_actions(0)])
+    return total
+
+
+def test_steps_make_rewarded_actions_likelier(policy: PointerPolicy) -> None:
+    lanes = one_decision_lanes(policy, 32)
+    learner = PolicyLearner(policy.state_dict(), learning_rate=1e-3, seed=0)
+    for _ in range(12):
+        assert math.isfinite(learner.step(lanes))
+    before = rewarded_log_probability(policy, lanes)
+    after = rewarded_log_probability(with_weights(learner.weights), lanes)
+    print(before,after)
+    assert after > before + 1.0
+    assert [len(lane) for lane in lanes] == [1] * 32, "the lanes given are not changed"
+
+
+def test_the_learner_holds_what_it_is_given_and_says_what_it_made(
+    policy: PointerPolicy, tmp_path
+) -> None:
+    learner = PolicyLearner(policy.state_dict(), learning_rate=1e-2, seed=0)
+    assert weights_hash(learner.weights) == weights_hash(policy.state_dict())
+    learner.step(one_decision_lanes(policy, 16))
+    made = learner.weights
+    assert weights_hash(made) != weights_hash(policy.state_dict())
+    version = save_weights(with_weights(made), tmp_path / "policy.safetensors")
+    restored = load_weights(tmp_path / "policy.safetensors").state_dict()
+    learner.weights = policy.state_dict()
+    learner.weights = restored
+    assert weights_hash(learner.weights) == version == weights_hash(made)
+
+
+def test_weights_of_another_network_are_refused(policy: PointerPolicy) -> None:
+    learner = PolicyLearner(policy.state_dict(), learning_rate=1e-2, seed=0)
+    renamed = {f"old_{name}": tensor for name, tensor in policy.state_dict().items()}
+    with pytest.raises(AssertionError, match="the module holds the weights"):
+        learner.weights = renamed
+
+
+def test_learning_is_a_function_of_its_arguments(served: Study, policy: PointerPolicy) -> None:
+    weights = policy.state_dict()
+    version = weights_hash(weights)
+    one = learn(weights, served, seed=1, settings=QUICK)
+    other = learn(weights, served, seed=1, settings=QUICK)
+    assert one.applied
+    assert one.policy_version == other.policy_version == weights_hash(one.weights) != version
+    assert weights_hash(weights) == version, "the weights that came in are not changed"
+    assert one.num_transitions == len(served.decisions)
+    assert 0.0 < one.mean_kl <= QUICK.max_kl
+    assert math.isfinite(one.loss)
+
+
+def assert_unchanged(result: LearningResult, policy: PointerPolicy) -> None:
+    assert not result.applied
+    assert result.policy_version == weights_hash(policy.state_dict())
+    assert weights_hash(result.weights) == result.policy_version
+    assert result.mean_kl == 0.0
+
+
+def test_nothing_is_learned_from_a_few_trials(policy: PointerPolicy) -> None:
+    study = serve(policy, num_trials=24, parallel=1, stop_after=MIN_TRIALS - 2)
+    result = learn(policy.state_dict(), study, seed=0, settings=QUICK)
+    assert_unchanged(result, policy)
+    assert result.num_transitions == 0
+
+
+def test_nothing_is_learned_from_the_decisions_of_others(served: Study) -> None:
+    other = PointerPolicy.untrained()
+    other.value[2].bias.data.add_(1.0)
+    assert_unchanged(learn(other.state_dict(), served, seed=0, settings=QUICK), other)
+
+
+def test_a_step_that_goes_too_far_is_taken_back(served: Study, policy: PointerPolicy) -> None:
+    wild = LearningSettings(learning_rate=0.5, num_epochs=3, max_kl=0.01)
+    result = learn(policy.state_dict(), served, seed=0, settings=wild)
+    assert_unchanged(result, policy)
+    assert result.num_transitions == len(served.decisions)
+
+
+def test_divergence_is_zero_for_the_policy_itself_and_positive_for_another(
+    policy: PointerPolicy,
+) -> None:
+    lanes = one_decision_lanes(policy, 4)
+    assert mean_divergence(lanes, policy) == pytest.approx(0.0, abs=1e-6)
+    other = with_weights(policy.state_dict())
+    torch.manual_seed(0)
+    other.residual.weight.data.normal_()
+    assert mean_divergence(lanes, other) > 0.01
+
+
+def test_advantages_bootstrap_where_a_lane_was_cut() -> None:
+    """GAE on a cut lane of three decisions and one that ended, against the written-out sums."""
+    gamma, lambda_ = 0.9, 0.95
+    values = [0.5, 0.4, 0.3, 0.2, 0.6, 0.1]  # the last of each lane is that of its end
+    rewards = [0.0, 1.0, 0.0, 0.0, 0.3, 0.0]
+    targets = compute_value_targets(
+        values=[np.array(values[:4]), np.array(values[4:])],
+        rewards=[np.array(rewards[:4]), np.array(rewards[4:])],
+        terminateds=[np.zeros(4), np.array([1.0, 0.0])],
+        truncateds=[np.array([0.0, 0.0, 1.0, 0.0]), np.zeros(2)],
+        gamma=gamma,
+        lambda_=lambda_,
+    )
+    deltas = [rewards[t] + gamma * values[t + 1] - values[t] for t in range(3)]
+    decay = gamma * lambda_
+    advantages = [
+        deltas[0] + decay * deltas[1] + decay**2 * deltas[2],
+        deltas[1] + decay * deltas[2],
+        deltas[2],
+    ]
+    assert targets[:3] == pytest.approx([v + a for v, a in zip(values, advantages, strict=False)])
+    assert targets[4] == pytest.approx(0.3), "nothing follows a lane that ended"
+
+
+def wait_for_result(learner: OnlineLearner) -> LearningResult | None:
+    while learner.is_busy:
+        result = learner.poll()
+        if result is not None or learner.failure is not None:
+            return result
+        time.sleep(0.05)
+    return None
+
+
+def test_online_learning_gives_what_learning_gives(
+    ray_session: None, served: Study, policy: PointerPolicy, caplog: pytest.LogCaptureFixture
+) -> None:
+    learner = OnlineLearner(policy.state_dict(), seed=1, settings=QUICK)
+    assert learner.poll() is None
+    assert learner.submit(served)
+    assert learner.is_busy
+    assert not learner.submit(served), "one study at a time"
+    result = wait_for_result(learner)
+    expected = learn(policy.state_dict(), served, seed=1, settings=QUICK)
+    assert result.applied
+    assert result.policy_version == expected.policy_version == weights_hash(result.weights)
+    assert learner.poll() is None, "a result is given once"
+
+    # The next call goes on from the new weights and still uses the decisions of the old ones.
+    assert learner.submit(served)
+    again = wait_for_result(learner)
+    assert again.num_transitions == len(served.decisions)
+    assert again.policy_version not in (result.policy_version, weights_hash(policy.state_dict()))
+
+    # The actor takes no CPU from the trials, and its death is told once and does no harm.
+    assert ray.available_resources()["CPU"] == 2.0
+    assert learner.submit(served)
+    os.kill(learner.pid, signal.SIGKILL)
+    assert wait_for_result(learner) is None
+    assert "the job goes on without it" in learner.failure
+    assert not learner.submit(served)
+    assert learner.poll() is None
+    assert len([r for r in caplog.records if r.name == "lexmove.agent.learning"]) == 1
+    learner.close()

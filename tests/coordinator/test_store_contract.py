@@ -1,0 +1,173 @@
+"""What every trial store promises, in memory, in SQLite and in a journal file."""
+
+import math
+from collections.abc import Callable
+from itertools import islice
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from coordinator.histories import histories, scripted, spec
+from lexmove.coordinator.store import MemoryStore, open_store
+from lexmove.errors import StoreError, StudyNotFoundError, UsageError
+from lexmove.study.protocols import TrialStore
+from lexmove.study.study import Study
+from lexmove.study.trial import Ended, Measured, Measurement, TrialStatus
+
+Opener = Callable[[], TrialStore]
+EVENTS = list(islice(scripted(), 60))
+
+
+@pytest.fixture(params=["memory", "sqlite", "journal"], scope="module")
+def opener(request, tmp_path_factory) -> Opener:
+    """Opens the same store anew at each call."""
+    if request.param == "memory":
+        store = MemoryStore()
+        return lambda: store
+    folder = tmp_path_factory.mktemp(request.param)
+    url = {"sqlite": f"sqlite:///{folder}/studies.db", "journal": f"{folder}/studies.log"}
+    return lambda: open_store(url[request.param])
+
+
+def named(opener: Opener, request, **changes) -> tuple[TrialStore, str]:
+    store, name = opener(), request.node.name
+    store.create(spec(name, **changes))
+    return store, name
+
+
+def filled(opener: Opener, request, events, **changes) -> tuple[TrialStore, str]:
+    store, name = named(opener, request, **changes)
+    for event in events:
+        store.append(name, event)
+    return store, name
+
+
+def test_a_new_study_is_empty_and_keeps_its_spec(opener, request):
+    _, name = named(opener, request, goal="minimize", seed=7)
+    assert opener().load(name) == Study(spec=spec(name, goal="minimize", seed=7))
+
+
+def test_load_gives_what_was_appended(opener, request):
+    _, name = filled(opener, request, EVENTS)
+    assert opener().load(name) == Study.from_events(spec(name), EVENTS)
+
+
+def test_every_prefix_is_a_study(opener, request):
+    store, name = named(opener, request)
+    for index, event in enumerate(EVENTS[:14]):
+        assert store.load(name) == Study.from_events(spec(name), EVENTS[:index])
+        store.append(name, event)
+
+
+def test_a_reader_beside_the_writer_sees_every_event(opener, request):
+    store, name = named(opener, request)
+    reader = opener()
+    for index, event in enumerate(EVENTS[:14]):
+        store.append(name, event)
+        assert reader.load(name).num_events == index + 1
+
+
+def test_appending_again_changes_nothing(opener, request):
+    store, name = filled(opener, request, EVENTS[:20])
+    for event in EVENTS[:20]:
+        store.append(name, event)
+        opener().append(name, event)
+    assert opener().load(name) == Study.from_events(spec(name), EVENTS[:20])
+
+
+def test_another_process_goes_on(opener, request):
+    _, name = filled(opener, request, EVENTS[:20])
+    store = opener()
+    for event in EVENTS[20:30]:
+        store.append(name, event)
+    assert opener().load(name).num_events == 30
+
+
+def test_an_instance_that_was_overtaken_catches_up(opener, request):
+    store, name = filled(opener, request, EVENTS[:10])
+    other = opener()
+    for event in EVENTS[10:20]:
+        other.append(name, event)
+    store.append(name, EVENTS[20])
+    assert opener().load(name).num_events == 21
+
+
+def test_a_gap_is_refused(opener, request):
+    store, name = filled(opener, request, EVENTS[:3])
+    with pytest.raises(StoreError, match="does not follow event 2"):
+        store.append(name, EVENTS[4])
+    assert opener().load(name).num_events == 3
+
+
+def test_an_ended_trial_takes_no_event(opener, request):
+    store, name = filled(opener, request, EVENTS[:6])
+    late = Measured(seq=6, at_s=1.0, trial_id=0, measurement=Measurement(fidelity=3, metrics={}))
+    with pytest.raises(StoreError, match="trial 0, which has ended"):
+        store.append(name, late)
+    store.append(name, EVENTS[6])
+    assert opener().load(name).num_events == 7
+
+
+def test_nan_and_infinity_come_back(opener, request):
+    store, name = filled(opener, request, EVENTS[:1])
+    values = {"f1_macro": math.nan, "loss": math.inf, "gain": -math.inf}
+    store.append(
+        name,
+        Measured(seq=1, at_s=1.0, trial_id=0, measurement=Measurement(fidelity=1, metrics=values)),
+    )
+    store.append(name, Ended(seq=2, at_s=1.0, trial_id=0, status=TrialStatus.FAILED, reason="nan"))
+    found = opener().load(name).trials[0].measurements[0].metrics
+    assert math.isnan(found["f1_macro"])
+    assert (found["loss"], found["gain"]) == (math.inf, -math.inf)
+
+
+def test_names_are_in_order_of_creation(opener, request):
+    store = opener()
+    names = [f"{request.node.name}-{letter}" for letter in "zay"]
+    for name in names:
+        store.create(spec(name))
+    assert [name for name in opener().names() if name in names] == names
+
+
+def test_a_study_is_created_once(opener, request):
+    store, name = filled(opener, request, EVENTS[:2])
+    with pytest.raises(StoreError, match=r"is already in .*resume"):
+        store.create(spec(name))
+    assert opener().load(name).num_events == 2
+
+
+def test_an_unknown_study_is_named_with_the_nearest(opener, request):
+    store = opener()
+    store.create(spec("ledgar-modernbert" + str(id(request))))
+    with pytest.raises(StudyNotFoundError, match="did you mean 'ledgar-modernbert"):
+        store.load("ledgar-modernbrt" + str(id(request)))
+    for act in (lambda: store.append("nothing", EVENTS[0]), lambda: store.extend("nothing", 3)):
+        with pytest.raises(StudyNotFoundError, match="no study 'nothing'"):
+            act()
+
+
+def test_extend_sets_the_budget(opener, request):
+    store, name = filled(opener, request, EVENTS[:5])
+    store.extend(name, 2000)
+    store.append(name, EVENTS[5])
+    expected = Study.from_events(spec(name, num_trials=2000), EVENTS[:6])
+    assert opener().load(name) == store.load(name) == expected
+    with pytest.raises(UsageError, match="1 or more"):
+        store.extend(name, 0)
+
+
+def test_any_history_comes_back(opener):
+    """Property: what is loaded is what was appended, in full and after every event."""
+    counter = iter(range(1000))
+
+    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(events=histories())
+    def check(events):
+        name = f"history-{next(counter)}"
+        store = opener()
+        store.create(spec(name))
+        for event in events:
+            store.append(name, event)
+        assert store.load(name) == opener().load(name) == Study.from_events(spec(name), events)
+
+    check()

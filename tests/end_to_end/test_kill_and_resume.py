@@ -1,0 +1,121 @@
+"""`kill -9` of the driver in mid-study, then `lexmove resume`: all of it real."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lexmove.app.running import load
+from lexmove.errors import StudyNotFoundError
+from lexmove.study.study import Study
+from lexmove.study.trial import Continued, Ended, Started, TrialStatus
+
+NUM_TRIALS = 6
+JOB = """
+name: killed
+task: {name: license_role, max_train: 60, max_validation: 40, max_test: 40}
+model: {name: minilm, num_hidden_layers: 1, max_length: 32}
+space:
+  parameters:
+    learning_rate: {min: 1.0e-4, max: 5.0e-3, log: true, default: 1.0e-3}
+    model.pooling: {values: [mean, cls]}
+budget: {trials: 6, parallel: 2}
+fidelity: {max_epochs: 4, eta: 2}
+finalists: {top: 1, seeds: 2}
+store: sqlite:///studies.db
+storage: studies
+"""
+
+
+def lexmove(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "lexmove", *arguments],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def stored(folder: Path) -> Study | None:
+    if not (folder / "studies.db").exists():
+        return None
+    try:
+        return load("killed", store=f"sqlite:///{folder}/studies.db").study
+    except StudyNotFoundError:
+        return None
+
+
+def wait_for(folder: Path, driver: subprocess.Popen[str], *, num_ended: int) -> Study:
+    """The study when `num_ended` segments have ended and another runs."""
+    for _ in range(1200):
+        study = stored(folder)
+        if study is not None and study.running:
+            ended = [event for event in study.events if isinstance(event, Ended)]
+            if len(ended) >= num_ended:
+                return study
+        if driver.poll() is not None:
+            pytest.fail(f"ended early: {driver.communicate()}")
+        time.sleep(0.1)
+    pytest.fail("the study made no progress in two minutes")
+
+
+def test_a_killed_driver_loses_nothing(tmp_path: Path):
+    (tmp_path / "job.yaml").write_text(JOB)
+    driver = lexmove(tmp_path, "tune", "job.yaml")
+    wait_for(tmp_path, driver, num_ended=3)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    before = stored(tmp_path)
+
+    resumed = lexmove(tmp_path, "resume", "killed")
+    _, stderr = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    after = stored(tmp_path)
+
+    assert after.events[: len(before.events)] == before.events, "nothing was lost or rewritten"
+    assert len(after.trials) == NUM_TRIALS, "the budget is met exactly"
+    assert all(
+        trial.status in (TrialStatus.COMPLETED, TrialStatus.STOPPED) for trial in after.trials
+    )
+    for trial in before.running:
+        later = [
+            event
+            for event in after.trials[trial.trial_id].events
+            if event.seq >= len(before.events)
+        ]
+        assert isinstance(later[0], Ended)
+        assert later[0].status is TrialStatus.PREEMPTED
+        assert isinstance(later[1], Continued)
+    for trial in after.trials:
+        starts = [event for event in trial.events if isinstance(event, Started)]
+        fidelities = [item.fidelity for item in trial.measurements]
+        assert len(starts) == 1
+        assert fidelities == list(range(1, trial.fidelity + 1)), "every epoch is there once"
+    versions = {decision.policy_version for _, decision in after.decisions}
+    assert len(versions) == 1, "the weights are the same before and after"
+
+    again = lexmove(tmp_path, "resume", "killed")
+    again.communicate(timeout=120)
+    assert again.returncode == 0
+    assert stored(tmp_path).events == after.events, "resume is idempotent"
+
+    best = lexmove(tmp_path, "best", "killed", "--json")
+    out, _ = best.communicate(timeout=60)
+    found = json.loads(out)
+    assert found["trial_id"] == after.incumbent.trial_id
+    assert found["repeated"]["num_seeds"] == 2
+    assert 0 <= found["test"] <= 1
+
+    extended = lexmove(tmp_path, "resume", "killed", "--trials", "+2")
+    _, stderr = extended.communicate(timeout=240)
+    assert extended.returncode == 0, stderr
+    assert len(stored(tmp_path).trials) == NUM_TRIALS + 2

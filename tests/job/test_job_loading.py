@@ -1,0 +1,181 @@
+"""Reading jobs: every mistake with its place, rule and way out."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from lexmove.errors import InvalidFileError
+from lexmove.job.document import parse_document
+from lexmove.job.loading import job_from_json, job_to_json, load_job, parse_job
+from lexmove.job.spec import BudgetSpec, JobSpec, ResourcesSpec
+
+WHOLE = """\
+name: ledgar-modernbert
+task: {name: lex_glue/ledgar, max_train: 1000}
+model: {name: answerdotai/ModernBERT-base, max_length: 512}
+metric: {name: f1_macro, goal: maximize}
+space: search_spaces/encoder.yaml
+budget: {trials: 48, wall_clock: 6h, trial: 90s, parallel: 4}
+fidelity: {max_epochs: 8, eta: 3}
+resources: {gpu: 0.5, cpu: 4}
+store: sqlite:///studies.db
+"""
+LEAST = "name: a\ntask: {name: b}\nspace: c.yaml\n"
+
+
+def _mistakes(text: str) -> list[str]:
+    _, mistakes = parse_job(parse_document(text, path="j.yaml"))
+    return [str(item) for item in mistakes]
+
+
+def test_a_whole_job() -> None:
+    job, mistakes = parse_job(parse_document(WHOLE, path="j.yaml"))
+    assert mistakes == []
+    assert job is not None
+    assert job.budget == BudgetSpec(trials=48, wall_clock=21600.0, trial=90.0, parallel=4)
+    assert job.resources == ResourcesSpec(cpu=4.0, gpu=0.5)
+    assert isinstance(job.resources.cpu, float)
+    assert job_from_json(job_to_json(job)) == job
+
+
+def test_an_inline_space_survives_json() -> None:
+    text = "name: a\ntask: {name: b}\nspace: {parameters: {lr: {min: 1e-6, max: 1}}}\n"
+    job, _ = parse_job(parse_document(text, path="j.yaml"))
+    assert job is not None
+    assert job_from_json(job_to_json(job)) == job
+
+
+# Added to the least job from line 4 on.
+ADDED = [
+    ("seeds: 3", "4:1: unknown key 'seeds' in a job; did you mean 'seed'?"),
+    ("budget: {trails: 3}", "4:10: unknown key 'trails' in budget; did you mean 'trials'?"),
+    ("budget: {zzz: 3}", "4:10: unknown key 'zzz' in budget; known: trials, parallel, wall_clock,"),
+    ("budget: {trials: '3'}", "4:18: budget.trials must be a whole number: write 3, not '3'"),
+    ("budget: {trials: many}", "4:18: budget.trials must be a whole number, not 'many'"),
+    ("budget: {trials: 2.5}", "4:18: budget.trials must be a whole number, not 2.5"),
+    ("budget: {trials: true}", "4:18: budget.trials must be a whole number, not true"),
+    ("budget: {trials: 0}", "4:18: budget.trials must be above 0, not 0"),
+    ("budget:\n  parallel: -1", "5:13: budget.parallel must be above 0, not -1"),
+    ("budget: {wall_clock: 6x}", "4:22: budget.wall_clock: '6x' is no duration; write 90s, 30m,"),
+    ("budget: {trial: -3h}", "4:17: budget.trial: '-3h' is no duration above 0; write 90s"),
+    ("budget: {trial: infs}", "4:17: budget.trial: 'infs' is no duration above 0; write 90s"),
+    ("budget: 3", "4:9: budget must be a mapping of keys to values, not 3"),
+    ("budget:", "4:1: budget is empty: give a value, or leave the key out"),
+    ("seed:", "4:1: seed is empty: give a value, or leave the key out"),
+    ("resources: {cpu: '2'}", "4:18: resources.cpu must be a number: write 2, not '2'"),
+    ("resources: {cpu: .inf}", "4:18: resources.cpu must be a finite number, not inf"),
+    ("resources: {gpu: -0.5}", "4:18: resources.gpu must be at least 0, not -0.5"),
+    ("metric: {goal: max}", "4:16: metric.goal must be 'maximize' or 'minimize', not 'max'"),
+    ("metric: {name: 3}", "4:16: metric.name must be text: write '3', not 3"),
+    ("metric: {name: [a]}", "4:16: metric.name must be text, not a list"),
+    ("agent: {online_learning: yes}", "agent.online_learning must be true or false: write true,"),
+    ("agent: {online_learning: NO}", "agent.online_learning must be true or false: write false,"),
+    ("agent: {online_learning: 1}", "agent.online_learning must be true or false, not 1"),
+    ("model: {max_length: 9000}", "4:21: model.max_length must be at most 8192, not 9000"),
+    ("fidelity: {eta: 1}", "4:17: fidelity.eta must be at least 2, not 1"),
+    ("fidelity: {first_rung: 1}", "4:11: fidelity: first_rung needs eta; give eta: 3"),
+    (
+        "fidelity: {first_rung: 4, eta: 2}",
+        "4:11: fidelity: first_rung 4 must be below max_epochs 4",
+    ),
+    ("seed: 1\nseed: 2", "5:1: the key 'seed' stands twice (first on line 4): keep one"),
+]
+
+
+@pytest.mark.parametrize(("added", "expected"), ADDED)
+def test_mistakes_in_a_job(added: str, expected: str) -> None:
+    (mistake,) = _mistakes(LEAST + added)
+    assert mistake.startswith("j.yaml:")
+    assert expected in mistake
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("task: {name: b}\nspace: c", "1:1: name is missing: a job needs name, task and space"),
+        ("name: a\ntask: {}\nspace: c", "2:7: task: give either name (a built-in task) or files"),
+        (
+            "name: a\ntask: {name: b, files: {train: c}}\nspace: c",
+            "2:7: task: give either name (a built-in task) or files",
+        ),
+        (
+            "name: a\ntask: {files: {test: c}}\nspace: c",
+            "2:15: task.files.train is missing: task.files needs train",
+        ),
+        (
+            "name: a\ntask:\n  files:\n    tain: c\n    train: d\nspace: c",
+            "4:5: unknown key 'tain' in task.files; did you mean 'train'?",
+        ),
+        ("name: a b\ntask: {name: b}\nspace: c", "1:7: name must be 1 to 100 letters, digits,"),
+        ("name: a\ntask: {name: b}\nspace: 3", "3:8: space must be the path of a search-space"),
+        ("name: a\ntask: {name: b}\nspace:", "3:1: space must be the path of a search-space"),
+        ("- name", "1:1: a job is a mapping with name, task and space, not a list"),
+    ],
+)
+def test_mistakes_in_what_every_job_needs(text: str, expected: str) -> None:
+    mistakes = _mistakes(text)
+    assert len(set(mistakes)) == 1
+    assert mistakes[0].startswith(f"j.yaml:{expected}")
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_the_file() -> None:
+    text = "nme: a\ntask: {nmae: x, max_train: '3'}\nspace: c\nseed: -1\nbudget: {parallel: x}\n"
+    assert [item.split(": ")[0] for item in _mistakes(text)] == [
+        "j.yaml:1:1",
+        "j.yaml:1:1",
+        "j.yaml:2:8",
+        "j.yaml:2:28",
+        "j.yaml:4:7",
+        "j.yaml:5:20",
+    ]
+
+
+def test_load_job_raises_them_all(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(LEAST + "seed: -1\nseed: 3\nx: 1\n")
+    with pytest.raises(InvalidFileError) as caught:
+        load_job(path)
+    assert [item.line for item in caught.value.mistakes] == [4, 5, 6]
+    path.write_text(LEAST + "seed: 1\nseed: 3\n")
+    with pytest.raises(InvalidFileError, match="stands twice"):
+        load_job(path)
+
+
+def test_inputs_are_looked_up_beside_the_job(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\n")
+    (tmp_path / "encoder").mkdir()
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "name: a\ntask: {files: {train: a.csv, test: /data/b.csv}}\nspace: c.yaml\n"
+        "model: {name: encoder}\nstore: sqlite:///s.db\nstorage: out\n"
+    )
+    job = load_job(path)
+    assert job.task.files is not None
+    assert job.task.files.train == str(tmp_path / "a.csv")
+    assert job.task.files.test == "/data/b.csv"
+    assert job.task.files.validation is None
+    assert job.model.name == str(tmp_path / "encoder")
+    assert (job.space, job.store, job.storage) == ("c.yaml", "sqlite:///s.db", "out")
+
+
+def test_a_hub_model_stays_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_text(WHOLE)
+    assert load_job(path).model.name == "answerdotai/ModernBERT-base"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("{", "no JSON"), ("3", "a job is a mapping"), ('{"name": "a"}', "task is missing")],
+)
+def test_a_stored_job_that_is_none(text: str, complaint: str) -> None:
+    with pytest.raises(InvalidFileError, match=f"<stored job>: .*{complaint}"):
+        job_from_json(text)
+
+
+def test_a_job_cannot_be_changed() -> None:
+    job, _ = parse_job(parse_document(LEAST, path="j.yaml"))
+    assert isinstance(job, JobSpec)
+    with pytest.raises(ValidationError, match="frozen"):
+        job.name = "b"
