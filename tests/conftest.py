@@ -16,7 +16,8 @@ settings.register_profile(
     "suite",
     deadline=None,
     derandomize=True,
-    max_examples=60,
+    database=None,
+    max_examples=40,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.load_profile("suite")

@@ -5,6 +5,7 @@
         search_alg=LexmoveSearch({"parameters": {"lr": {"min": 1e-5, "max": 1e-2, "log": True}}},
                                  metric="accuracy", mode="max"), num_samples=32))
 
+Constants may stand in the Tuner's `param_space`; what is searched may not.
 Left out: pausing and continuing trials, which a searcher cannot do; a scheduler such as ASHA may
 stop trials beside it, and what they reached counts.
 """
@@ -13,18 +14,18 @@ import math
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from ray.tune.search import Searcher
 
 from lexmove.agent.ask_tell import AskTell, read_space
 from lexmove.errors import UsageError
 from lexmove.space.search_space import SearchSpace
-from lexmove.study.study import Goal
+from lexmove.study.study import Goal, Study
 
 _GOALS: Mapping[str, Goal] = {"max": "maximize", "min": "minimize"}
-_UNBOUNDED = 8
-"""Trials at once, as far as the agent knows, where Tune sets no bound."""
+_UNKNOWN_PARALLEL = 8
+"""Trials at once that the agent reckons with, where the Tuner sets no `max_concurrent_trials`."""
 
 
 class LexmoveSearch(Searcher):
@@ -32,8 +33,9 @@ class LexmoveSearch(Searcher):
 
     Args:
         space: a `SearchSpace`, the path of a file, or a mapping in the file's form.
-        metric: the reported metric; None takes that of the `TuneConfig`.
-        mode: "max" or "min"; None takes that of the `TuneConfig`.
+        metric: the reported metric to optimize. Tune tells a searcher nothing of the metric in
+            its `TuneConfig`, so it is needed here.
+        mode: "max" or "min".
         seed: equal seeds and equal results give equal suggestions.
         proposer: as for `lexmove.AskTell`.
 
@@ -46,50 +48,41 @@ class LexmoveSearch(Searcher):
         self,
         space: SearchSpace | str | Path | Mapping[str, Any],
         *,
-        metric: str | None = None,
-        mode: str | None = None,
+        metric: str,
+        mode: Literal["max", "min"] = "max",
         seed: int = 0,
         proposer: str = "policy",
     ) -> None:
-        if mode is not None and mode not in _GOALS:
+        if mode not in _GOALS:
             raise UsageError(f"mode is {mode!r}; it must be 'max' or 'min'")
         super().__init__(metric=metric, mode=mode)
         self._space = read_space(space)
+        self._objective = metric
+        self._goal = _GOALS[mode]
         self._seed = seed
         self._proposer = proposer
-        self._parallel = _UNBOUNDED
+        self._max_concurrent: int | None = None
         self._numbers: dict[str, int] = {}
         # Tune pickles the searcher when a Tuner is built: torch is loaded by the first suggestion.
         self._agent: AskTell | None = None
 
-    def set_search_properties(
-        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
-    ) -> bool:
-        """Takes metric and mode from the `TuneConfig`; a `param_space` is refused.
-
-        Raises:
-            UsageError: the Tuner has a `param_space` of its own.
-        """
-        if config:
-            raise UsageError(
-                "LexmoveSearch has its own search space: leave param_space out of the Tuner and "
-                "give constants as {value: …} in the space"
-            )
-        self._metric = self._metric or metric
-        self._mode = self._mode or mode
-        return True
+    @property
+    def study(self) -> Study | None:
+        """Everything asked and told so far, with the move behind each trial; None before."""
+        return None if self._agent is None else self._agent.study
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Notes how many trials run at once; Tune need not limit the searcher further."""
-        self._parallel = max_concurrent
+        self._max_concurrent = max_concurrent
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """A config to try; None while as many run as may, FINISHED when nothing is left."""
-        if len(self._numbers) >= self._parallel:
+        if self._max_concurrent is not None and len(self._numbers) >= self._max_concurrent:
             return None
+        agent = self._asking()
         try:
-            asked = self._asking().ask()
+            asked = agent.ask()
         except UsageError:
             # Tune's own signature leaves its FINISHED marker, a string, out.
             return None if self._numbers else cast("None", Searcher.FINISHED)
@@ -106,11 +99,11 @@ class LexmoveSearch(Searcher):
         number = self._numbers.pop(trial_id, None)
         if number is None:
             return
-        value = (result or {}).get(self._metric)
+        value = _number((result or {}).get(self._objective))
         if error:
             self._asking().tell(number, failed="Ray Tune reports an error")
-        elif not isinstance(value, int | float) or not math.isfinite(value):
-            self._asking().tell(number, failed=f"{self._metric} is {value}")
+        elif not math.isfinite(value):
+            self._asking().tell(number, failed=f"{self._objective} is {value}")
         else:
             self._asking().tell(number, value)
 
@@ -126,13 +119,19 @@ class LexmoveSearch(Searcher):
 
     def _asking(self) -> AskTell:
         if self._agent is None:
-            if self._mode is None:
-                raise UsageError("LexmoveSearch needs metric and mode, here or in the TuneConfig")
             self._agent = AskTell(
                 self._space,
-                goal=_GOALS[self._mode],
-                parallel=self._parallel,
+                goal=self._goal,
+                parallel=self._max_concurrent or _UNKNOWN_PARALLEL,
                 seed=self._seed,
                 proposer=self._proposer,
             )
         return self._agent
+
+
+def _number(value: Any) -> float:
+    """A reported value as a float, whatever library it is from; NaN where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan

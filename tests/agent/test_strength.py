@@ -1,33 +1,44 @@
-"""The agent as shipped against random draws and hill climbing, at 25 trials, seed by seed."""
+"""The agent as shipped against random draws and hill climbing at 25 trials, seed by seed."""
+
+from functools import cache
 
 import numpy as np
 import pytest
-from agent.landscapes import LANDSCAPES, new_study, play, regret
 
+from agent.landscapes import LANDSCAPES, new_study, play, regret
 from lexmove.agent.baselines import make_proposer
 
 SEEDS = range(6)
 
 
-def _regrets(landscape: str, proposer: str) -> np.ndarray:
+@cache
+def _regrets(landscape: str, proposer: str) -> tuple[float, ...]:
     space, objective, best, median = LANDSCAPES[landscape]
-    return np.array(
-        [
-            regret(
-                play(
-                    new_study(space, num_trials=25, seed=seed), make_proposer(proposer), objective
-                ),
-                best,
-                median,
-            )
-            for seed in SEEDS
-        ]
-    )
+    ended = [
+        play(new_study(space, num_trials=25, seed=seed), make_proposer(proposer), objective)
+        for seed in SEEDS
+    ]
+    return tuple(regret(study, best, median) for study in ended)
 
 
+# Measured mean regret (0 the best, 1 the median of uniform draws), agent | random | hill climbing:
+# branin .0004 | .020 | .025, fine-tuning .005 | .037 | .024, hartmann6 .30 | .66 | .44,
+# six irrelevant .015 | .020 | .108.
+@pytest.mark.parametrize("peer", ["random", "hill_climbing"])
 @pytest.mark.parametrize("landscape", sorted(LANDSCAPES))
-def test_the_agent_beats_random_and_hill_climbing(landscape: str) -> None:
-    agent = _regrets(landscape, "policy")
-    for peer in ("random", "hill_climbing"):
-        theirs = _regrets(landscape, peer)
-        print(landscape, peer, (agent < theirs).sum(), agent.mean(), theirs.mean())
+def test_the_agent_has_less_regret_on_average(landscape: str, peer: str) -> None:
+    assert np.mean(_regrets(landscape, "policy")) < np.mean(_regrets(landscape, peer))
+
+
+@pytest.mark.parametrize("peer", ["random", "hill_climbing"])
+def test_the_agent_wins_most_seeds(peer: str) -> None:
+    wins = [
+        ours < theirs
+        for landscape in LANDSCAPES
+        for ours, theirs in zip(
+            _regrets(landscape, "policy"), _regrets(landscape, peer), strict=True
+        )
+    ]
+    # Measured: 21 of 24 against random, 19 of 24 against hill climbing. By chance, 17 or more
+    # of 24 come up in 3 % of the cases.
+    assert sum(wins) >= 17

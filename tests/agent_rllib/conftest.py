@@ -1,11 +1,11 @@
 """Ray for the few tests here that need it, and one study that the policy served."""
 
 import pytest
-from agent_rllib.tasks import serve
-from ray_fixture import ray_session
 
+from agent_rllib.tasks import serve
 from lexmove.agent.policy import PointerPolicy
 from lexmove.study.study import Study
+from ray_fixture import ray_session
 
 __all__ = ["ray_session"]
 
@@ -17,5 +17,5 @@ def policy() -> PointerPolicy:
 
 @pytest.fixture(scope="session")
 def served(policy: PointerPolicy) -> Study:
-    """24 trials on 3 lanes, paused and continued at rungs, failures among them, all ended."""
-    return serve(policy, num_trials=24, parallel=3)
+    """18 trials on 3 lanes, paused and continued at rungs, failures among them, all ended."""
+    return serve(policy, num_trials=18, parallel=3)

@@ -5,11 +5,11 @@ import warnings
 
 import numpy as np
 import pytest
-from agent_rllib.tasks import RUNGS, SPACE, Bowl, free_lane, make_bowl
 from gymnasium.utils.env_checker import check_env
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent_rllib.tasks import RUNGS, SPACE, Bowl, free_lane, make_bowl
 from lexmove.agent.environment import EpisodeSpec, Regret, TuningEnv, potential
 from lexmove.agent.observation import Observation, observe
 from lexmove.agent.policy import PointerPolicy

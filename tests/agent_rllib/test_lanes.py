@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from agent_rllib.tasks import SPACE, serve
 from hypothesis import given
 from hypothesis import strategies as st
 from ray.rllib.core.columns import Columns
 
+from agent_rllib.tasks import SPACE, serve
 from lexmove.agent.lanes import FAILURE_REWARD, episodes, logits_of, reward_of
 from lexmove.agent.observation import observe
 from lexmove.agent.policy import PointerPolicy, weights_hash

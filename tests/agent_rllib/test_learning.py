@@ -3,25 +3,26 @@
 import math
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 import ray
 import torch
-from agent_rllib.tasks import IdentityEnv, serve
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 
-from lexmove.agent.lanes import logits_of
+from agent_rllib.tasks import IdentityEnv, serve
+from lexmove.agent.lanes import logits_of, mean_divergence
 from lexmove.agent.learning import (
     MIN_TRIALS,
     LearningResult,
     LearningSettings,
     OnlineLearner,
     learn,
-    mean_divergence,
 )
 from lexmove.agent.policy import PointerPolicy, load_weights, save_weights, weights_hash
 from lexmove.agent.policy_learner import PolicyLearner
@@ -81,12 +82,12 @@ def rewarded_log_probability(policy: PointerPolicy, lanes: list[SingleAgentEpiso
 
 def test_steps_make_rewarded_actions_likelier(policy: PointerPolicy) -> None:
     lanes = one_decision_lanes(policy, 32)
-    learner = PolicyLearner(policy.state_dict(), learning_rate=1e-3, seed=0)
-    for _ in range(12):
+    learner = PolicyLearner(policy.state_dict(), learning_rate=3e-3, seed=0)
+    for _ in range(6):
         assert math.isfinite(learner.step(lanes))
     before = rewarded_log_probability(policy, lanes)
     after = rewarded_log_probability(with_weights(learner.weights), lanes)
-    print(before,after)
+    print(before, after)
     assert after > before + 1.0
     assert [len(lane) for lane in lanes] == [1] * 32, "the lanes given are not changed"
 
@@ -147,10 +148,21 @@ def test_nothing_is_learned_from_the_decisions_of_others(served: Study) -> None:
 
 
 def test_a_step_that_goes_too_far_is_taken_back(served: Study, policy: PointerPolicy) -> None:
-    wild = LearningSettings(learning_rate=0.5, num_epochs=3, max_kl=0.01)
+    wild = LearningSettings(learning_rate=0.5, num_epochs=3, max_kl=1e-9)
     result = learn(policy.state_dict(), served, seed=0, settings=wild)
     assert_unchanged(result, policy)
     assert result.num_transitions == len(served.decisions)
+
+
+def test_learning_stops_before_the_divergence_that_is_allowed(
+    served: Study, policy: PointerPolicy
+) -> None:
+    def divergence(max_kl: float) -> float:
+        settings = LearningSettings(learning_rate=0.03, num_epochs=6, max_kl=max_kl)
+        return learn(policy.state_dict(), served, seed=0, settings=settings).mean_kl
+
+    unbound = divergence(100.0)
+    assert 0.0 < divergence(unbound / 2) <= unbound / 2
 
 
 def test_divergence_is_zero_for_the_policy_itself_and_positive_for_another(
@@ -170,10 +182,10 @@ def test_advantages_bootstrap_where_a_lane_was_cut() -> None:
     values = [0.5, 0.4, 0.3, 0.2, 0.6, 0.1]  # the last of each lane is that of its end
     rewards = [0.0, 1.0, 0.0, 0.0, 0.3, 0.0]
     targets = compute_value_targets(
-        values=[np.array(values[:4]), np.array(values[4:])],
-        rewards=[np.array(rewards[:4]), np.array(rewards[4:])],
-        terminateds=[np.zeros(4), np.array([1.0, 0.0])],
-        truncateds=[np.array([0.0, 0.0, 1.0, 0.0]), np.zeros(2)],
+        values=np.array(values),
+        rewards=np.array(rewards),
+        terminateds=np.array([0.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+        truncateds=np.array([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]),
         gamma=gamma,
         lambda_=lambda_,
     )
@@ -186,6 +198,12 @@ def test_advantages_bootstrap_where_a_lane_was_cut() -> None:
     ]
     assert targets[:3] == pytest.approx([v + a for v, a in zip(values, advantages, strict=False)])
     assert targets[4] == pytest.approx(0.3), "nothing follows a lane that ended"
+
+
+def test_the_process_that_serves_does_not_load_rllib() -> None:
+    code = "import sys, lexmove.agent.learning; print('ray.rllib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def wait_for_result(learner: OnlineLearner) -> LearningResult | None:
@@ -219,8 +237,9 @@ def test_online_learning_gives_what_learning_gives(
 
     # The actor takes no CPU from the trials, and its death is told once and does no harm.
     assert ray.available_resources()["CPU"] == 2.0
+    pid = learner.pid
     assert learner.submit(served)
-    os.kill(learner.pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     assert wait_for_result(learner) is None
     assert "the job goes on without it" in learner.failure
     assert not learner.submit(served)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from agent_rllib.tasks import IdentityEnv
 from ray.rllib.core.columns import Columns
 
+from agent_rllib.tasks import IdentityEnv
 from lexmove.agent.lanes import logits_of
 from lexmove.agent.observation import NUM_CANDIDATES, observe
 from lexmove.agent.policy import PointerPolicy, weights_hash

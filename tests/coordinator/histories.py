@@ -1,14 +1,12 @@
-"""Histories for store tests: a scripted one without end, and random ones for property tests."""
+"""A history without end for store tests, the same in every process."""
 
 from collections.abc import Iterator
-
-from hypothesis import strategies as st
 
 from lexmove.space.domain import Categorical, Constant, Float, Integer, Ordinal
 from lexmove.space.move import Move
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.fidelity import FidelityPlan
-from lexmove.study.study import Study, StudySpec
+from lexmove.study.study import StudySpec
 from lexmove.study.trial import (
     Continued,
     Decision,
@@ -103,50 +101,3 @@ def measurement(fidelity: int, value: float) -> Measurement:
         duration_s=0.125,
         checkpoint=f"trials/epoch_{fidelity}",
     )
-
-
-_ENDINGS = tuple(status for status in TrialStatus if status is not TrialStatus.RUNNING)
-_METRIC = st.floats(0, 1) | st.sampled_from((float("inf"), float("-inf"), 0.0))
-
-
-@st.composite
-def histories(draw: st.DrawFn, max_events: int = 20) -> list[Event]:
-    """Valid histories of a few trials, ended, paused and continued in any order."""
-    study = Study(spec=spec())
-    for seq in range(draw(st.integers(1, max_events))):
-        at = {"seq": seq, "at_s": draw(st.floats(1e9, 2e9)), "trial_id": len(study.trials)}
-        open_ids = [trial.trial_id for trial in study.trials if not trial.status.is_final]
-        if not open_ids or draw(st.integers(0, 3)) == 0:
-            new_id = len(study.trials)
-            event: Event = Started(
-                **at, config=config(draw(st.integers(0, 50))), until=4, seed=seq,
-                decision=decision(new_id),
-            )  # fmt: skip
-        else:
-            event = draw(_following({**at, "trial_id": draw(st.sampled_from(open_ids))}))
-        study = study.with_event(event)
-    return list(study.events)
-
-
-def _following(at: dict) -> st.SearchStrategy[Event]:
-    return st.one_of(
-        st.builds(Continued, **_just(at), until=st.integers(1, 4)),
-        st.builds(
-            Ended, **_just(at), status=st.sampled_from(_ENDINGS),
-            reason=st.none() | st.text(max_size=20), blames_trial=st.booleans(),
-        ),
-        st.builds(
-            Measured, **_just(at),
-            measurement=st.builds(
-                Measurement,
-                fidelity=st.integers(0, 4),
-                metrics=st.dictionaries(st.sampled_from(("f1_macro", "loss")), _METRIC),
-                duration_s=st.floats(0, 1e6),
-                checkpoint=st.none() | st.just("trials/epoch"),
-            ),
-        ),
-    )  # fmt: skip
-
-
-def _just(at: dict) -> dict:
-    return {name: st.just(value) for name, value in at.items()}

@@ -1,21 +1,23 @@
 """What every trial store promises, in memory, in SQLite and in a journal file."""
 
+import itertools
 import math
 from collections.abc import Callable
-from itertools import islice
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from coordinator.histories import histories, scripted, spec
+from coordinator.histories import scripted, spec
 from lexmove.coordinator.store import MemoryStore, open_store
 from lexmove.errors import StoreError, StudyNotFoundError, UsageError
 from lexmove.study.protocols import TrialStore
 from lexmove.study.study import Study
-from lexmove.study.trial import Ended, Measured, Measurement, TrialStatus
+from lexmove.study.trial import Ended, Measured, Measurement, TrialStatus, event_to_json
+from strategies import journals
 
 Opener = Callable[[], TrialStore]
-EVENTS = list(islice(scripted(), 60))
+EVENTS = list(itertools.islice(scripted(), 36))
 
 
 @pytest.fixture(params=["memory", "sqlite", "journal"], scope="module")
@@ -157,17 +159,20 @@ def test_extend_sets_the_budget(opener, request):
 
 
 def test_any_history_comes_back(opener):
-    """Property: what is loaded is what was appended, in full and after every event."""
-    counter = iter(range(1000))
+    """Property: what is loaded is what was appended; compared as text, for NaN equals nothing."""
+    counter = itertools.count()
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(events=histories())
-    def check(events):
-        name = f"history-{next(counter)}"
+    @settings(max_examples=20, suppress_health_check=list(HealthCheck))
+    @given(journal=journals(max_events=12))
+    def check(journal):
+        random_spec, events = journal
+        kept = replace(random_spec, name=f"history-{next(counter)}")
         store = opener()
-        store.create(spec(name))
+        store.create(kept)
         for event in events:
-            store.append(name, event)
-        assert store.load(name) == opener().load(name) == Study.from_events(spec(name), events)
+            store.append(kept.name, event)
+        for found in (store.load(kept.name), opener().load(kept.name)):
+            assert found.spec == kept
+            assert list(map(event_to_json, found.events)) == list(map(event_to_json, events))
 
     check()

@@ -4,6 +4,8 @@ import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lexmove.errors import InvalidFileError
 from lexmove.job.document import number_in, parse_document, read_document, say
@@ -91,7 +93,7 @@ BROKEN = [
     ("a: 1\n---\nb: 1", "f:2:1: a second document starts here (---): keep one to a file"),
     ("%YAML 1.1\n---\na: no", "f: this file is read as YAML 1.2: leave the %YAML line out"),
     ("a: \x07", "f:1:4: the control character U+0007 is not allowed in YAML: delete it"),
-    ("[" * 3000, "f:1:41: the nesting is more than 40 levels deep"),
+    ("[" * 60, "f:1:41: the nesting is more than 40 levels deep"),
     ("", "f: the file is empty"),
     ("# nothing\n", "f: the file is empty"),
     ("a: !<x 3", "f:1:7: this is no YAML: expected '>'"),
@@ -186,3 +188,16 @@ def test_say(value: object, said: str) -> None:
 def test_number_in() -> None:
     assert (number_in("3"), number_in("1e-6")) == (3, 1e-6)
     assert [number_in(value) for value in ("six", "", 3, None)] == [None] * 4
+
+
+@settings(max_examples=300)
+@given(st.text(alphabet="ab1 :-{}[],\"'\\\n\t#&*!|>%@?.~\x07é", max_size=30))
+def test_whatever_a_file_says_is_a_document_or_one_mistake(text: str) -> None:
+    try:
+        document = parse_document(text, path="f")
+    except InvalidFileError as error:
+        places = [(item.line, item.column) for item in error.mistakes]
+    else:
+        places = [document.place(())]
+    assert len(places) == 1
+    assert all(line >= 0 and column >= 0 for line, column in places)

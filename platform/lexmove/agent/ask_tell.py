@@ -82,7 +82,7 @@ class AskTell:
         self._study = Study(
             spec=StudySpec(
                 name="ask_tell",
-                space=_read_space(space),
+                space=read_space(space),
                 metric=_METRIC,
                 goal=goal,
                 fidelity=FidelityPlan(
@@ -214,7 +214,12 @@ class AskTell:
         self._study = self._study.with_event(event)
 
 
-def _read_space(space: "SearchSpace | str | Path | Mapping[str, Any]") -> SearchSpace:
+def read_space(space: "SearchSpace | str | Path | Mapping[str, Any]") -> SearchSpace:
+    """A search space from itself, from a file's path, or from a mapping in the file's form.
+
+    Raises:
+        InvalidFileError: all mistakes of the file or mapping.
+    """
     if isinstance(space, SearchSpace):
         return space
     # Imported here: a space that is given as an object needs no YAML reader.

@@ -36,8 +36,7 @@ class _Baseline(ABC):
         if not study.num_trials_left:
             return None
         encoding = Encoding(study.spec.space)
-        tried = [study.spec.space.to_unit(trial.config) for trial in study.trials]
-        seen = np.array(tried).reshape(len(tried), encoding.num_dims)
+        seen = encoding.units([trial.config for trial in study.trials])
         config = self._start(study, encoding, seen, rng)
         if config is None:
             return None

@@ -1,6 +1,6 @@
 """The unit cube of a search space in arrays: snapping, activity, forbidden points, distances."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -43,6 +43,17 @@ class Encoding:
         self.is_ordered: Mask = np.array([domain.is_ordered for domain in self.domains], dtype=bool)
         self.default: Array = space.to_unit({})
         self._index = {item.name: i for i, item in enumerate(space.searched)}
+
+    def units(self, configs: Sequence[Mapping[str, Value]]) -> Array:
+        """What `SearchSpace.to_unit` says of every config, (N, D)."""
+        rows = [
+            [
+                item.domain.to_unit(config[item.name]) if item.name in config else default
+                for item, default in zip(self.space.searched, self.default, strict=True)
+            ]
+            for config in configs
+        ]
+        return np.array(rows, dtype=float).reshape(len(rows), self.num_dims)
 
     @property
     def is_discrete(self) -> Mask:

@@ -95,7 +95,9 @@ def candidate_features(
     num_changed = np.maximum(changed.sum(axis=1), 1)
     largest = np.abs(steps).argmax(axis=1)
     sensitivity = 1.0 / surrogate.length_scales
-    success, in_direction = _success_rates(study, steps, changed, num_changed)
+    success, in_direction = _success_rates(
+        study, _past_steps(study, encoding, history.tried), steps, changed
+    )
     best = study.incumbent
     columns = [
         means,
@@ -107,7 +109,7 @@ def candidate_features(
         _rank_ratio(stds),
         _rank_ratio(log_ei),
         np.abs(prediction.means[0] - prediction.means[1]),
-        _distance(slate.units, None if best is None else _units_of(study, best.trial_id)),
+        _distance(slate.units, None if best is None else history.tried[[best.trial_id]]),
         _distance(slate.units, history.units),
         _distance(slate.units, history.pending),
         changed.mean(axis=1),
@@ -168,10 +170,6 @@ def _rank_ratio(values_C: Array) -> Array:
     return ranks / max(1, len(values_C) - 1)
 
 
-def _units_of(study: Study, trial_id: int) -> Array:
-    return study.spec.space.to_unit(study.trials[trial_id].config)[None]
-
-
 def _distance(units_CD: Array, others_ND: Array | None) -> Array:
     """Largest difference in any dimension to the nearest of the others, in unit ranges."""
     if others_ND is None:
@@ -188,31 +186,36 @@ def _crash_probability(surrogate: Surrogate, units_CD: Array) -> Array:
     return estimate
 
 
+def _past_steps(study: Study, encoding: Encoding, tried_TD: Array) -> Array:
+    """The step from its origin that every trial made, (T, D); 0 for what is no move."""
+    moves = [trial.decision.move for trial in study.trials]
+    origins = [move.origin if move is not None else None for move in moves]
+    rows = [
+        tried_TD[index] - (encoding.default if origin is None else tried_TD[origin])
+        for index, origin in enumerate(origins)
+    ]
+    return np.array(rows, dtype=float).reshape(len(rows), encoding.num_dims)
+
+
 def _success_rates(
-    study: Study, steps_CD: Array, changed_CD: NDArray[np.bool_], num_changed_C: NDArray[np.int_]
+    study: Study, past_TD: Array, steps_CD: Array, changed_CD: NDArray[np.bool_]
 ) -> tuple[Array, Array]:
     """How often earlier moves of the same hyperparameters improved on their origin, (C,) each.
 
     Once for moves in any direction, once for those in the candidate's own; both start at 1/2.
     """
-    num_dims = steps_CD.shape[1]
-    won, made = np.ones((2, num_dims)), np.full((2, num_dims), 2.0)
-    for trial in study.trials:
-        outcome = _improved(study, trial)
-        if outcome is None:
-            continue
-        origin = trial.decision.move.origin if trial.decision.move else None
-        before = study.spec.space.default if origin is None else study.trials[origin].config
-        step = study.spec.space.to_unit(trial.config) - study.spec.space.to_unit(before)
-        for side, sign in enumerate((1.0, -1.0)):
-            made[side] += step * sign > 1e-9
-            won[side] += outcome * (step * sign > 1e-9)
-    rates = won / made
-    both = (won.sum(axis=0) - 1.0) / (made.sum(axis=0) - 2.0)
-    directed = np.where(steps_CD > 0, rates[0], rates[1])
+    outcomes = [_improved(study, trial) for trial in study.trials]
+    known = np.array([outcome is not None for outcome in outcomes], dtype=bool)
+    won = np.array([outcome is True for outcome in outcomes], dtype=bool)
+    sides = np.stack([past_TD > 1e-9, past_TD < -1e-9])
+    made_2D, won_2D = sides[:, known].sum(axis=1), sides[:, won].sum(axis=1)
+    both_D = (won_2D.sum(axis=0) + 1.0) / (made_2D.sum(axis=0) + 2.0)
+    rates_2D = (won_2D + 1.0) / (made_2D + 2.0)
+    directed_CD = np.where(steps_CD > 0, rates_2D[0], rates_2D[1])
+    num_changed = np.maximum(changed_CD.sum(axis=1), 1)
     return (
-        np.where(changed_CD, both, 0.0).sum(axis=1) / num_changed_C,
-        np.where(changed_CD, directed, 0.0).sum(axis=1) / num_changed_C,
+        np.where(changed_CD, both_D, 0.0).sum(axis=1) / num_changed,
+        np.where(changed_CD, directed_CD, 0.0).sum(axis=1) / num_changed,
     )
 
 

@@ -77,6 +77,18 @@ def logits_of(policy: PointerPolicy, observations: Sequence[Arrays]) -> NDArray[
     return logits
 
 
+def mean_divergence(lanes: list[SingleAgentEpisode], policy: PointerPolicy) -> float:
+    """Mean KL divergence in nats from the logits recorded in `lanes` to those of `policy`."""
+    divergences: list[torch.Tensor] = []
+    for lane in lanes:
+        recorded = np.stack(lane.get_extra_model_outputs(Columns.ACTION_DIST_INPUTS))
+        now = logits_of(policy, lane.get_observations(slice(0, len(lane))))
+        old_BK = torch.from_numpy(recorded).log_softmax(-1)
+        new_BK = torch.from_numpy(now).log_softmax(-1)
+        divergences.append((old_BK.exp() * (old_BK - new_BK)).sum(-1))
+    return float(torch.cat(divergences).mean())
+
+
 def _transition(study: Study, seq: int, decision: Decision) -> Transition | None:
     """The decision of event `seq`; None while its outcome is unknown or if it was no sample."""
     reward = reward_of(study, seq)

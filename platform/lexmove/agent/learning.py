@@ -2,27 +2,22 @@
 
 A job has few rewards, so every step is small and watched: nothing happens before
 `MIN_TRIALS`, and steps end where the policy would leave the one that made the
-decisions. Left out: virtual episodes on posterior samples, and prioritised replay.
+decisions. RLlib is imported by the process that learns, not by the one that serves: it takes
+seconds. Left out: virtual episodes on posterior samples, and prioritised replay.
 """
 
 import logging
 import math
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import ray
 import torch
 from ray.exceptions import RayError
-from ray.rllib.core.columns import Columns
-from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from lexmove.agent.lanes import episodes, logits_of
 from lexmove.agent.policy import PointerPolicy, weights_hash
-from lexmove.agent.policy_learner import PolicyLearner
-from lexmove.agent.rl_module import Weights
 from lexmove.study.study import Study
 from lexmove.study.trial import TrialStatus
 
@@ -44,7 +39,7 @@ class LearningSettings:
     beyond which a step is taken back and learning ends.
     """
 
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-4
     num_epochs: int = 8
     max_kl: float = 0.01
     min_trials: int = MIN_TRIALS
@@ -59,7 +54,7 @@ class LearningResult:
     `loss` that of the last step taken, NaN if none was.
     """
 
-    weights: Weights
+    weights: Mapping[str, torch.Tensor]
     policy_version: str
     num_transitions: int
     mean_kl: float
@@ -68,7 +63,7 @@ class LearningResult:
 
 
 def learn(
-    weights: Weights,
+    weights: Mapping[str, torch.Tensor],
     study: Study,
     *,
     seed: int,
@@ -88,6 +83,9 @@ def learn(
         earlier_versions: hashes of former weights of this job whose decisions count too.
         settings: how far to go.
     """
+    from lexmove.agent.lanes import episodes, mean_divergence
+    from lexmove.agent.policy_learner import PolicyLearner
+
     settings = settings or LearningSettings()
     num_open = len(study.with_status(TrialStatus.RUNNING, TrialStatus.PREEMPTED))
     if len(study.trials) - num_open < settings.min_trials:
@@ -116,7 +114,7 @@ def learn(
     )
 
 
-def _unchanged(weights: Weights, *, num_transitions: int) -> LearningResult:
+def _unchanged(weights: Mapping[str, torch.Tensor], *, num_transitions: int) -> LearningResult:
     return LearningResult(
         weights=weights,
         policy_version=weights_hash(weights),
@@ -127,22 +125,10 @@ def _unchanged(weights: Weights, *, num_transitions: int) -> LearningResult:
     )
 
 
-def _policy(weights: Weights) -> PointerPolicy:
+def _policy(weights: Mapping[str, torch.Tensor]) -> PointerPolicy:
     policy = PointerPolicy.untrained()
     policy.load_state_dict(dict(weights))
     return policy.eval()
-
-
-def mean_divergence(lanes: list[SingleAgentEpisode], policy: PointerPolicy) -> float:
-    """Mean KL divergence in nats from the logits recorded in `lanes` to those of `policy`."""
-    divergences: list[torch.Tensor] = []
-    for lane in lanes:
-        recorded = np.stack(lane.get_extra_model_outputs(Columns.ACTION_DIST_INPUTS))
-        now = logits_of(policy, lane.get_observations(slice(0, len(lane))))
-        old_BK = torch.from_numpy(recorded).log_softmax(-1)
-        new_BK = torch.from_numpy(now).log_softmax(-1)
-        divergences.append((old_BK.exp() * (old_BK - new_BK)).sum(-1))
-    return float(torch.cat(divergences).mean())
 
 
 class OnlineLearner:
@@ -155,14 +141,20 @@ class OnlineLearner:
     Args:
         weights: those that the job starts with.
         seed: of RLlib's learner.
+        earlier_versions: hashes of the weights that the job had before, if it was resumed.
         settings: how far each call of `learn` may go.
     """
 
     def __init__(
-        self, weights: Weights, *, seed: int, settings: LearningSettings | None = None
+        self,
+        weights: Mapping[str, torch.Tensor],
+        *,
+        seed: int,
+        earlier_versions: Collection[str] = (),
+        settings: LearningSettings | None = None,
     ) -> None:
         self._weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
-        self._versions = [weights_hash(weights)]
+        self._versions = [*earlier_versions, weights_hash(weights)]
         self._seed = seed
         self._settings = settings
         self._pending: ray.ObjectRef[LearningResult] | None = None
@@ -179,7 +171,7 @@ class OnlineLearner:
 
     @property
     def pid(self) -> int:
-        """The process in which it learns; waits until it is up."""
+        """The process in which it learns; waits until it is up and idle."""
         return int(ray.get(self._actor.pid.remote()))
 
     def submit(self, study: Study) -> bool:
@@ -224,7 +216,9 @@ class OnlineLearner:
 class _LearnActor:
     """`learn` in a process of its own."""
 
-    def learn(self, weights: Weights, study: Study, **settings: Any) -> LearningResult:
+    def learn(
+        self, weights: Mapping[str, torch.Tensor], study: Study, **settings: Any
+    ) -> LearningResult:
         return learn(weights, study, **settings)
 
     def pid(self) -> int:

@@ -39,10 +39,11 @@ class PolicyLearner:
                 gamma=0.9,
                 lambda_=0.95,
                 clip_param=0.15,
-                vf_loss_coeff=0.5,
+                # The critic shares the trunk, and a job's few rewards teach it little.
+                vf_loss_coeff=0.1,
                 entropy_coeff=0.0,
-                kl_coeff=0.1,
-                grad_clip=0.5,
+                # `learn` bounds the divergence itself.
+                use_kl_loss=False,
                 num_epochs=1,
                 minibatch_size=None,
             )

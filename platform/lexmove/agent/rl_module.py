@@ -5,6 +5,7 @@ policy is served without ray.
 """
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -132,7 +133,10 @@ def quiet_rllib() -> Iterator[None]:
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            # RLlib registers its environment anew with every algorithm.
+            warnings.filterwarnings("ignore", ".*already in registry", UserWarning)
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

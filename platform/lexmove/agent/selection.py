@@ -53,28 +53,15 @@ def choose_starts(
     The very first trial is the space's default, alone. While the surrogate knows too little, the
     start portfolio's next point stands before the floor's candidates.
     """
-    seen = np.concatenate([surrogate.history.units, surrogate.history.pending])
+    seen = surrogate.history.tried
     portfolio = next_start(study, encoding, seen, num_scored=surrogate.history.num_scored)
     first = [] if portfolio is None else [_portfolio_start(encoding, *portfolio)]
     if first and first[0].kind == "default":
         return tuple(first)
-    pool = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
+    scored = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
     taken = np.stack([*seen, *(start.units for start in first)]) if first else seen
-    kept = _spread(pool.pool, pool.scores, taken, room=room - len(first))
-    starts = [
-        Start(
-            config=encoding.config(
-                pool.pool.units[i],
-                None if pool.pool.is_global[i] else origins[pool.pool.origin[i]].config,
-            ),
-            units=pool.pool.units[i],
-            origin=int(pool.pool.origin[i]),
-            kind="global" if pool.pool.is_global[i] else "move",
-            score=float(pool.scores[i]),
-            expert=f"floor:{rule}",
-        )
-        for i in kept
-    ]
+    kept = _spread(scored.pool, scored.scores, taken, room=room - len(first))
+    starts = [_floor_start(encoding, origins, scored, int(index), rule) for index in kept]
     return (*first, *(start for start in starts if study.spec.space.is_valid(start.config)))
 
 
@@ -88,6 +75,21 @@ def _portfolio_start(encoding: Encoding, kind: Kind, units_D: Array) -> Start:
 class _Scored:
     pool: Pool
     scores: Array
+
+
+def _floor_start(
+    encoding: Encoding, origins: Sequence[Origin], scored: _Scored, index: int, rule: str
+) -> Start:
+    units, origin = scored.pool.units[index], int(scored.pool.origin[index])
+    is_global = bool(scored.pool.is_global[index])
+    return Start(
+        config=encoding.config(units, None if is_global else origins[origin].config),
+        units=units,
+        origin=origin,
+        kind="global" if is_global else "move",
+        score=float(scored.scores[index]),
+        expert=f"floor:{rule}",
+    )
 
 
 def _scored_pool(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lexmove.agent.encoding import Array, Encoding, Mask
 from lexmove.agent.gaussian_process import GaussianProcess, fit
@@ -28,7 +29,8 @@ class History:
     `scores` is the objective, higher is better, lifted to full fidelity by the median gain of
     the trials measured on both sides; a failure has the worst score. `fidelity` is in [0, 1],
     logarithmic, 1 the maximum. `units` (N, D) and `pending` (P, D) are points of the unit cube.
-    `num_scored` counts the trials with measured rows; `incumbent` is the best score as measured, 0 without.
+    `tried` (T, D) are those of all trials, by id. `num_scored` counts the trials with measured rows; `incumbent` is the best score as measured,
+    0 without one.
     """
 
     units: Array
@@ -36,6 +38,7 @@ class History:
     fidelity: Array
     failed: Mask
     pending: Array
+    tried: Array
     num_scored: int
     incumbent: float
 
@@ -59,6 +62,7 @@ def read_history(study: Study, encoding: Encoding) -> History:
         rows += reached
         if not reached and trial.status not in _PENDING:
             failed.append(trial)
+    tried = encoding.units([trial.config for trial in study.trials])
     maximum = study.spec.fidelity.maximum
     scores = np.array([score for _, _, score in rows]) - _shortfall(rows)
     worst = scores.min() if len(scores) else 0.0
@@ -66,20 +70,20 @@ def read_history(study: Study, encoding: Encoding) -> History:
     places = [fidelity_place(fidelity, maximum) for _, fidelity, _ in rows]
     return _capped(
         History(
-            units=_units(study, trials, encoding),
+            units=tried[_ids(trials)],
             scores=np.concatenate([scores, np.full(len(failed), worst)]),
             fidelity=np.array(places + [1.0] * len(failed)),
             failed=np.array([False] * len(rows) + [True] * len(failed), dtype=bool),
-            pending=_units(study, pending, encoding),
+            pending=tried[_ids(pending)],
+            tried=tried,
             num_scored=len({trial.trial_id for trial, _, _ in rows}),
             incumbent=0.0 if study.incumbent is None else study.sign * study.incumbent.value,
         )
     )
 
 
-def _units(study: Study, trials: list[Trial], encoding: Encoding) -> Array:
-    units = [study.spec.space.to_unit(trial.config) for trial in trials]
-    return np.array(units).reshape(len(trials), encoding.num_dims)
+def _ids(trials: list[Trial]) -> NDArray[np.int_]:
+    return np.array([trial.trial_id for trial in trials], dtype=int)
 
 
 def _rows_of(study: Study, trial: Trial) -> list[tuple[Trial, Fidelity, float]]:
@@ -136,6 +140,7 @@ def _capped(history: History) -> History:
         fidelity=history.fidelity[kept],
         failed=history.failed[kept],
         pending=history.pending,
+        tried=history.tried,
         num_scored=history.num_scored,
         incumbent=history.incumbent,
     )

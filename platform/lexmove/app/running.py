@@ -84,7 +84,7 @@ def tune(
         NoSuccessfulTrialError: every trial failed.
         KeyboardInterrupt: interrupted; `resume` goes on.
     """
-    job = _with_absolute_paths(job)
+    job = _settled(job)
     opened = open_store(store_url(job, store))
     if job.name in opened.names():
         raise UsageError(
@@ -181,10 +181,13 @@ def _load_or_none(store: TrialStore, name: str) -> Study | None:
         return None
 
 
-def _with_absolute_paths(job: JobSpec) -> JobSpec:
-    """Paths that hold from any folder, since a study may be resumed from another one."""
+def _settled(job: JobSpec) -> JobSpec:
+    """The job as it is recorded: the same from any folder, and one precision for all trials."""
+    from lexmove.trials.model import resolve_precision
+
     storage = str(Path(job.storage or _DEFAULT_STORAGE).resolve())
-    return job.model_copy(update={"storage": storage})
+    model = job.model.model_copy(update={"precision": resolve_precision(job.model.precision)})
+    return job.model_copy(update={"storage": storage, "model": model})
 
 
 def _study_dir(job: JobSpec) -> StudyDir:
@@ -232,8 +235,8 @@ def _objective(job: JobSpec, *, splits: tuple[str, ...] = ("validation",)) -> "F
 
 def _check(job: JobSpec, space: SearchSpace) -> None:
     """Finds what would fail every trial, before anything is created."""
-    from lexmove.trials.fine_tuning import check_hyperparameters
     from lexmove.trials.model import check_model
+    from lexmove.trials.recipe import check_hyperparameters
     from lexmove.trials.tasks.task import load_task
 
     check_hyperparameters(space.names)
@@ -274,13 +277,13 @@ def _write_reference(job: JobSpec, study_dir: StudyDir, progress: Progress) -> N
     from lexmove.trials.tasks.reference import reference_scores
     from lexmove.trials.tasks.task import load_task
 
-    progress("scoring the reference, TF-IDF + logistic regression", None)
-    scores = reference_scores(load_task(job.task))
+    progress("scoring the reference", None)
     metric = job.metric.name
+    scores = reference_scores(load_task(job.task), metric=metric)
     study_dir.write_json(
         "reference",
         {
-            "name": "TF-IDF + logistic regression",
+            "name": scores.name,
             "validation": scores.validation[metric],
             "test": scores.test[metric],
         },

@@ -55,7 +55,7 @@ def connected(
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise _explained(error, address) from error
     try:
-        resources: dict[str, float] = ray.cluster_resources()
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # ray's own
         yield Connection(
             address=address,
             dashboard_url=context.dashboard_url or None,

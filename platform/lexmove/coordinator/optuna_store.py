@@ -105,12 +105,15 @@ class OptunaStore:
         return self._storage
 
     def _writable(self) -> BaseStorage:
-        if not self._is_mended:
-            mend_torn_end(self._location)
-            self._is_mended = True
+        self._mend()
         if self._storage is None:
             self._storage = connect(self._location)
         return self._storage
+
+    def _mend(self) -> None:
+        if not self._is_mended:
+            mend_torn_end(self._location)
+            self._is_mended = True
 
     def _create_empty(self, storage: BaseStorage, spec: StudySpec) -> int:
         """Creates the Optuna study, or takes up one whose creation was cut short."""
@@ -195,6 +198,7 @@ class OptunaStore:
         if not is_writer and shows(trial, event, known.study.spec.metric):
             return True
         try:
+            self._mend()
             optuna_id = self._optuna_id(storage, known, event.trial_id)
             show(storage, optuna_id, event, known.study)
         except (OSError, OptunaError, SQLAlchemyError):

@@ -1,5 +1,6 @@
 """Store URLs, the Optuna storage behind each, and what the errors of that storage mean."""
 
+import json
 import logging
 import os
 import re
@@ -39,8 +40,11 @@ _WAYS_OUT = {
     "Permission denied": _CHECK_FOLDER,
     "Read-only file system": _CHECK_FOLDER,
     "Not a directory": _CHECK_FOLDER,
+    "File exists": _CHECK_FOLDER,
     "not a database": "choose another file name for the store",
     "not a journal": "choose another file name for the store",
+    "damaged": "restore it from a copy, or choose another store",
+    "malformed": "restore it from a copy, or choose another store",
     "disk is full": "free some space, then resume",
     "disk I/O error": "free some space or mend the disk, then resume",
     "No space left": "free some space, then resume",
@@ -198,6 +202,8 @@ def talking_to(location: StoreLocation, doing: str) -> Iterator[None]:
 def _say(location: StoreLocation, doing: str, error: BaseException) -> str:
     cause = _root(error)
     text = cause.strerror if isinstance(cause, OSError) and cause.strerror else str(cause)
+    if isinstance(cause, json.JSONDecodeError):
+        text = "file is damaged"
     first_line = (text.strip().splitlines() or [type(cause).__name__])[0]
     way_out = next((way for sign, way in _WAYS_OUT.items() if sign in text), None)
     return f"cannot {doing} {location}: {first_line}; {way_out or 'choose another store'}"

@@ -242,11 +242,12 @@ class TextClassifier(nn.Module):
     def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Logits, (B, C), of token ids and their attention mask."""
         hidden_BLH = self.encoder(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state
-        logits: Tensor = self.head(self.dropout(_pool(hidden_BLH, mask_BL, self.pooling)))
+        logits: Tensor = self.head(self.dropout(pool(hidden_BLH, mask_BL, self.pooling)))
         return logits
 
 
-def _pool(hidden_BLH: Tensor, mask_BL: Tensor, pooling: Pooling) -> Tensor:
+def pool(hidden_BLH: Tensor, mask_BL: Tensor, pooling: Pooling) -> Tensor:
+    """One vector per text, (B, H): the first token's, or the mean over the real ones."""
     if pooling == "cls":
         return hidden_BLH[:, 0]
     weight_BL1 = mask_BL.unsqueeze(-1).to(hidden_BLH.dtype)

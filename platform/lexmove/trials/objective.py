@@ -50,13 +50,13 @@ class FineTuningObjective:
 
     def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
         since = time.monotonic()
-        with _as_outcome():
+        with trial_outcome():
             recipe = Recipe.from_config(segment.config, self.model)
             splits = load_tokens(self.task, self.model.name, recipe.max_length)
             training = self._start(segment, recipe, splits["train"])
         try:
             for epoch in range(segment.after + 1, segment.until + 1):
-                with _as_outcome():
+                with trial_outcome():
                     metrics = {"train_loss": training.train_epoch(epoch)}
                     last = epoch == segment.until
                     metrics |= self._evaluate(training, splits, further=last)
@@ -161,7 +161,7 @@ def load_tokens(spec: TaskSpec, model_name: str, max_length: int) -> Mapping[str
 
 
 @contextmanager
-def _as_outcome() -> Iterator[None]:
+def trial_outcome() -> Iterator[None]:
     """Turns what goes wrong inside into a trial's outcome with a reason of one line."""
     try:
         yield

@@ -1,7 +1,7 @@
 """The recipe: every hyperparameter a trial understands, typed, with its default and its rule.
 
-Names are `transformers.TrainingArguments` fields, or start with `model.` or `peft.`. Imports no torch, so
-that names can be checked before anything heavy is loaded.
+Names are `transformers.TrainingArguments` fields, or start with `model.` or `peft.`. Imports no
+torch, so that names can be checked before anything heavy is loaded.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -80,9 +80,9 @@ class Recipe:
 
     `warmup_steps` below 1 is a ratio of all optimizer steps. `head_lr_multiplier` times
     `learning_rate` is the head's rate; `layer_lr_decay` multiplies it once per layer downwards.
-    `freeze_layers` k > 0 freezes the embeddings and the first k layers. `use_lora` freezes the whole
-    encoder and trains low-rank adapters beside it. None stands for what the pretrained model's own
-    config says.
+    `freeze_layers` k > 0 freezes the embeddings and the first k layers. `use_lora` freezes the
+    whole encoder and trains low-rank adapters beside it. None stands for what the pretrained
+    model's own config says.
     """
 
     learning_rate: float = field(

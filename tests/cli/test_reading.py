@@ -1,0 +1,131 @@
+"""`ls`, `show` and `best` on a study made by hand: JSON contract, and words without colours."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from cli.conftest import Lexmove
+
+READ = (["ls"], ["show", "clauses"], ["show", "clauses", "3"], ["best", "clauses"])
+
+
+def read_json(lexmove: Lexmove, store: str, *words: str) -> dict:
+    done = lexmove(*words, "--store", store, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
+
+
+def test_ls_json(lexmove: Lexmove, store: str) -> None:
+    assert read_json(lexmove, store, "ls") == {
+        "schema_version": 1,
+        "studies": [
+            {
+                "study": "clauses",
+                "state": "interrupted",
+                "trials": 4,
+                "incumbent": {"trial_id": 2, "value": 0.6},
+            }
+        ],
+    }
+
+
+def test_show_json(lexmove: Lexmove, store: str) -> None:
+    shown = read_json(lexmove, store, "show", "clauses")
+    trials = shown.pop("trials")
+    assert shown == {
+        "schema_version": 1,
+        "study": "clauses",
+        "state": "interrupted",
+        "goal": "maximize",
+        "metric": "f1_macro",
+        "budget": {"trials": 6},
+        "incumbent": {"trial_id": 2, "value": 0.6},
+    }
+    assert [trial["state"] for trial in trials] == ["PAUSED", "PAUSED", "PAUSED", "FAILED"]
+    assert trials[0]["move"] == {
+        "text": "the default config",
+        "origin": None,
+        "probability": None,
+        "predicted_gain": None,
+        "realised_gain": None,
+        "expert": "start:default",
+    }
+    assert trials[1]["move"]["realised_gain"] == pytest.approx(0.1)
+    assert trials[3]["value"] is None
+    assert trials[3]["reason"] == "f1_macro is nan at fidelity 1"
+    assert {key for trial in trials for key in trial} == {
+        *("trial_id", "state", "value", "config", "move", "fidelity", "reason"),
+        *("started", "finished"),
+    }
+
+
+def test_show_json_of_one_trial(lexmove: Lexmove, store: str) -> None:
+    trial = read_json(lexmove, store, "show", "clauses", "2")
+    assert (trial["schema_version"], trial["study"], trial["trial_id"]) == (1, "clauses", 2)
+    assert trial["config"] == {"learning_rate": 4e-4}
+
+
+def test_best_json(lexmove: Lexmove, store: str) -> None:
+    best = read_json(lexmove, store, "best", "clauses")
+    repeated = best.pop("repeated")
+    assert repeated["num_seeds"] == 3
+    assert repeated["mean"] == pytest.approx(0.592)
+    assert repeated["ci95"] == pytest.approx(4.302653 * 0.002 / 3**0.5)
+    assert best == {
+        "schema_version": 1,
+        "study": "clauses",
+        "trial_id": 2,
+        "config": {"learning_rate": 4e-4},
+        "validation": 0.6,
+        "test": pytest.approx(0.572),
+        "default": {"validation": pytest.approx(0.413), "test": pytest.approx(0.393)},
+        "reference": {"name": "TF-IDF + logistic regression", "validation": 0.69, "test": 0.68},
+        "policy_version": "v0",
+    }
+
+
+def test_words_are_frozen(
+    lexmove: Lexmove, store: str, golden: Callable[[str, str], None]
+) -> None:
+    pages = []
+    for words in READ:
+        done = lexmove(*words, "--store", store)
+        assert (done.returncode, done.stderr) == (0, "")
+        pages.append(f"$ lexmove {' '.join(words)}\n{done.stdout}")
+    # How long ago the study's paused trials began is no golden word.
+    text = "\n".join(pages)
+    golden("cli_reading.txt", "\n".join(_without_age(line) for line in text.split("\n")))
+
+
+def _without_age(line: str) -> str:
+    words = line.split("  ")
+    is_paused = "paused" in words and words[-1].strip().endswith((" h", " min"))
+    return "  ".join([*words[:-1], "AGE"]) if is_paused else line
+
+
+def test_best_says_plainly_that_the_reference_won(lexmove: Lexmove, store: str) -> None:
+    last = lexmove("best", "clauses", "--store", store).stdout.splitlines()[-1]
+    assert last == (
+        "On the test split TF-IDF + logistic regression won, 0.6800 against 0.5720 for the best "
+        "config (trial 2): a lead of 0.1080, beyond the seeds' noise. Tuning changed the default "
+        "config's score by +0.1790, beyond the seeds' noise."
+    )
+
+
+@pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}])
+def test_a_pipe_gets_no_escape_codes(lexmove: Lexmove, store: str, variables: dict) -> None:
+    for words in READ:
+        assert "\x1b" not in lexmove(*words, "--store", store, **variables).stdout
+
+
+def test_the_store_may_come_from_the_environment(lexmove: Lexmove, store: str) -> None:
+    done = lexmove("ls", LEXMOVE_STORE=store)
+    assert done.returncode == 0
+    assert "clauses" in done.stdout
+
+
+def test_an_empty_store_says_what_to_do(lexmove: Lexmove) -> None:
+    done = lexmove("ls")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "lexmove init" in done.stderr

@@ -1,0 +1,137 @@
+"""`LexmoveSearch` in a Ray Tune Tuner of one's own: real Ray, real workers."""
+
+import math
+import pickle
+from pathlib import Path
+
+import pytest
+import ray
+from ray import tune
+
+from lexmove.errors import InvalidFileError, UsageError
+from lexmove.ray import LexmoveSearch
+
+SPACE = {
+    "parameters": {
+        "x": {"min": 0.0, "max": 1.0},
+        "kind": {"values": ["plain", "fancy"], "default": "plain"},
+    }
+}
+
+
+def search(**options: object) -> LexmoveSearch:
+    return LexmoveSearch(SPACE, metric="score", mode="max", proposer="floor", **options)
+
+
+def score(config: dict) -> None:
+    tune.report(
+        {"score": math.nan if config["x"] > 0.9 else config["offset"] - (config["x"] - 0.3) ** 2}
+    )
+
+
+@pytest.fixture
+def local_ray(tmp_path_factory: pytest.TempPathFactory):
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        _temp_dir=str(tmp_path_factory.mktemp("r")),
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray's own, some of them of resources it leaves to the end
+def test_a_tuner_runs_with_it(local_ray, tmp_path: Path) -> None:
+    searcher = search()
+    results = tune.Tuner(
+        score,
+        param_space={"offset": 1.0},
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            metric="score",
+            mode="max",
+            num_samples=6,
+            max_concurrent_trials=2,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), name="own", verbose=0),
+    ).fit()
+    assert len(results) == 6
+    assert results.num_errors == 0
+    configs = [(result.config["x"], result.config["kind"]) for result in results]
+    assert len(set(configs)) == 6
+    assert configs[0] == (0.5, "plain")
+    assert results.get_best_result().metrics["score"] >= 1.0 - 0.2**2
+
+
+def test_it_suggests_no_more_than_may_run() -> None:
+    searcher = search()
+    assert searcher.set_max_concurrency(2)
+    assert searcher.suggest("a") == {"x": 0.5, "kind": "plain"}
+    assert searcher.suggest("b") is not None
+    assert searcher.suggest("c") is None
+    searcher.on_trial_complete("a", {"score": 1.0})
+    assert searcher.suggest("c") is not None
+
+
+@pytest.mark.parametrize(
+    ("result", "error"),
+    [(None, False), (None, True), ({"score": math.nan}, False), ({"other": 1.0}, False)],
+)
+def test_a_trial_without_a_value_has_failed(result: dict | None, error: bool) -> None:
+    searcher = search()
+    searcher.suggest("a")
+    searcher.on_trial_complete("a", result, error)
+    assert searcher.study is not None
+    assert [trial.status.value for trial in searcher.study.trials] == ["FAILED"]
+    assert searcher.suggest("b") is not None
+
+
+def test_an_unknown_trial_changes_nothing() -> None:
+    searcher = search()
+    searcher.suggest("a")
+    searcher.on_trial_complete("never seen", {"score": 1.0})
+    assert searcher.study is not None
+    assert searcher.study.num_events == 1
+
+
+def test_a_small_space_ends() -> None:
+    space = {"parameters": {"kind": {"values": ["plain", "fancy"]}}}
+    searcher = LexmoveSearch(space, metric="score", mode="min", proposer="floor")
+    for name in ("a", "b"):
+        assert searcher.suggest(name) is not None
+        searcher.on_trial_complete(name, {"score": 1.0})
+    assert searcher.suggest("c") == LexmoveSearch.FINISHED
+
+
+def test_save_and_restore_continue_alike(tmp_path: Path) -> None:
+    searcher = search(seed=3)
+    for number in range(5):
+        config = searcher.suggest(str(number))
+        assert config is not None
+        searcher.on_trial_complete(str(number), {"score": -abs(config["x"] - 0.3)})
+    searcher.suggest("still running")
+    searcher.save(str(tmp_path / "state"))
+    restored = search()
+    restored.restore(str(tmp_path / "state"))
+    for other in (searcher, restored):
+        other.on_trial_complete("still running", {"score": 0.0})
+    assert restored.study is not None
+    assert searcher.study is not None
+    assert restored.study.ranking == searcher.study.ranking
+    assert [trial.status.value for trial in restored.study.trials] == ["COMPLETED"] * 6
+    assert restored.suggest("next") == searcher.suggest("next")
+
+
+def test_it_can_be_pickled_before_anything_was_asked() -> None:
+    copy = pickle.loads(pickle.dumps(search()))
+    assert copy.suggest("a") == {"x": 0.5, "kind": "plain"}
+
+
+def test_mistakes_are_said_at_once() -> None:
+    with pytest.raises(InvalidFileError):
+        LexmoveSearch({"parameters": {"x": {"min": 1.0, "max": 0.0}}}, metric="score")
+    with pytest.raises(UsageError, match="mode is 'best'"):
+        LexmoveSearch(SPACE, metric="score", mode="best")

@@ -1,0 +1,162 @@
+import json
+import pickle
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from lexmove.errors import InfeasibleError, TaskError, TrialFailedError, UsageError
+from lexmove.space.search_space import Config
+from lexmove.study.trial import Segment
+from lexmove.trials.objective import FineTuningObjective, trial_outcome
+
+CONFIG = Config(
+    {
+        "learning_rate": 1e-3,
+        "per_device_train_batch_size": 16,
+        "model.freeze_embeddings": True,
+        "model.hidden_dropout": 0.2,
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def objective(small_task, small_model):
+    return FineTuningObjective(task=small_task, model=small_model, max_epochs=3)
+
+
+def run(objective, folder, *, until=2, after=0, resume_from=None, config=CONFIG):
+    reported = []
+    segment = Segment(
+        trial_id=0, config=config, seed=5, until=until, after=after, resume_from=resume_from
+    )
+    objective(segment, trial_dir=folder, report=reported.append)
+    return reported
+
+
+def test_every_epoch_is_reported_with_its_checkpoint_in_place(objective, tmp_path):
+    seen = []
+
+    def report(measurement):
+        assert (Path(measurement.checkpoint) / "model.safetensors").is_file()
+        seen.append(measurement)
+
+    segment = Segment(trial_id=0, config=CONFIG, seed=5, until=2)
+    objective(segment, trial_dir=tmp_path / "trial", report=report)
+    assert [item.fidelity for item in seen] == [1, 2]
+    for item in seen:
+        assert set(item.metrics) == {"train_loss", "f1_macro", "f1_micro", "accuracy"}
+        assert 0 <= item.metrics["f1_macro"] <= 1
+        assert item.duration_s > 0
+    names = sorted(path.name for path in (tmp_path / "trial").iterdir())
+    assert names == ["epoch_1", "epoch_2"], "nothing else is left behind"
+
+
+def test_a_continued_segment_measures_what_the_uninterrupted_one_does(objective, tmp_path):
+    straight = run(objective, tmp_path / "a", until=3)
+    first = run(objective, tmp_path / "b", until=1)
+    later = run(objective, tmp_path / "b", until=3, after=1, resume_from=first[0].checkpoint)
+    assert [item.metrics for item in first + later] == [item.metrics for item in straight]
+    again = run(objective, tmp_path / "b", until=2, after=1, resume_from=first[0].checkpoint)
+    assert again[0].metrics == straight[1].metrics, "an epoch done twice replaces its checkpoint"
+
+
+def test_further_splits_are_measured_at_the_end_of_the_segment(small_task, small_model, tmp_path):
+    objective = FineTuningObjective(
+        task=small_task, model=small_model, max_epochs=2, evaluate_on=("validation", "test")
+    )
+    first, last = run(objective, tmp_path)
+    further = {"test_f1_macro", "test_f1_micro", "test_accuracy"}
+    assert set(last.metrics) - set(first.metrics) == further
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder), "is missing"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"xx"), "is damaged"),
+        (lambda folder: (folder / "optimizer.pt").write_bytes(b"xx"), "is damaged"),
+        (lambda folder: (folder / "state.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "state.json").unlink(), "is missing"),
+        (lambda folder: torch.save({"x": print}, folder / "optimizer.pt"), "is damaged"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_read_fails_the_trial(objective, tmp_path, damage, message):
+    (first,) = run(objective, tmp_path, until=1)
+    damage(Path(first.checkpoint))
+    with pytest.raises(TrialFailedError, match=f"cannot continue: checkpoint .*{message}"):
+        run(objective, tmp_path, until=2, after=1, resume_from=first.checkpoint)
+
+
+def test_a_checkpoint_of_another_training_fails_the_trial(objective, tmp_path):
+    (first,) = run(objective, tmp_path, until=1)
+    state = Path(first.checkpoint) / "state.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"seed": 6}))
+    with pytest.raises(TrialFailedError, match="has seed = 6, not 5"):
+        run(objective, tmp_path, until=2, after=1, resume_from=first.checkpoint)
+    with pytest.raises(TrialFailedError, match="after epoch 1: no checkpoint"):
+        run(objective, tmp_path, until=2, after=1)
+
+
+def test_what_report_raises_is_passed_on_unchanged(objective, tmp_path):
+    class Stop(Exception):
+        pass
+
+    def report(measurement):
+        raise Stop
+
+    segment = Segment(trial_id=0, config=CONFIG, seed=5, until=2)
+    with pytest.raises(Stop):
+        objective(segment, trial_dir=tmp_path, report=report)
+
+
+@pytest.mark.parametrize(
+    ("config", "error", "message"),
+    [
+        ({"learning_rat": 1.0}, TrialFailedError, "did you mean 'learning_rate'"),
+        ({"model.max_length": 600}, InfeasibleError, "beyond the model's 512 positions"),
+        ({"model.num_hidden_layers": 9}, TrialFailedError, "'minilm' has 6 layers"),
+        ({"learning_rate": 1e30}, TrialFailedError, "^diverged: "),
+    ],
+)
+def test_a_config_that_cannot_work_ends_as_an_outcome(objective, tmp_path, config, error, message):
+    with pytest.raises(error, match=message) as caught:
+        run(objective, tmp_path, until=3, config=Config(config))
+    assert "\n" not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("raised", "error", "reason"),
+    [
+        (MemoryError("no room"), InfeasibleError, "out of memory: no room"),
+        (
+            torch.OutOfMemoryError("CUDA is full\nmore"),
+            InfeasibleError,
+            "out of memory: CUDA is full",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+            InfeasibleError,
+            "out of memory: DefaultCPUAllocator: can't allocate memory: you tried",
+        ),
+        (RuntimeError("\nshapes differ\nmore"), TrialFailedError, "RuntimeError: shapes differ"),
+        (KeyError(), TrialFailedError, "KeyError: no message"),
+        (TaskError("no data"), TrialFailedError, "no data"),
+        (InfeasibleError("as it is"), InfeasibleError, "as it is"),
+    ],
+)
+def test_whatever_goes_wrong_gets_one_line_of_cause(raised, error, reason):
+    with pytest.raises(error) as caught, trial_outcome():
+        raise raised
+    assert caught.value.reason == reason
+
+
+def test_it_travels_light(objective):
+    assert pickle.loads(pickle.dumps(objective)) == objective
+    assert len(pickle.dumps(objective)) < 2000
+
+
+def test_a_metric_that_is_not_measured_is_refused_at_once(small_task, small_model):
+    with pytest.raises(UsageError, match="unknown metric 'f1'"):
+        FineTuningObjective(task=small_task, model=small_model, max_epochs=1, metric="f1")
