@@ -29,8 +29,9 @@ from lexmove.agent.observation import (
     Observation,
     observe,
 )
+from lexmove.agent.surrogate import MAX_ROWS
 from lexmove.errors import UsageError
-from lexmove.space.domain import Constant
+from lexmove.space.domain import Constant, Ordinal
 from lexmove.space.move import apply_move
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.fidelity import promotable
@@ -214,3 +215,18 @@ def test_a_space_of_constants_is_refused() -> None:
     )
     with pytest.raises(UsageError, match="nothing to search: pooling can take one value only"):
         _observe(new_study(space))
+
+
+def test_what_the_surrogate_forgets_is_still_not_repeated() -> None:
+    """More trials than the surrogate's rows, in a space that is nearly used up."""
+    axis = Ordinal(values=tuple(range(17)))
+    space = SearchSpace(
+        hyperparameters=(
+            Hyperparameter(name="a", domain=axis),
+            Hyperparameter(name="b", domain=axis),
+        )
+    )
+    study = random_study(space, num_trials=MAX_ROWS + 20)
+    candidates = _observe(study).candidates
+    assert len(candidates) == 17 * 17 - (MAX_ROWS + 20)
+    assert not {c.config for c in candidates} & {trial.config for trial in study.trials}

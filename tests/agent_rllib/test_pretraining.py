@@ -43,13 +43,13 @@ def test_ppo_learns_an_identity_environment(ray_session: None) -> None:
     reached = []
     for seed in range(NUM_SEEDS):
         result = optimize(
-            IdentityEnv, {}, start.state_dict(), iterations=7, seed=seed, settings=IDENTITY
+            IdentityEnv, {}, start.state_dict(), iterations=6, seed=seed, settings=IDENTITY
         )
         assert weights_hash(result.weights) == result.policy_version
         policy = PointerPolicy.untrained()
         policy.load_state_dict(dict(result.weights))
         reached.append(mean_reward(policy.eval(), seed=10_000))
-    # Measured: chance 0.06; 0.99, 0.99 and 0.9875 after 7 iterations of 128 decisions.
+    # Measured: chance 0.06; 0.98, 0.97 and 0.97 after 6 iterations of 128 decisions.
     assert sum(reward > 0.9 for reward in reached) >= NUM_SEEDS - 1
 
 

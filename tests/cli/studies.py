@@ -119,18 +119,14 @@ def _write_study(store: TrialStore, job: JobSpec) -> None:
     write = _Writer(store, NAME)
     for trial_id, value in enumerate((0.4, 0.5, 0.55)):
         config = {"learning_rate": RATES[trial_id]}
-        write(
-            Started, trial_id, config=config, until=1, seed=trial_id, decision=decision(trial_id)
-        )
+        write(Started, trial_id, config=config, until=1, seed=trial_id, decision=decision(trial_id))
         write.measured(trial_id, 1, value)
         write(Ended, trial_id, status=TrialStatus.PAUSED)
     further = Decision(proposer="policy", expert="asha", text="continue trial 2 from 1 to 2")
     write(Continued, 2, until=2, decision=further)
     write.measured(2, 2, 0.6)
     write(Ended, 2, status=TrialStatus.PAUSED)
-    write(
-        Started, 3, config={"learning_rate": RATES[3]}, until=1, seed=3, decision=decision(3)
-    )
+    write(Started, 3, config={"learning_rate": RATES[3]}, until=1, seed=3, decision=decision(3))
     write.measured(3, 1, float("nan"))
     write(Ended, 3, status=TrialStatus.FAILED, reason="f1_macro is nan at fidelity 1")
 

@@ -42,7 +42,7 @@ def loaded(
 def test_help_is_frozen(lexmove: Lexmove, golden: Callable[[str, str], None]) -> None:
     pages = [("lexmove --help", lexmove("--help"))]
     pages += [(f"lexmove {verb} --help", lexmove(verb, "--help")) for verb in VERBS]
-    assert [page.returncode for _, page in pages] == [0] * len(pages)
+    assert [page.exit_code for _, page in pages] == [0] * len(pages)
     text = "\n".join(f"$ {title}\n{page.stdout}" for title, page in pages)
     golden("cli_help.txt", text)
 
@@ -72,6 +72,6 @@ def test_reading_loads_neither_torch_nor_ray(
 def test_planning_offline_loads_neither_torch_nor_ray(
     lexmove: Lexmove, tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    assert lexmove("init").returncode == 0
+    assert lexmove("init").exit_code == 0
     heavy = ("torch", "ray", "transformers", "datasets", "optuna")
     assert loaded(["plan", "job.yaml", "--offline"], heavy, tmp_path, environment) == "[] 0"

@@ -51,13 +51,9 @@ def test_it_learns_its_training_data(start, splits, precision):
 def test_the_schedule_is_planned_for_the_full_length(start):
     training = start(learning_rate=1e-3, max_epochs=2, batch_size=8, warmup_steps=0.25)
     rates = []
-    step = training.optimizer.step
-
-    def recorded(*args, **kwargs):
-        rates.append(training.optimizer.param_groups[0]["lr"])
-        return step(*args, **kwargs)
-
-    training.optimizer.step = recorded
+    training.optimizer.optimizer.register_step_pre_hook(
+        lambda optimizer, args, kwargs: rates.append(optimizer.param_groups[0]["lr"])
+    )
     for epoch in (1, 2):
         training.train_epoch(epoch)
     num = training.num_steps
@@ -70,8 +66,7 @@ def test_the_schedule_is_planned_for_the_full_length(start):
 
 
 def test_paused_and_continued_equals_uninterrupted_exactly(start, splits):
-    recipe = {"learning_rate": 1e-3, "batch_size": 8, "lr_scheduler_type": "cosine"}
-    recipe["schedule"] = recipe.pop("lr_scheduler_type")
+    recipe = {"learning_rate": 1e-3, "batch_size": 8, "schedule": "cosine"}
     straight = start(**recipe)
     losses = [straight.train_epoch(epoch) for epoch in (1, 2, 3)]
     first = start(**recipe)
@@ -150,10 +145,9 @@ def test_class_weights_are_those_of_scikit_learn(start, splits):
 def test_divergence_says_when_and_under_which_rate(start):
     training = start(learning_rate=1e30, batch_size=8)
     with pytest.raises(TrialFailedError) as caught:
-        for epoch in (1, 2, 3):
-            training.train_epoch(epoch)
+        training.train_epoch(1)
     assert str(caught.value).startswith("diverged: training loss is nan at optimizer step ")
-    assert str(caught.value).endswith("(learning_rate 1e+30)")
+    assert str(caught.value).endswith("(learning_rate 1.0e+30)")
 
 
 def test_logits_that_are_not_finite_are_a_divergence(start, splits):

@@ -165,12 +165,12 @@ def test_damaged_weights_and_configs_are_model_errors(folder, tmp_path):
 
 def test_a_hub_out_of_reach_names_the_ways_out(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="HF_HOME.*local folder.*'minilm'"):
+    with pytest.raises(ModelError, match=r"HF_HOME.*local folder.*'minilm'"):
         check_model(ModelSpec(name="nobody/nothing"))
 
 
 def test_a_folder_that_is_not_there_is_no_hub_id():
-    with pytest.raises(ModelError, match="no model folder './nowhere'"):
+    with pytest.raises(ModelError, match=r"no model folder '\./nowhere'"):
         check_model(ModelSpec(name="./nowhere"))
 
 

@@ -74,7 +74,7 @@ def test_further_splits_are_measured_at_the_end_of_the_segment(small_task, small
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: shutil.rmtree(folder), "is missing"),
+        (shutil.rmtree, "is missing"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"xx"), "is damaged"),
         (lambda folder: (folder / "optimizer.pt").write_bytes(b"xx"), "is damaged"),
         (lambda folder: (folder / "state.json").write_text("{"), "is damaged"),
@@ -100,14 +100,14 @@ def test_a_checkpoint_of_another_training_fails_the_trial(objective, tmp_path):
 
 
 def test_what_report_raises_is_passed_on_unchanged(objective, tmp_path):
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def report(measurement):
-        raise Stop
+        raise StopError
 
     segment = Segment(trial_id=0, config=CONFIG, seed=5, until=2)
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         objective(segment, trial_dir=tmp_path, report=report)
 
 

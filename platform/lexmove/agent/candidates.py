@@ -22,7 +22,7 @@ NUM_ORIGINS = 3
 NUM_MULTI_MOVES = 256
 """Random moves of one to four hyperparameters, for each origin."""
 
-NUM_GLOBAL = 256
+NUM_GLOBAL = 32
 """Points drawn without looking at any origin."""
 
 _MAX_CHANGED = 4

@@ -89,12 +89,12 @@ def learn(
     settings = settings or LearningSettings()
     num_open = len(study.with_status(TrialStatus.RUNNING, TrialStatus.PREEMPTED))
     if len(study.trials) - num_open < settings.min_trials:
-        return _unchanged(weights, num_transitions=0)
+        return _unchanged(weights)
     policy = _policy(weights)
     lanes = episodes(study, policy, earlier_versions=earlier_versions)
     num_transitions = sum(map(len, lanes))
     if not num_transitions:
-        return _unchanged(weights, num_transitions=0)
+        return _unchanged(weights)
     learner = PolicyLearner(weights, learning_rate=settings.learning_rate, seed=seed)
     accepted, mean_kl, loss = weights, 0.0, math.nan
     for _ in range(settings.num_epochs):
@@ -114,11 +114,11 @@ def learn(
     )
 
 
-def _unchanged(weights: Mapping[str, torch.Tensor], *, num_transitions: int) -> LearningResult:
+def _unchanged(weights: Mapping[str, torch.Tensor]) -> LearningResult:
     return LearningResult(
         weights=weights,
         policy_version=weights_hash(weights),
-        num_transitions=num_transitions,
+        num_transitions=0,
         mean_kl=0.0,
         loss=math.nan,
         applied=False,

@@ -29,8 +29,8 @@ class History:
     `scores` is the objective, higher is better, lifted to full fidelity by the median gain of
     the trials measured on both sides; a failure has the worst score. `fidelity` is in [0, 1],
     logarithmic, 1 the maximum. `units` (N, D) and `pending` (P, D) are points of the unit cube.
-    `tried` (T, D) are those of all trials, by id. `num_scored` counts the trials with measured rows; `incumbent` is the best score as measured,
-    0 without one.
+    `tried` (T, D) are those of all trials, by id. `num_scored` counts the trials with measured
+    rows; `incumbent` is the best score as measured, 0 without one.
     """
 
     units: Array

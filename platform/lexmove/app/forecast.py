@@ -56,11 +56,14 @@ def seconds_left(
     Returns:
         None before there is a rate to go by.
     """
-    at_s = [
-        event.at_s for event in study.events if isinstance(event, Measured) and event.at_s > since_s
+    measured = [
+        event for event in study.events if isinstance(event, Measured) and event.at_s > since_s
     ]
-    if len(at_s) < _MIN_MEASUREMENTS:
+    if len(measured) < _MIN_MEASUREMENTS:
         return None
-    epoch_s = (at_s[-1] - since_s) / len(at_s)
+    # From the first training on: starting the workers is paid once.
+    begun_s = max(since_s, measured[0].at_s - measured[0].measurement.duration_s)
+    last_s = measured[-1].at_s
+    epoch_s = (last_s - begun_s) / len(measured)
     left_s = (epochs_left(study) + epochs_after) * epoch_s
-    return max(0.0, left_s - (now_s - at_s[-1]))
+    return max(0.0, left_s - (now_s - last_s))

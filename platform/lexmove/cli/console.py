@@ -66,7 +66,7 @@ def write_table(
     """A table on stdout: drawn on a terminal, aligned lines in a pipe.
 
     Args:
-        headers: names of the columns.
+        headers: names of the columns; all empty for a table without a header.
         rows: the cells, one string per column.
         right: the columns whose cells end at the same place, as numbers do.
         bold: index of the row to stress on a terminal.
@@ -90,7 +90,7 @@ def drawn_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, show_header=any(headers), header_style="dim", padding=(0, 2, 0, 0))
     for header in headers:
         is_number = header in right
         table.add_column(
@@ -105,7 +105,7 @@ def plain_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()
 ) -> list[str]:
     """The rows as aligned lines without trailing blanks."""
-    lines = [list(headers), *map(list, rows)]
+    lines = [*([list(headers)] if any(headers) else []), *map(list, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
     return [
         _GAP.join(

@@ -9,6 +9,7 @@ from lexmove.cli.wording import (
     say_count,
     say_domain,
     say_duration,
+    say_move,
     say_when,
 )
 from lexmove.space.move import say_value
@@ -65,7 +66,7 @@ def _write_suggestions(plan: Plan) -> None:
     write()
     write("First trials, before anything is measured", style="bold")
     rows = [
-        [str(index), str(item.until), item.decision.text or say_config(item.config)]
+        [str(index), str(item.until), say_move(item.decision.text) or say_config(item.config)]
         for index, item in enumerate(plan.suggestions)
     ]
     write_table(("trial", "to epoch", "what"), rows, right=("trial", "to epoch"))

@@ -17,7 +17,7 @@ from lexmove.cli import story
 from lexmove.cli.wording import incumbent_curve, say_clock, say_duration, sparkline
 from lexmove.job.loading import job_from_json
 from lexmove.study.study import Study
-from lexmove.study.trial import Ended
+from lexmove.study.trial import Ended, TrialStatus
 
 REPETITIONS = "repetitions"
 """The phase after the search; its study is that of the repetitions."""
@@ -94,7 +94,10 @@ class PlainProgress:
         return [
             event
             for event in study.events
-            if isinstance(event, Ended) and event.seq > told and event.at_s >= self._started_s
+            if isinstance(event, Ended)
+            and event.status is not TrialStatus.STOPPED  # the study's end, no news of the trial
+            and event.seq > told
+            and event.at_s >= self._started_s
         ]
 
     def _told_in_words(self, phase: str, study: Study, event: Ended) -> str:
@@ -175,7 +178,11 @@ class LiveProgress:
             ]
             return _live_table(story.REPETITION_HEADERS, rows, best=None)
         trials = story.latest_trials(study, num=num)
-        rows = [story.trial_row(study, trial, now_s=now_s) for trial in trials]
+        ages = [story.age_s(trial, now_s=now_s) for trial in trials]
+        rows = [
+            story.trial_row(study, trial, age_s=age)
+            for trial, age in zip(trials, ages, strict=True)
+        ]
         best = None if study.incumbent is None else str(study.incumbent.trial_id)
         headers = [study.spec.metric if name == "value" else name for name in story.TRIAL_HEADERS]
         return _live_table(headers, rows, best=best)

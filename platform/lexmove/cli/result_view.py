@@ -2,7 +2,7 @@
 
 from lexmove.app.running import Outcome
 from lexmove.cli.console import stdout, write, write_table
-from lexmove.cli.wording import NOTHING, say_gain, say_number
+from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, arm_name, best_moves
 from lexmove.results.verdict import Contender, contenders
 from lexmove.space.move import say_value
@@ -63,7 +63,7 @@ def _write_moves(study: Study) -> None:
 def _move_words(study: Study, trial_id: int) -> str:
     decision = study.trials[trial_id].decision
     origin = decision.move.origin if decision.move else None
-    return decision.text + ("" if origin is None else f" (from trial {origin})")
+    return say_move(decision.text) + ("" if origin is None else f" (from trial {origin})")
 
 
 def _write_comparison(outcome: Outcome, incumbent: Incumbent) -> None:
@@ -89,18 +89,11 @@ def _write_comparison(outcome: Outcome, incumbent: Incumbent) -> None:
 def _arm_row(arm: Arm, best: str) -> list[str]:
     num_seeds = max((item.num_seeds for item in (arm.validation, arm.test) if item), default=0)
     return [
-        _arm_words(arm.name, best),
+        say_arm(arm.name, best=best),
         _repeated_words(arm.validation),
         _repeated_words(arm.test),
         str(num_seeds),
     ]
-
-
-def _arm_words(name: str, best: str) -> str:
-    """The name of an arm as people know it."""
-    if name == best:
-        return f"best config ({name})"
-    return "default config" if name == DEFAULT_ARM else name
 
 
 def _repeated_words(repeated: Repeated | None) -> str:
@@ -135,7 +128,7 @@ def verdict(outcome: Outcome) -> str:
 
 
 def _named(item: Contender, best: str) -> str:
-    return ("the " if item.name in (best, DEFAULT_ARM) else "") + _arm_words(item.name, best)
+    return ("the " if item.name in (best, DEFAULT_ARM) else "") + say_arm(item.name, best=best)
 
 
 def _lead(first: Contender, second: Contender) -> str:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from lexmove.cli.wording import (
     NOTHING,
     gain_over_parent,
+    say_arm,
     say_duration,
     say_epoch,
     say_gain,
+    say_move,
     say_number,
     say_probability,
     say_value_of,
@@ -33,21 +35,33 @@ _STATES = {
 }
 
 
-def trial_row(study: Study, trial: Trial, *, now_s: float) -> list[str]:
-    """One trial as a row of the live table."""
+def trial_row(study: Study, trial: Trial, *, age_s: float) -> list[str]:
+    """One trial as a row; `age_s` is the last column, in seconds."""
     return [
         str(trial.trial_id),
         trial.status.value.lower(),
         say_value_of(study, trial),
         say_gain(gain_over_parent(study, trial)),
-        trial.reason if trial.status in _UNUSABLE and trial.reason else trial.decision.text,
+        trial.reason
+        if trial.status in _UNUSABLE and trial.reason
+        else say_move(trial.decision.text),
         say_why(trial.decision),
         say_epoch(trial),
-        say_duration((trial.ended_s or now_s) - trial.started_s),
+        say_duration(age_s),
     ]
 
 
 _UNUSABLE = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
+
+
+def age_s(trial: Trial, *, now_s: float) -> float:
+    """Seconds from a trial's start to its end, or to now."""
+    return (trial.ended_s or now_s) - trial.started_s
+
+
+def training_s(trial: Trial) -> float:
+    """Seconds that a trial has trained, pauses left out."""
+    return sum(item.duration_s for item in trial.measurements)
 
 
 def latest_trials(study: Study, *, num: int) -> list[Trial]:
@@ -66,8 +80,7 @@ def standing(study: Study) -> str:
     best = (
         "no value yet"
         if incumbent is None
-        else f"best {study.spec.metric} {say_number(incumbent.value)} "
-        f"(trial {incumbent.trial_id}, epoch {incumbent.fidelity})"
+        else f"best {say_number(incumbent.value)} (trial {incumbent.trial_id})"
     )
     return f"{best} · {study.num_trials_left} of {study.spec.num_trials} trials left to start"
 
@@ -83,8 +96,6 @@ def segment_line(study: Study, event: Ended) -> str:
         return f"{parts[0]}: {event.reason or 'no reason given'}"
     parts[0] += f" at epoch {trial.fidelity}: {study.spec.metric} {_last_value(study, trial)}"
     parts += [text for text in (_gain_text(study, trial), _move_text(trial)) if text]
-    if study.incumbent is not None and study.incumbent.trial_id == trial.trial_id:
-        parts.append("the best so far")
     return " · ".join(parts)
 
 
@@ -107,13 +118,13 @@ def _move_text(trial: Trial) -> str:
     decision = continued[-1].decision if continued else trial.decision
     if decision is None or not decision.text:
         return ""
-    return f"{decision.text} ({say_why(decision)})"
+    return f"{say_move(decision.text)} ({say_why(decision)})"
 
 
 def repetition_line(study: Study, event: Ended) -> str:
     """The end of one repetition on one line."""
     trial = study.trials[event.trial_id]
-    name = f"{trial.decision.expert}, {trial.decision.text}"
+    name = f"{say_arm(trial.decision.expert)}, {trial.decision.text}"
     if event.status in _UNUSABLE or event.status is TrialStatus.PREEMPTED:
         return f"{name}: {_STATES[event.status]}, {event.reason or 'no reason given'}"
     metric = study.spec.metric
@@ -129,13 +140,13 @@ def repetition_row(study: Study, trial: Trial, *, now_s: float) -> list[str]:
     metric = study.spec.metric
     metrics = trial.measurements[-1].metrics if trial.measurements else {}
     return [
-        trial.decision.expert,
+        say_arm(trial.decision.expert),
         trial.decision.text,
         trial.status.value.lower(),
         say_number(metrics.get(metric)),
         say_number(metrics.get(TEST_PREFIX + metric)),
         say_epoch(trial),
-        say_duration((trial.ended_s or now_s) - trial.started_s),
+        say_duration(age_s(trial, now_s=now_s)),
     ]
 
 

@@ -1,6 +1,5 @@
 """What `ls` and `show` print: studies, trials, and one trial with its move."""
 
-import time
 from collections.abc import Sequence
 
 from lexmove.app.running import Outcome
@@ -51,9 +50,10 @@ def write_study(outcome: Outcome) -> None:
     write(f"study {study.spec.name}: {outcome.state}; trials: {found or 'none'}", style="bold")
     write(story.standing(study))
     write()
-    headers = [study.spec.metric if name == "value" else name for name in story.TRIAL_HEADERS]
-    rows = [story.trial_row(study, trial, now_s=time.time()) for trial in study.trials]
-    right = [study.spec.metric, *story.RIGHT_HEADERS]
+    renamed = {"value": study.spec.metric, "age": "trained"}
+    headers = [renamed.get(name, name) for name in story.TRIAL_HEADERS]
+    rows = [story.trial_row(study, trial, age_s=story.training_s(trial)) for trial in study.trials]
+    right = [*renamed.values(), *story.RIGHT_HEADERS]
     best = None if study.incumbent is None else study.incumbent.trial_id
     write_table(headers, rows, right=right, bold=best)
 
@@ -73,7 +73,7 @@ def write_trial(study: Study, trial: Trial) -> None:
         ("policy version", trial.decision.policy_version or NOTHING),
         ("seed", str(trial.started.seed)),
     ]
-    write_table(("fact", "value"), [list(fact) for fact in facts])
+    write_table(("", ""), [list(fact) for fact in facts])
     _write_curve(trial)
     lines = story.runners_up_lines(trial)
     if lines:

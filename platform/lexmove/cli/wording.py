@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from itertools import pairwise
 
+from lexmove.results.summary import DEFAULT_ARM
 from lexmove.space.domain import (
     Categorical,
     Constant,
@@ -18,6 +19,9 @@ from lexmove.study.trial import Decision, Trial, TrialStatus
 
 NOTHING = "–"
 """Stands for what is not there."""
+
+_CERTAIN = 0.995
+"""From here on there was nothing to choose: the probability goes unsaid."""
 
 _BARS = "▁▂▃▄▅▆▇█"
 _EXPERTS = {"start:default": "the default", "start:sobol": "first look"}
@@ -43,6 +47,8 @@ def say_duration(seconds: float) -> str:
     if minutes < 90:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
+    if hours >= 48:
+        return f"{hours / 24:.3g} days"
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
@@ -89,20 +95,33 @@ def say_when(when: Mapping[str, tuple[Value, ...]]) -> str:
     return " and ".join(f"{name} is {_listed(values)}" for name, values in when.items())
 
 
+def say_move(text: str, *, num: int = 2) -> str:
+    """A move's first changes, and how many more it has."""
+    changes = text.split(", ")
+    if len(changes) <= num + 1:
+        return text
+    return f"{', '.join(changes[:num])} and {len(changes) - num} more"
+
+
 def say_why(decision: Decision) -> str:
     """Which expert chose, and how sure the policy was: `ei p .83`."""
     expert = _EXPERTS.get(decision.expert, decision.expert.removeprefix("floor:"))
     words = expert or decision.proposer
     probability = decision.probability
-    return words if probability is None else f"{words} p {say_probability(probability)}"
+    is_choice = probability is not None and probability < _CERTAIN
+    return f"{words} p {say_probability(probability)}" if is_choice and probability else words
 
 
 def say_probability(probability: float) -> str:
-    """`.83`, `1`, `<.01`."""
-    if probability < 0.005:
-        return "<.01"
-    text = f"{probability:.2f}"
-    return "1" if text == "1.00" else text.removeprefix("0")
+    """`.83`, `1.00`, `<.01`."""
+    return "<.01" if probability < 0.005 else f"{probability:.2f}".removeprefix("0")
+
+
+def say_arm(name: str, *, best: str | None = None) -> str:
+    """The name of a repeated config as people know it; `best` is the incumbent's."""
+    if name == best:
+        return f"best config ({name})"
+    return "default config" if name == DEFAULT_ARM else name
 
 
 def say_epoch(trial: Trial) -> str:

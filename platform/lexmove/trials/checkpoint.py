@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 from uuid import uuid4
 
@@ -59,11 +60,11 @@ def load_state(folder: Path, *, note: Mapping[str, Any], device: torch.device) -
         optimizer = torch.load(folder / _OPTIMIZER, map_location=device, weights_only=True)
     except FileNotFoundError:
         raise TrialFailedError(f"cannot continue: checkpoint {folder} is missing") from None
-    # torch and zipfile have no common error for a damaged archive.
-    except (OSError, ValueError, RuntimeError, SafetensorError, EOFError) as error:
+    # torch has no one error for a damaged archive; UnpicklingError: more than weights are in it.
+    except (OSError, ValueError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         raise TrialFailedError(
-            f"cannot continue: checkpoint {folder} is damaged ({error})"
-        ) from None
+            f"cannot continue: checkpoint {folder} is damaged ({type(error).__name__})"
+        ) from error
     for name, value in note.items():
         if found.get(name) != value:
             raise TrialFailedError(

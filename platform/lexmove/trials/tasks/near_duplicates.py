@@ -81,8 +81,7 @@ def clusters(shingles: Shingles, threshold: float) -> NDArray[np.int64]:
     incidence = _incidence(shingles)
     component = np.arange(num_texts)
     for start in range(0, _NUM_HASHES, rows):
-        bucket = np.unique(signatures[:, start : start + rows], axis=0, return_inverse=True)[1]
-        for left, right in _pairs(bucket.reshape(-1), component):
+        for left, right in _pairs(_buckets(signatures[:, start : start + rows]), component):
             similar = _similar(signatures, incidence, left, right, threshold)
             component = _joined(component, left[similar], right[similar])
     return component
@@ -161,8 +160,16 @@ def _incidence(shingles: Shingles) -> csr_array:
     return csr_array((ones, columns, shingles.offsets))
 
 
+def _buckets(band: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """A key per text, (N,), equal where a band's rows are; pairs are checked later anyway."""
+    key = np.zeros(len(band), dtype=np.uint64)
+    for column in band.T:
+        key = _mix(key + column)
+    return key
+
+
 def _pairs(
-    bucket: NDArray[np.int64], component: NDArray[np.int64]
+    bucket: NDArray[np.uint64], component: NDArray[np.int64]
 ) -> "list[tuple[NDArray[np.int64], NDArray[np.int64]]]":
     """Pairs of texts in one bucket that are not joined yet, in blocks of at most `_MAX_PAIRS`."""
     order = np.argsort(bucket, kind="stable")

@@ -1,0 +1,59 @@
+# Set-up, demo and tests; `make` alone lists what there is.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow clean
+
+# The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+# One thread per process: trials and workers share the cores already.
+export OMP_NUM_THREADS ?= 1
+
+help:
+	@echo "make setup      install what constraints.txt pins into .venv; does nothing if it is there"
+	@echo "make demo       a real study on this machine"
+	@echo "make test       lint, types, import contracts and the test suite"
+	@echo "make test-slow  the tests that take minutes each"
+	@echo "make clean      remove .venv and caches; studies stay"
+
+setup: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "lexmove needs Python 3.11 or newer, and none was found:" \
+		"install one, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "lexmove needs Python 3.11 or newer, and $(PYTHON) is older" >&2; exit 1; }
+	@echo "lexmove: making .venv with $$("$(PYTHON)" --version)"
+	@"$(PYTHON)" -m venv .venv || { echo "no venv module: on Debian or Ubuntu," \
+		"apt install python3-venv" >&2; exit 1; }
+	@echo "lexmove: installing $$(grep -c == constraints.txt) pinned packages, once; some minutes"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[offline,dev]'
+	@touch $(INSTALLED)
+	@echo "lexmove: ready in .venv"
+
+demo: setup
+	@$(BIN)/lexmove demo
+
+test: setup
+	@echo "lexmove: ruff"
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { \
+		echo "not formatted; run $(BIN)/ruff format" >&2; exit 1; }
+	@echo "lexmove: mypy"
+	@$(BIN)/mypy --no-error-summary
+	@echo "lexmove: import contracts"
+	@$(BIN)/lint-imports --no-logo --no-cache
+	@echo "lexmove: tests"
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow
+
+clean:
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .coverage htmlcov platform/lexmove.egg-info
+	find platform tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,148 @@
+"""What Optuna's own tools see of a study."""
+
+from datetime import datetime
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from coordinator.histories import config, decision, measurement, spec
+from coordinator.optuna_files import EVENTS, fill, optuna_study
+from lexmove.coordinator.store import open_store
+from lexmove.errors import StoreError, StudyNotFoundError
+from lexmove.study.study import Study
+from lexmove.study.trial import (
+    Ended,
+    Measured,
+    Measurement,
+    Started,
+    TrialStatus,
+)
+
+
+def one_trial(trial_id: int, seq: int, status: TrialStatus, score: float | None) -> list:
+    at = {"at_s": 1.7e9 + seq, "trial_id": trial_id}
+    started = Started(
+        seq=seq, **at, config=config(trial_id), until=4, seed=9, decision=decision(trial_id)
+    )
+    value = 0.0 if score is None else score
+    middle = Measured(seq=seq + 1, **at, measurement=measurement(1, value))
+    ended = Ended(seq=seq + 2, **at, status=status, reason="why not")
+    return [started, middle, ended]
+
+
+def test_optuna_reads_params_values_and_times(url):
+    fill(url, EVENTS)
+    study = optuna_study(url)
+    assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert len(study.trials) == 6
+    trial = study.trials[3]
+    assert trial.params == config(3)
+    assert trial.distributions == {
+        "learning_rate": FloatDistribution(1e-6, 1e-2, log=True),
+        "dropout": FloatDistribution(0.0, 0.5),
+        "epochs": IntDistribution(1, 64, log=True),
+        "batch": CategoricalDistribution((8, 16, 32)),
+        "pooling": CategoricalDistribution(("mean", "cls")),
+        "bias": CategoricalDistribution((False, True)),
+        "rank": IntDistribution(1, 8),
+        "clip": CategoricalDistribution((1.0,)),
+    }
+    assert trial.state is TrialState.COMPLETE
+    measured = [event.measurement for event in EVENTS[18:24] if isinstance(event, Measured)]
+    shown = {item.fidelity: item.metrics["f1_macro"] for item in measured}
+    assert trial.intermediate_values == shown
+    assert trial.value == max(shown.values())
+    started = datetime.fromtimestamp(EVENTS[18].at_s)  # noqa: DTZ006 - Optuna's times are naive
+    assert trial.datetime_start == started
+    assert trial.datetime_complete > started
+    assert optuna.importance.get_param_importances(study)
+
+
+def test_the_decision_is_readable(url):
+    fill(url, EVENTS)
+    first, second = optuna_study(url).trials[:2]
+    assert {key: value for key, value in second.user_attrs.items() if "event_" not in key} == {
+        "move": "learning_rate 2.0e-05 → 4.6e-05 (×2.3)",
+        "parent": 0,
+        "proposer": "policy (expected improvement)",
+        "policy_version": "5e884898",
+        "seed": 1,
+        "checkpoint": "trials/epoch_4",
+    }
+    assert first.user_attrs["proposer"] == "random"
+    assert "move" not in first.user_attrs
+    assert optuna_study(url).user_attrs["job"] == spec().job
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "value"),
+    [
+        (TrialStatus.PAUSED, TrialState.RUNNING, None),
+        (TrialStatus.PREEMPTED, TrialState.RUNNING, None),
+        (TrialStatus.COMPLETED, TrialState.COMPLETE, 0.25),
+        (TrialStatus.STOPPED, TrialState.PRUNED, 0.25),
+        (TrialStatus.FAILED, TrialState.FAIL, None),
+        (TrialStatus.INFEASIBLE, TrialState.FAIL, None),
+    ],
+)
+def test_statuses_become_states(url, status, state, value):
+    fill(url, one_trial(0, 0, status, 0.25), goal="minimize")
+    trial = optuna_study(url).trials[0]
+    assert (trial.state, trial.value) == (state, value)
+    assert (trial.datetime_complete is not None) == state.is_finished()
+    assert trial.user_attrs["reason"] == "why not"
+
+
+def test_a_trial_that_ended_without_a_measurement(url):
+    events = one_trial(0, 0, TrialStatus.STOPPED, 0.5)
+    unmeasured = [events[0], Ended(seq=1, at_s=1.0, trial_id=0, status=TrialStatus.STOPPED)]
+    fill(url, unmeasured)
+    trial = optuna_study(url).trials[0]
+    assert (trial.state, trial.value) == (TrialState.PRUNED, None)
+
+
+def test_of_a_fidelity_measured_twice_the_first_is_shown(url):
+    events = one_trial(0, 0, TrialStatus.COMPLETED, 0.5)[:2]
+    again = Measured(
+        seq=2, at_s=1.0, trial_id=0, measurement=Measurement(fidelity=1, metrics={"f1_macro": 0.9})
+    )
+    fill(url, [*events, again])
+    assert optuna_study(url).trials[0].intermediate_values == {1: 0.5}
+
+
+def test_optuna_stays_quiet(url, capfd):
+    verbosity = optuna.logging.get_verbosity()
+    fill(url, EVENTS[:12])
+    assert capfd.readouterr() == ("", "")
+    assert optuna.logging.get_verbosity() == verbosity
+
+
+def test_foreign_studies_and_trials_are_passed_over(url):
+    fill(url, EVENTS[:7])
+    optuna_study(url).add_trial(optuna.create_trial(value=9.0))
+    storage = url if "://" in url else JournalStorage(JournalFileBackend(url))
+    foreign = optuna.create_study(study_name="foreign", storage=storage)
+    foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
+    store = open_store(url)
+    assert store.names() == ("contracts",)
+    for event in EVENTS[7:20]:
+        store.append("contracts", event)
+    assert open_store(url).load("contracts") == Study.from_events(spec(), EVENTS[:20])
+    with pytest.raises(StudyNotFoundError, match="no study 'foreign'"):
+        store.load("foreign")
+    with pytest.raises(StoreError, match="that lexmove did not write: give the new study another"):
+        store.create(spec("foreign"))
+
+
+def test_a_creation_cut_short_is_taken_up(url):
+    fill(url, EVENTS[:2])
+    storage = url if "://" in url else JournalStorage(JournalFileBackend(url))
+    optuna.create_study(study_name="begun", direction="maximize", storage=storage)
+    store = open_store(url)
+    assert store.names() == ("contracts",)
+    store.create(spec("begun"))
+    assert store.load("begun") == Study(spec=spec("begun"))
