@@ -105,14 +105,14 @@ def fine_tuning(config: Mapping[str, Value]) -> float:
 LANDSCAPES: dict[str, tuple[SearchSpace, Landscape, float, float]] = {
     # name: space, objective, its best value, its median under uniform draws
     "branin": (floats(2), branin, -0.398, -38.9),
-    "six irrelevant": (floats(8), branin, -0.398, -38.9),
+    "four irrelevant": (floats(10), hartmann6, 3.322, 0.133),
     "hartmann6": (floats(6), hartmann6, 3.322, 0.133),
     "fine-tuning": (MIXED, fine_tuning, 0.848, 0.477),
 }
 
 
 def new_study(space: SearchSpace, **fields: object) -> Study:
-    return Study(spec=StudySpec(**{"name": "test", "space": space, "num_trials": 25, **fields}))  # type: ignore[arg-type]
+    return Study(spec=StudySpec(**{"name": "test", "space": space, "num_trials": 25, **fields}))
 
 
 def start(study: Study, suggestion: Suggestion) -> Study:

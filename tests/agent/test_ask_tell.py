@@ -65,7 +65,7 @@ def test_equal_seeds_and_answers_give_equal_suggestions() -> None:
 )
 def test_failures_are_outcomes(told: dict[str, object], reason: str) -> None:
     agent = AskTell(floats(1))
-    agent.tell(agent.ask().trial_id, **told)  # type: ignore[arg-type]
+    agent.tell(agent.ask().trial_id, **told)
     trial = agent.study.trials[0]
     assert (trial.status, trial.reason) == (TrialStatus.FAILED, reason)
     assert agent.incumbent is None
@@ -117,7 +117,7 @@ def test_every_mistake_says_the_way_out() -> None:
 )
 def test_wrong_arguments_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        AskTell(floats(1), **fields)  # type: ignore[arg-type]
+        AskTell(floats(1), **fields)
 
 
 def test_an_exhausted_space_says_so() -> None:

@@ -239,6 +239,6 @@ def _other_network(path: Path) -> None:
 def test_damaged_weights_are_refused(damage: object, message: str, tmp_path: Path) -> None:
     path = tmp_path / "policy.safetensors"
     save_weights(PointerPolicy.untrained(), path)
-    damage(path)  # type: ignore[operator]
+    damage(path)
     with pytest.raises(ModelError, match=message):
         load_weights(path)

@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 import pytest
-import ray
 import torch
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
+from ray.util.placement_group import placement_group, remove_placement_group
 
 from agent_rllib.tasks import IdentityEnv, serve
 from lexmove.agent.lanes import logits_of, mean_divergence
@@ -215,18 +215,11 @@ def wait_for_result(learner: OnlineLearner) -> LearningResult | None:
     return None
 
 
-class Trial:
-    """Holds the CPUs of a worker."""
-
-    def is_up(self) -> bool:
-        return True
-
-
 def test_online_learning_gives_what_learning_gives(
     ray_session: None, served: Study, policy: PointerPolicy, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trial = ray.remote(Trial).options(num_cpus=2).remote()
-    assert ray.get(trial.is_up.remote()), "trials have every CPU"
+    trials = placement_group([{"CPU": 2}])
+    assert trials.wait(60), "trials have every CPU"
     learner = OnlineLearner(policy.state_dict(), seed=1, settings=QUICK)
     assert learner.poll() is None
     assert learner.submit(served)
@@ -254,4 +247,4 @@ def test_online_learning_gives_what_learning_gives(
     assert learner.poll() is None
     assert len([r for r in caplog.records if r.name == "lexmove.agent.learning"]) == 1
     learner.close()
-    ray.kill(trial)
+    remove_placement_group(trials)

@@ -28,7 +28,7 @@ def run_demo() -> None:
         say(f"going on with {open_studies[-1]}, which was interrupted")
         run_resume(open_studies[-1], store=STORE)
         return
-    job_path = _write_job([item.study.spec.name for item in outcomes])
+    job_path = write_demo_job([item.study.spec.name for item in outcomes])
     job, space = load_job_and_space(job_path)
     say(
         f"{job.budget.trials} trials tune a two-layer MiniLM on licence texts; the best is then "
@@ -40,7 +40,8 @@ def run_demo() -> None:
     tune_job(job, space)
 
 
-def _write_job(known: list[str]) -> Path:
+def write_demo_job(known: list[str]) -> Path:
+    """Writes the demo's files for the number after those of the known studies."""
     numbers = [int(found[1]) for name in known if (found := re.fullmatch(rf"{_NAME}(\d+)", name))]
     job = templates.DEMO_JOB.format(
         name=f"{_NAME}{max(numbers, default=0) + 1}",

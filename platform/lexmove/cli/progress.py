@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +23,9 @@ REPETITIONS = "repetitions"
 """The phase after the search; its study is that of the repetitions."""
 
 _PHASES = {"trials": "running the trials", REPETITIONS: "repeating the finalists with fresh seeds"}
+_WORDS = ("state", "move", "why", "config", "seed")
+"""Columns that begin at the same place; the others are numbers and end there."""
+
 _ROOM = 8
 """Lines of the live view around its table."""
 
@@ -200,20 +203,17 @@ def _repetitions_standing(study: Study) -> str:
 
 
 def _live_table(
-    headers: "list[str] | tuple[str, ...]", rows: list[list[str]], *, best: str | None
+    headers: Sequence[str], rows: Sequence[Sequence[str]], *, best: str | None
 ) -> Table:
-    """One line per row; what does not fit is cut in the words, never in the numbers."""
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    """One line per row; what does not fit is cut in the move, never in the numbers."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0), expand="move" in headers)
     for header in headers:
-        is_words = header in ("move", "why", "config")
         table.add_column(
             header,
             no_wrap=True,
-            overflow="ellipsis" if is_words else "crop",
-            justify="left" if is_words or header in ("state", "seed") else "right",
-            min_width=None
-            if is_words
-            else max([len(header), *(len(r[headers.index(header)]) for r in rows)]),
+            overflow="ellipsis",
+            justify="left" if header in _WORDS else "right",
+            ratio=1 if header == "move" else None,
         )
     for row in rows:
         style = "bold" if row[0] == best else "dim" if row[1] in ("failed", "infeasible") else None

@@ -142,12 +142,17 @@ def repetition_row(study: Study, trial: Trial, *, now_s: float) -> list[str]:
     return [
         say_arm(trial.decision.expert),
         trial.decision.text,
-        trial.status.value.lower(),
+        "done" if _is_done(trial) else trial.status.value.lower(),
         say_number(metrics.get(metric)),
         say_number(metrics.get(TEST_PREFIX + metric)),
         say_epoch(trial),
         say_duration(age_s(trial, now_s=now_s)),
     ]
+
+
+def _is_done(trial: Trial) -> bool:
+    """Whether a repetition reached what it was asked for, be it less than the full length."""
+    return trial.fidelity == trial.until and trial.status not in _UNUSABLE
 
 
 REPETITION_HEADERS = ("config", "seed", "state", "validation", "test", "epoch", "age")

@@ -155,7 +155,8 @@ def _read_items(min_words: int) -> Iterator[_Item]:
     import yaml
 
     folder = Path(str(_package().locate_file("licensedcode"))) / "data"
-    for path in sorted([*folder.glob("licenses/*.LICENSE"), *folder.glob("rules/*.RULE")]):
+    paths = [*folder.glob("licenses/*.LICENSE"), *folder.glob("rules/*.RULE")]
+    for path in sorted(paths, key=str):
         _, header, text = _FENCE.split(path.read_text(encoding="utf-8"), maxsplit=2)
         is_rule = path.suffix == ".RULE"
         text = text.replace("{{", "").replace("}}", "").strip()

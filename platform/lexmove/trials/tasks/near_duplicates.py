@@ -11,7 +11,6 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,15 +172,17 @@ def _pairs(
 ) -> "list[tuple[NDArray[np.int64], NDArray[np.int64]]]":
     """Pairs of texts in one bucket that are not joined yet, in blocks of at most `_MAX_PAIRS`."""
     order = np.argsort(bucket, kind="stable")
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(bucket[order])) + 1, [len(order)]])
+    starts = np.concatenate([[0], np.flatnonzero(bucket[order][1:] != bucket[order][:-1]) + 1])
+    names = component[order]
+    is_open = np.minimum.reduceat(names, starts) != np.maximum.reduceat(names, starts)
     lefts, rights = [], []
-    for first, last in pairwise(starts):
-        if last - first > 1:
-            members = order[first:last]
-            left, right = np.triu_indices(len(members), k=1)
-            apart = component[members[left]] != component[members[right]]
-            lefts.append(members[left[apart]])
-            rights.append(members[right[apart]])
+    ends = np.append(starts[1:], len(order))
+    for first, last in zip(starts[is_open], ends[is_open], strict=True):
+        members = order[first:last]
+        left, right = np.triu_indices(len(members), k=1)
+        apart = component[members[left]] != component[members[right]]
+        lefts.append(members[left[apart]])
+        rights.append(members[right[apart]])
     if not lefts:
         return []
     left, right = np.concatenate(lefts), np.concatenate(rights)
