@@ -76,7 +76,11 @@ def _write_comparison(outcome: Outcome, incumbent: Incumbent) -> None:
     if reference is not None:
         scores = [say_number(reference.get(split)) for split in ("validation", "test")]
         rows.append([str(reference["name"]), *scores, NOTHING])
-    _heading(f"Repeated with fresh seeds: mean {outcome.study.spec.metric} ± 95 % interval")
+    metric = outcome.study.spec.metric
+    if outcome.arms:
+        _heading(f"Repeated with fresh seeds: mean {metric} ± 95 % interval")
+    else:
+        _heading(f"To compare with ({metric}; nothing was repeated yet)")
     stressed = next((i for i, arm in enumerate(outcome.arms) if arm.name == best), None)
     headers = ("config", "validation", "test", "seeds")
     write_table(headers, rows, right=headers[1:], bold=stressed)

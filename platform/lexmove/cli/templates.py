@@ -69,7 +69,7 @@ task:
   max_train: 1000
   max_validation: 800
   max_test: 800
-model: {{name: minilm, num_hidden_layers: 2, max_length: 64}}
+model: {{name: minilm, num_hidden_layers: 2, max_length: 48}}
 metric: {{name: f1_macro, goal: maximize}}
 space: {space}
 budget: {{trials: 24, parallel: {parallel}}}
@@ -107,5 +107,8 @@ parameters:
   model.hidden_dropout: {min: 0.0, max: 0.3, default: 0.1}
   # The head starts from nothing and may learn faster than the encoder.
   model.head_lr_multiplier: {min: 1.0, max: 30.0, log: true, default: 10.0}
+  # Half of this small model's weights are word embeddings: frozen, they need no gradient, no
+  # optimizer state and no room in a checkpoint.
+  model.freeze_embeddings: {value: true}
 """
 """As `search_spaces/encoder_small.yaml`, which an installed package does not bring along."""
