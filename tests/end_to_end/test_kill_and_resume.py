@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lexmove.app.running import load
+from lexmove.app.stored import load
 from lexmove.errors import StudyNotFoundError
 from lexmove.study.study import Study
 from lexmove.study.trial import Continued, Ended, Started, TrialStatus

@@ -1,3 +1,5 @@
+"""Domains: round trips through the unit interval, and what each refuses."""
+
 import json
 import math
 import pickle

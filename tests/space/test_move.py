@@ -1,3 +1,5 @@
+"""Moves: legal ones change the config and never leave the space; said in words."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""Search spaces: conditions, forbidden combinations, round trips."""
+
 import json
 import pickle
 

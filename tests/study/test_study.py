@@ -1,3 +1,5 @@
+"""Studies: the incumbent, prefixes, trajectories and what does not change them."""
+
 import json
 import math
 import random

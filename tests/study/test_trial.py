@@ -1,3 +1,5 @@
+"""Trials: a status follows from events, and events survive JSON."""
+
 import math
 import pickle
 

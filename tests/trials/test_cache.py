@@ -1,3 +1,5 @@
+"""The cache of parsed tasks: damaged, unwritable or old, it is made again."""
+
 import logging
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The user's own files: splits, and every kind of broken input by its place."""
+
 import csv
 import json
 

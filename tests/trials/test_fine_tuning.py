@@ -1,3 +1,5 @@
+"""Fine-tuning: pausing changes nothing, settings take effect, divergence is told."""
+
 import math
 
 import numpy as np

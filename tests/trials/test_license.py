@@ -1,3 +1,5 @@
+"""The licence tasks: real texts, categories and leakage-safe splits."""
+
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np

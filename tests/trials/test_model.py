@@ -1,3 +1,5 @@
+"""Models: pooling, truncation, freezing, and folders that are no model."""
+
 import json
 import shutil
 

@@ -1,3 +1,5 @@
+"""Near-duplicates never stand on both sides of a split."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings

@@ -1,3 +1,5 @@
+"""The objective on a real small model: measurements, checkpoints, outcomes."""
+
 import json
 import pickle
 import shutil

@@ -1,3 +1,5 @@
+"""Hyperparameter names and values: known, unknown, renamed, out of range."""
+
 import subprocess
 import sys
 

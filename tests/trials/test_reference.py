@@ -1,3 +1,5 @@
+"""The reference classifier learns and is scored like the model."""
+
 from lexmove.trials.metrics import METRICS
 from lexmove.trials.tasks.reference import reference_scores
 from lexmove.trials.tasks.task import load_task

@@ -1,3 +1,5 @@
+"""The simulated objective: its truth, its noise and its faults."""
+
 import math
 import pickle
 import signal

@@ -1,3 +1,5 @@
+"""Token batches: every example once per epoch, in the order of seed and epoch."""
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st

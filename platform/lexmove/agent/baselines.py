@@ -158,12 +158,21 @@ PROPOSERS: Mapping[str, Callable[[], Proposer]] = {
 """Every proposer by the name that a job gives it."""
 
 
+def check_proposer(name: str) -> None:
+    """Refuses an unknown name.
+
+    Raises:
+        UsageError: there is no proposer of that name.
+    """
+    if name not in PROPOSERS:
+        raise UsageError(f"unknown proposer {name!r}{did_you_mean(name, tuple(PROPOSERS))}")
+
+
 def make_proposer(name: str) -> Proposer:
     """The proposer of that name.
 
     Raises:
         UsageError: there is none.
     """
-    if name not in PROPOSERS:
-        raise UsageError(f"unknown proposer {name!r}{did_you_mean(name, tuple(PROPOSERS))}")
+    check_proposer(name)
     return PROPOSERS[name]()

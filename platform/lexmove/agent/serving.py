@@ -47,11 +47,7 @@ class ServedProposer:
     def _initial_policy(self, study: Study) -> "PointerPolicy":
         from lexmove.agent.policy import PointerPolicy, load_weights
 
-        versions = [
-            decision.policy_version
-            for _, decision in study.decisions
-            if decision.policy_version is not None
-        ]
+        versions = _versions(study)
         if versions:
             return load_weights(self._weights_path(versions[-1]))
         return PointerPolicy.untrained()
@@ -71,7 +67,9 @@ class ServedProposer:
                 f"cannot write the policy's weights to {path}: {error.strerror}; free some space "
                 "or set `storage` in the job to another folder"
             ) from error
-        return PolicyProposer(self._policy)
+        # A policy gradient needs actions that the policy drew. Drawing costs nothing measurable:
+        # see "Drawing or taking the likeliest" in this package's README.
+        return PolicyProposer(self._policy, sample=self._learns)
 
     def after(self, study: Study) -> Proposer:
         """The proposer to use from here on; learns from `study` on the side. Never blocks."""
@@ -97,10 +95,20 @@ class ServedProposer:
         if num_ended < MIN_TRIALS or not study.num_trials_left:
             return False
         if self._learner is None:
-            self._learner = OnlineLearner(self._policy.state_dict(), seed=self._seed)
+            self._learner = OnlineLearner(
+                self._policy.state_dict(),
+                seed=self._seed,
+                earlier_versions=_versions(study)[:-1],
+            )
         return self._learner.submit(study)
 
     def close(self) -> None:
         """Ends the learner."""
         if self._learner is not None:
             self._learner.close()
+
+
+def _versions(study: Study) -> list[str]:
+    """The policy versions that have decided in a study, each once, in the order of their first."""
+    versions = [decision.policy_version for _, decision in study.decisions]
+    return list(dict.fromkeys(version for version in versions if version is not None))

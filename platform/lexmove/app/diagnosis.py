@@ -5,7 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from lexmove.app.running import store_url
+from lexmove.app.stored import store_url
 from lexmove.cluster.doctor import Check, check_machine, guarded
 from lexmove.coordinator.store import open_store
 from lexmove.errors import StoreError, TaskError

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from lexmove.app import running
-from lexmove.app.running import Outcome, Progress
+from lexmove.app.execution import Progress
+from lexmove.app.stored import Outcome
 from lexmove.errors import UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.space.loading import load_job_and_space

@@ -1,62 +1,31 @@
-"""From a job to a finished study, and back from the store.
+"""From a job to a finished study: `tune` a new one, `resume` one that is there.
 
-Everything heavy (torch, ray, transformers) is imported where it is first needed, so that reading
-verbs answer at once.
+Everything heavy (torch, ray, transformers) is imported where it is first needed, so that a wrong
+job is refused at once.
 """
 
-import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from lexmove.app.execution import Progress, execute
+from lexmove.app.preparing import check, objective_of, settled, study_spec, write_reference
+from lexmove.app.repeating import repeat
+from lexmove.app.stored import (
+    Outcome,
+    is_searched,
+    job_of,
+    outcome_of,
+    repetitions_of,
+    store_url,
+    study_dir_of,
+)
 from lexmove.coordinator.coordinator import Coordinator
-from lexmove.coordinator.repetitions import RepeatedConfig, RepetitionProposer
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import NoSuccessfulTrialError, StudyNotFoundError, UsageError
-from lexmove.job.loading import job_from_json, job_to_json
+from lexmove.errors import NoSuccessfulTrialError, UsageError
 from lexmove.job.spec import JobSpec
-from lexmove.results.summary import DEFAULT_ARM, Arm, arm_name, best_json, repeated_arms
 from lexmove.space.search_space import SearchSpace
-from lexmove.study.fidelity import FidelityPlan
-from lexmove.study.protocols import Objective, TrialStore
-from lexmove.study.study import Study, StudySpec
-
-if TYPE_CHECKING:
-    from lexmove.trials.objective import FineTuningObjective
-
-DEFAULT_STORE = "sqlite:///studies.db"
-_DEFAULT_STORAGE = "studies"
-_REPETITIONS = ".repetitions."
-_SEED_RANGE = 2**31
-
-Progress = Callable[[str, Study | None], None]
-"""Called with the phase in words and, while trials run, the study after each event."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """A study with what was learned after its search."""
-
-    study: Study
-    state: str
-    arms: tuple[Arm, ...]
-    reference: Mapping[str, Any] | None
-
-    def best_json(self) -> dict[str, Any]:
-        """`best --json`."""
-        return best_json(self.study, arms=self.arms, reference=self.reference)
-
-
-def store_url(job: JobSpec | None = None, override: str | None = None) -> str:
-    """The store to use: the override, the job's, `LEXMOVE_STORE`, or studies.db here."""
-    return (
-        override or (job.store if job else None) or os.environ.get("LEXMOVE_STORE") or DEFAULT_STORE
-    )
+from lexmove.study.protocols import TrialStore
+from lexmove.study.study import Study
 
 
 def tune(
@@ -84,7 +53,6 @@ def tune(
         NoSuccessfulTrialError: every trial failed.
         KeyboardInterrupt: interrupted; `resume` goes on.
     """
-    job = _settled(job)
     opened = open_store(store_url(job, store))
     if job.name in opened.names():
         raise UsageError(
@@ -92,19 +60,13 @@ def tune(
             "for a new one change `name` in the job"
         )
     progress("checking the job", None)
-    objective = _objective(job)
-    _check(job, space)
-    study_dir = _study_dir(job)
-    study_dir.create()
-    opened.create(_spec(job, space))
-    return _run(
-        opened,
-        job,
-        objective,
-        address=address,
-        dashboard=dashboard,
-        progress=progress,
-    )
+    check(job, space)
+    job = settled(job)
+    objective_of(job)  # refuses an unknown metric
+    study_dir = study_dir_of(job)
+    with study_dir.created():
+        opened.create(study_spec(job, space))
+    return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
 
 
 def resume(
@@ -124,132 +86,27 @@ def resume(
     """
     opened = open_store(store_url(None, store))
     study = opened.load(name)
-    job = _job_of(study)
-    _study_dir(job).create()
+    job = job_of(study)
+    study_dir = study_dir_of(job)
+    study_dir.create()
     if extra_trials:
         opened.extend(name, study.spec.num_trials + extra_trials)
-    return _run(
-        opened,
-        job,
-        _objective(job),
-        address=address,
-        dashboard=dashboard,
-        progress=progress,
-    )
+    elif _is_done(opened, job, study):
+        return outcome_of(opened, study)
+    return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
 
 
-def load(name: str, *, store: str | None = None) -> Outcome:
-    """Reads a study and what belongs to it; starts nothing.
-
-    Raises:
-        StudyNotFoundError: no study of that name.
-    """
-    opened = open_store(store_url(None, store))
-    return _outcome(opened, opened.load(name))
-
-
-def load_all(*, store: str | None = None) -> tuple[Outcome, ...]:
-    """Every study of a store, oldest first; repetitions belong to their study."""
-    opened = open_store(store_url(None, store))
-    names = [name for name in opened.names() if _REPETITIONS not in name]
-    return tuple(_outcome(opened, opened.load(name)) for name in names)
-
-
-def _outcome(store: TrialStore, study: Study) -> Outcome:
-    repetitions = _load_or_none(store, _repetitions_name(study))
-    study_dir = _study_dir(_job_of(study)) if study.spec.job else None
-    return Outcome(
-        study=study,
-        state=_state(study, study_dir),
-        arms=repeated_arms(repetitions),
-        reference=study_dir.read_json("reference") if study_dir else None,
-    )
-
-
-def _state(study: Study, study_dir: StudyDir | None) -> str:
-    """`running` while a process holds it; `finished` when nothing is left; else `interrupted`."""
-    if study_dir is not None and study_dir.is_locked():
-        return "running"
-    open_trials = any(not trial.status.is_final for trial in study.trials)
-    return "interrupted" if open_trials or study.num_trials_left else "finished"
-
-
-def _load_or_none(store: TrialStore, name: str) -> Study | None:
-    try:
-        return store.load(name)
-    except StudyNotFoundError:
-        return None
-
-
-def _settled(job: JobSpec) -> JobSpec:
-    """The job as it is recorded: the same from any folder, and one precision for all trials."""
-    from lexmove.trials.model import resolve_precision
-
-    storage = str(Path(job.storage or _DEFAULT_STORAGE).resolve())
-    model = job.model.model_copy(update={"precision": resolve_precision(job.model.precision)})
-    return job.model_copy(update={"storage": storage, "model": model})
-
-
-def _study_dir(job: JobSpec) -> StudyDir:
-    return StudyDir(Path(job.storage or _DEFAULT_STORAGE) / job.name)
-
-
-def _job_of(study: Study) -> JobSpec:
-    if not study.spec.job:
-        raise UsageError(
-            f"study {study.spec.name!r} has no job: it was not made by `lexmove tune` and cannot "
-            "be resumed by lexmove"
-        )
-    return job_from_json(study.spec.job)
-
-
-def _spec(job: JobSpec, space: SearchSpace) -> StudySpec:
-    return StudySpec(
-        name=job.name,
-        space=space,
-        metric=job.metric.name,
-        goal=job.metric.goal,
-        fidelity=FidelityPlan(
-            maximum=job.fidelity.max_epochs,
-            eta=job.fidelity.eta,
-            first=job.fidelity.first_rung,
-        ),
-        num_trials=job.budget.trials,
-        parallel=job.budget.parallel,
-        seed=job.seed,
-        job=job_to_json(job),
-    )
-
-
-def _objective(job: JobSpec, *, splits: tuple[str, ...] = ("validation",)) -> "FineTuningObjective":
-    from lexmove.trials.objective import FineTuningObjective
-
-    return FineTuningObjective(
-        task=job.task,
-        model=job.model,
-        max_epochs=job.fidelity.max_epochs,
-        metric=job.metric.name,
-        evaluate_on=splits,
-    )
-
-
-def _check(job: JobSpec, space: SearchSpace) -> None:
-    """Finds what would fail every trial, before anything is created."""
-    from lexmove.trials.model import check_model
-    from lexmove.trials.recipe import check_hyperparameters
-    from lexmove.trials.tasks.task import load_task
-
-    check_hyperparameters(space.names)
-    load_task(job.task)
-    check_model(job.model)
-    for comparison in job.finalists.compare:
-        space.complete({}) if not comparison.config else space.config(comparison.config)
+def _is_done(store: TrialStore, job: JobSpec, study: Study) -> bool:
+    """Whether the search and the repetitions both have nothing left."""
+    if not is_searched(study) or study.incumbent is None:
+        return False
+    repetitions = repetitions_of(store, study)
+    return not job.finalists.top or (repetitions is not None and is_searched(repetitions))
 
 
 def _run(
     store: TrialStore,
     job: JobSpec,
-    objective: Objective,
     *,
     address: str | None,
     dashboard: bool,
@@ -257,46 +114,24 @@ def _run(
 ) -> Outcome:
     from lexmove.cluster.connection import connected
 
-    study_dir = _study_dir(job)
+    study_dir = study_dir_of(job)
     with study_dir.locked():
-        study = store.load(job.name)
-        _write_reference(job, study_dir, progress)
+        if study_dir.read_json("reference") is None:
+            progress("scoring the reference", None)
+            write_reference(job, study_dir)
         progress("starting Ray", None)
-        with connected(address, dashboard=dashboard):
-            _search(store, job, objective, study_dir, progress)
+        with connected(address, dashboard=dashboard) as connection:
+            if connection.dashboard_url is not None:
+                progress(f"dashboard at {connection.dashboard_url}", None)
+            _search(store, job, study_dir, progress)
             study = store.load(job.name)
             if study.incumbent is None:
                 raise NoSuccessfulTrialError(_why_none(study))
-            _repeat(store, job, study, progress)
-    return _outcome(store, store.load(job.name))
+            repeat(store, job, study, progress)
+    return outcome_of(store, store.load(job.name))
 
 
-def _write_reference(job: JobSpec, study_dir: StudyDir, progress: Progress) -> None:
-    if study_dir.read_json("reference") is not None:
-        return
-    from lexmove.trials.tasks.reference import reference_scores
-    from lexmove.trials.tasks.task import load_task
-
-    progress("scoring the reference", None)
-    metric = job.metric.name
-    scores = reference_scores(load_task(job.task), metric=metric)
-    study_dir.write_json(
-        "reference",
-        {
-            "name": scores.name,
-            "validation": scores.validation[metric],
-            "test": scores.test[metric],
-        },
-    )
-
-
-def _search(
-    store: TrialStore,
-    job: JobSpec,
-    objective: Objective,
-    study_dir: StudyDir,
-    progress: Progress,
-) -> None:
+def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> None:
     from lexmove.agent.serving import ServedProposer
 
     served = ServedProposer(
@@ -319,102 +154,12 @@ def _search(
         progress("trials", study)
 
     try:
-        _execute(coordinator, objective, job, study_dir, on_change)
+        execute(coordinator, objective_of(job), job, study_dir, on_change)
     finally:
         served.close()
-
-
-def _execute(
-    coordinator: Coordinator,
-    objective: Objective,
-    job: JobSpec,
-    study_dir: StudyDir,
-    on_change: Callable[[Study], None],
-) -> None:
-    from lexmove.coordinator.tune import Slots, run_study
-
-    coordinator.recover()
-    finished = run_study(
-        coordinator,
-        objective,
-        slots=Slots(
-            parallel=job.budget.parallel,
-            cpu=job.resources.cpu,
-            gpu=job.resources.gpu,
-            segment_limit_s=job.budget.trial,
-        ),
-        study_dir=study_dir,
-        on_change=on_change,
-    )
-    if not finished:
-        coordinator.recover()
-        raise KeyboardInterrupt
 
 
 def _why_none(study: Study) -> str:
     failed = [trial for trial in study.trials if trial.reason]
     first = f"; trial {failed[0].trial_id}: {failed[0].reason}" if failed else ""
     return f"study {study.spec.name!r}: none of its {len(study.trials)} trials succeeded{first}"
-
-
-def _repetitions_name(study: Study) -> str:
-    return f"{study.spec.name}{_REPETITIONS}{study.spec.num_trials}"
-
-
-def _repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) -> None:
-    """Trains the finalists, and their comparisons, on fresh seeds; scores the test split."""
-    if not job.finalists.top:
-        return
-    name = _repetitions_name(study)
-    proposer = _repetition_proposer(job, study)
-    if name not in store.names():
-        store.create(_repetitions_spec(study, name, proposer.num_trials))
-    study_dir = StudyDir(_study_dir(job).root / name.removeprefix(study.spec.name + "."))
-    study_dir.create()
-    coordinator = Coordinator(
-        store=store, name=name, proposer=proposer, max_failures=job.max_failures
-    )
-    _execute(
-        coordinator,
-        _objective(job, splits=("validation", "test")),
-        job,
-        study_dir,
-        lambda repetitions: progress("repetitions", repetitions),
-    )
-
-
-def _repetitions_spec(study: Study, name: str, num_trials: int) -> StudySpec:
-    spec = study.spec
-    return StudySpec(
-        name=name,
-        space=spec.space,
-        metric=spec.metric,
-        goal=spec.goal,
-        fidelity=FidelityPlan(maximum=spec.fidelity.maximum),
-        num_trials=num_trials,
-        parallel=spec.parallel,
-        seed=spec.seed,
-        job=spec.job,
-    )
-
-
-def _repetition_proposer(job: JobSpec, study: Study) -> RepetitionProposer:
-    maximum = study.spec.fidelity.maximum
-    space = study.spec.space
-    finalists = [
-        RepeatedConfig(
-            arm=arm_name(item.trial_id),
-            config=study.trials[item.trial_id].config,
-            until=item.fidelity,
-        )
-        for item in study.ranking[: job.finalists.top]
-    ]
-    compared = [RepeatedConfig(arm=DEFAULT_ARM, config=space.default, until=maximum)] + [
-        RepeatedConfig(arm=item.name, config=space.config(item.config), until=maximum)
-        for item in job.finalists.compare
-    ]
-    seeds = np.random.default_rng([study.spec.seed, study.spec.num_trials, 1])
-    return RepetitionProposer(
-        configs=[*finalists, *compared],
-        seeds=[int(seed) for seed in seeds.integers(_SEED_RANGE, size=job.finalists.seeds)],
-    )

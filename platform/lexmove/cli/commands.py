@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from lexmove.app import running
-from lexmove.app.running import Outcome, store_url
+from lexmove.app import running, stored
+from lexmove.app.stored import Outcome, store_url
 from lexmove.cli.conduct import resumable, say_next
 from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_table
 from lexmove.cli.progress import progress_display
@@ -118,7 +118,7 @@ def _finish(outcome: Outcome, *, store: str) -> None:
 
 def run_ls(*, store: str | None, as_json: bool) -> None:
     """`lexmove ls`."""
-    outcomes = running.load_all(store=store)
+    outcomes = stored.load_all(store=store)
     if as_json:
         write_json(list_json([(outcome.study, outcome.state) for outcome in outcomes]))
     elif outcomes:
@@ -129,7 +129,7 @@ def run_ls(*, store: str | None, as_json: bool) -> None:
 
 def run_show(name: str, trial_id: int | None, *, store: str | None, as_json: bool) -> None:
     """`lexmove show`."""
-    outcome = running.load(name, store=store)
+    outcome = stored.load(name, store=store)
     study = outcome.study
     if trial_id is None:
         if as_json:
@@ -150,7 +150,7 @@ def run_show(name: str, trial_id: int | None, *, store: str | None, as_json: boo
 
 def run_best(name: str, *, store: str | None, as_json: bool) -> None:
     """`lexmove best`."""
-    outcome = running.load(name, store=store)
+    outcome = stored.load(name, store=store)
     if as_json:
         write_json(outcome.best_json())
     else:

@@ -83,7 +83,7 @@ def _way_on(name: str, store: str) -> str:
 
 def store_option(url: str) -> str:
     """` --store URL` where a later command would not find the study without it."""
-    from lexmove.app.running import store_url
+    from lexmove.app.stored import store_url
 
     return "" if url == store_url() else f" --store {url}"
 

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from lexmove.app import running
+from lexmove.app import stored
 from lexmove.cli import templates
 from lexmove.cli.commands import run_resume, tune_job
 from lexmove.cli.console import say
@@ -22,7 +22,7 @@ _NAME = "license-demo-"
 
 def run_demo() -> None:
     """`lexmove demo`."""
-    outcomes = running.load_all(store=STORE)
+    outcomes = stored.load_all(store=STORE)
     open_studies = [item.study.spec.name for item in outcomes if item.state == "interrupted"]
     if open_studies:
         say(f"going on with {open_studies[-1]}, which was interrupted")

@@ -31,7 +31,7 @@ _ROOM = 8
 
 
 def progress_display() -> "LiveProgress | PlainProgress":
-    """What shows `app.running.Progress` while it is entered, as it fits stderr."""
+    """What shows `app.execution.Progress` while it is entered, as it fits stderr."""
     console = Console(file=sys.stderr, highlight=False)
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveProgress(console)

@@ -1,6 +1,6 @@
 """The result of a study: what was reached, by which moves, and what it is worth."""
 
-from lexmove.app.running import Outcome
+from lexmove.app.stored import Outcome
 from lexmove.cli.console import stdout, write, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, arm_name, best_moves

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lexmove.app.running import Outcome
+from lexmove.app.stored import Outcome
 from lexmove.cli import story
 from lexmove.cli.console import write, write_table
 from lexmove.cli.wording import (

@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,18 @@ class StudyDir:
                 f"cannot write the study's folder {self.root}: {error.strerror}; "
                 "set `storage` in the job to a folder that you may write"
             ) from error
+
+    @contextmanager
+    def created(self) -> Iterator[None]:
+        """Makes the folder, and takes an empty one away again if the body fails."""
+        self.create()
+        try:
+            yield
+        except BaseException:
+            for folder in (self.trials, self.policy, self.root, self.root.parent):
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
 
     @property
     def trials(self) -> Path:

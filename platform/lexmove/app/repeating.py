@@ -1,0 +1,80 @@
+"""After the search: the finalists and their comparisons on fresh seeds, and the test split."""
+
+import numpy as np
+
+from lexmove.app.execution import Progress, execute
+from lexmove.app.preparing import objective_of
+from lexmove.app.stored import repetitions_name, study_dir_of
+from lexmove.coordinator.coordinator import Coordinator
+from lexmove.coordinator.repetitions import RepeatedConfig, RepetitionProposer
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.job.spec import JobSpec
+from lexmove.results.summary import DEFAULT_ARM, arm_name
+from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.protocols import TrialStore
+from lexmove.study.study import Study, StudySpec
+
+_SEED_RANGE = 2**31
+
+
+def repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) -> None:
+    """Trains every finalist and comparison once per seed; the only place that reads the test split.
+
+    The repetitions are a study of their own in the same store and are resumed like one.
+    """
+    if not job.finalists.top:
+        return
+    name = repetitions_name(study)
+    proposer = _proposer(job, study)
+    if name not in store.names():
+        store.create(_spec(study, name, proposer.num_trials))
+    study_dir = StudyDir(study_dir_of(job).root / name.removeprefix(study.spec.name + "."))
+    study_dir.create()
+    coordinator = Coordinator(
+        store=store, name=name, proposer=proposer, max_failures=job.max_failures
+    )
+    execute(
+        coordinator,
+        objective_of(job, splits=("validation", "test")),
+        job,
+        study_dir,
+        lambda repetitions: progress("repetitions", repetitions),
+    )
+
+
+def _spec(study: Study, name: str, num_trials: int) -> StudySpec:
+    spec = study.spec
+    return StudySpec(
+        name=name,
+        space=spec.space,
+        metric=spec.metric,
+        goal=spec.goal,
+        fidelity=FidelityPlan(maximum=spec.fidelity.maximum),
+        num_trials=num_trials,
+        parallel=spec.parallel,
+        seed=spec.seed,
+        job=spec.job,
+    )
+
+
+def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
+    maximum = study.spec.fidelity.maximum
+    space = study.spec.space
+    finalists = [
+        RepeatedConfig(
+            arm=arm_name(item.trial_id),
+            config=study.trials[item.trial_id].config,
+            until=item.fidelity,
+        )
+        for item in study.ranking[: job.finalists.top]
+    ]
+    comparisons = [
+        RepeatedConfig(arm=item.name, config=space.config(item.config), until=maximum)
+        for item in job.finalists.compare
+    ]
+    default = RepeatedConfig(arm=DEFAULT_ARM, config=space.default, until=maximum)
+    seeds = np.random.default_rng([study.spec.seed, study.spec.num_trials, 1])
+    return RepetitionProposer(
+        configs=[*finalists, default, *comparisons],
+        seeds=[int(seed) for seed in seeds.integers(_SEED_RANGE, size=job.finalists.seeds)],
+    )

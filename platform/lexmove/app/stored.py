@@ -1,0 +1,113 @@
+"""Reads studies from their store, with all that belongs to them; starts nothing."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lexmove.coordinator.store import open_store
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.errors import StudyNotFoundError, UsageError
+from lexmove.job.loading import job_from_json
+from lexmove.job.spec import JobSpec
+from lexmove.results.summary import Arm, best_json, repeated_arms
+from lexmove.study.protocols import TrialStore
+from lexmove.study.study import Study
+
+DEFAULT_STORE = "sqlite:///studies.db"
+DEFAULT_STORAGE = "studies"
+_REPETITIONS = ".repetitions."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A study with what was learned after its search."""
+
+    study: Study
+    state: str
+    arms: tuple[Arm, ...]
+    reference: Mapping[str, Any] | None
+
+    def best_json(self) -> dict[str, Any]:
+        """`best --json`."""
+        return best_json(self.study, arms=self.arms, reference=self.reference)
+
+
+def store_url(job: JobSpec | None = None, override: str | None = None) -> str:
+    """The store to use: the override, the job's, `LEXMOVE_STORE`, or studies.db here."""
+    return (
+        override or (job.store if job else None) or os.environ.get("LEXMOVE_STORE") or DEFAULT_STORE
+    )
+
+
+def load(name: str, *, store: str | None = None) -> Outcome:
+    """Reads a study and what belongs to it.
+
+    Raises:
+        StudyNotFoundError: no study of that name.
+    """
+    opened = open_store(store_url(None, store))
+    return outcome_of(opened, opened.load(name))
+
+
+def load_all(*, store: str | None = None) -> tuple[Outcome, ...]:
+    """Every study of a store, oldest first; repetitions belong to their study."""
+    opened = open_store(store_url(None, store))
+    names = [name for name in opened.names() if _REPETITIONS not in name]
+    return tuple(outcome_of(opened, opened.load(name)) for name in names)
+
+
+def outcome_of(store: TrialStore, study: Study) -> Outcome:
+    """A loaded study with its repetitions and its reference."""
+    study_dir = study_dir_of(job_of(study)) if study.spec.job else None
+    return Outcome(
+        study=study,
+        state=_state(study, study_dir),
+        arms=repeated_arms(repetitions_of(store, study)),
+        reference=study_dir.read_json("reference") if study_dir else None,
+    )
+
+
+def _state(study: Study, study_dir: StudyDir | None) -> str:
+    """`running` while a process holds it; `finished` when nothing is left; else `interrupted`."""
+    if study_dir is not None and study_dir.is_locked():
+        return "running"
+    return "finished" if is_searched(study) else "interrupted"
+
+
+def is_searched(study: Study) -> bool:
+    """Whether every trial of the budget was started and has ended."""
+    return not study.num_trials_left and all(trial.status.is_final for trial in study.trials)
+
+
+def repetitions_name(study: Study) -> str:
+    """The name under which the store keeps the repetitions of a study, one for each budget."""
+    return f"{study.spec.name}{_REPETITIONS}{study.spec.num_trials}"
+
+
+def repetitions_of(store: TrialStore, study: Study) -> Study | None:
+    """The repetitions of a study; None before they began."""
+    try:
+        return store.load(repetitions_name(study))
+    except StudyNotFoundError:
+        return None
+
+
+def study_dir_of(job: JobSpec) -> StudyDir:
+    """The folder of a job's study."""
+    return StudyDir(Path(job.storage or DEFAULT_STORAGE) / job.name)
+
+
+def job_of(study: Study) -> JobSpec:
+    """The job that made a study.
+
+    Raises:
+        UsageError: it was not made from a job.
+    """
+    if not study.spec.job:
+        raise UsageError(
+            f"study {study.spec.name!r} has no job: it was not made by `lexmove tune` and cannot "
+            "be resumed by lexmove"
+        )
+    return job_from_json(study.spec.job)
