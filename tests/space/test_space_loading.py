@@ -1,16 +1,12 @@
 """Reading search spaces: every mistake with its place; the spellings that are understood."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lexmove.errors import InvalidFileError
 from lexmove.job.document import parse_document
-from lexmove.job.loading import parse_job
 from lexmove.space.domain import Categorical, Constant, Float, Integer, Ordinal
 from lexmove.space.loading import (
     load_job_and_space,
@@ -373,47 +369,3 @@ def test_a_space_that_cannot_be_read(tmp_path: Path, space: str, expected: str) 
         load_job_and_space(job)
     (mistake,) = caught.value.mistakes
     assert expected in str(mistake)
-
-
-scalars = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.sampled_from(["a", "x", "1e-3", "uniform", "log_uniform_values", "int", ""]),
-)
-_WORDS = """
-    parameters forbid space name task x y min max log type values value ordered default when
-    distribution q budget seed
-"""
-keys = st.sampled_from(_WORDS.split())
-anything = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=4),
-    max_leaves=12,
-)
-declared = st.dictionaries(keys, scalars | st.lists(scalars, max_size=3), max_size=4)
-
-
-@settings(max_examples=200)
-@given(
-    st.dictionaries(st.sampled_from(["x", "y", "z"]), declared | anything, max_size=3),
-    st.lists(st.dictionaries(st.sampled_from(["x", "y"]), anything, max_size=2), max_size=2),
-)
-def test_whatever_a_space_holds_is_a_space_or_a_list_of_mistakes(
-    parameters: dict[str, object], forbid: list[object]
-) -> None:
-    data = {"parameters": parameters, "forbid": forbid}
-    document = parse_document(json.dumps(data).replace("Infinity", ".inf"), path="s.yaml")
-    space, mistakes = parse_space(document)
-    assert (space is None) == bool(mistakes)
-    assert all(item.line and item.message for item in mistakes)
-
-
-@given(anything)
-def test_whatever_a_file_holds_is_a_job_or_a_list_of_mistakes(data: object) -> None:
-    document = parse_document(json.dumps(data), path="j.yaml")
-    for parse in (parse_job, parse_space):
-        found, mistakes = parse(document)
-        assert (found is None) == bool(mistakes)
-        assert all(item.line and item.message for item in mistakes)
