@@ -1,6 +1,6 @@
 # Set-up, demo and tests; `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow clean
+.PHONY: help setup demo test test-slow bench-proposers clean
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
@@ -13,11 +13,12 @@ INSTALLED := .venv/.installed
 export OMP_NUM_THREADS ?= 1
 
 help:
-	@echo "make setup      install what constraints.txt pins into .venv; does nothing if it is there"
-	@echo "make demo       a real study on this machine"
-	@echo "make test       lint, types, import contracts and the test suite"
-	@echo "make test-slow  the tests that take minutes each"
-	@echo "make clean      remove .venv and caches; studies stay"
+	@echo "make setup           install what constraints.txt pins into .venv; does nothing if it is there"
+	@echo "make demo            a real study on this machine"
+	@echo "make test            lint, types, import contracts and the test suite"
+	@echo "make test-slow       the tests that take minutes each"
+	@echo "make bench-proposers proposers compared on simulated tasks; QUICK=1 for a short version"
+	@echo "make clean           remove .venv and caches; studies stay"
 
 setup: $(INSTALLED)
 
@@ -52,6 +53,10 @@ test: setup
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow
+
+bench-proposers: setup
+	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/proposers.py \
+		$(if $(QUICK),--quick) $(if $(SEEDS),--seeds $(SEEDS))
 
 clean:
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -132,7 +132,7 @@ def _write_study(store: TrialStore, job: JobSpec) -> None:
 
 
 def _write_repetitions(store: TrialStore, job: JobSpec) -> None:
-    name = f"{NAME}.repetitions.6"
+    name = f"{NAME}.repetitions.4"
     configs = [
         RepeatedConfig(arm=arm_name(2), config=Config({"learning_rate": RATES[2]}), until=2),
         RepeatedConfig(arm=DEFAULT_ARM, config=SPACE.default, until=4),

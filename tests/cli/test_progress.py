@@ -20,7 +20,7 @@ from lexmove.study.study import Study
 def studies(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Study]:
     """A study, and its repetitions."""
     store = open_store(make_store(tmp_path_factory.mktemp("store")))
-    return store.load(NAME), store.load(f"{NAME}.repetitions.6")
+    return store.load(NAME), store.load(f"{NAME}.repetitions.4")
 
 
 def growing(study: Study, first: int = 1) -> Iterator[Study]:

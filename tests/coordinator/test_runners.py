@@ -19,7 +19,7 @@ from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Report
 from lexmove.study.study import Study, StudySpec
-from lexmove.study.trial import Segment, TrialStatus
+from lexmove.study.trial import Measured, Segment, TrialStatus
 
 SPACE = SearchSpace(
     hyperparameters=(
@@ -153,6 +153,32 @@ def test_a_killed_worker_is_preempted_and_its_trial_goes_on_from_its_checkpoint(
     assert [trial.status for trial in study.trials] == [TrialStatus.COMPLETED] * 3
     assert [trial.num_lost_workers for trial in study.trials] == [0, 1, 0]
     assert [item.fidelity for item in study.trials[1].measurements] == [1, 2, 3, 4]
+
+
+class HiccupStore(MemoryStore):
+    """Refuses the first measurement; takes everything else."""
+
+    has_refused = False
+
+    def append(self, name, event) -> None:
+        if isinstance(event, Measured) and not self.has_refused:
+            self.has_refused = True
+            raise StoreError("cannot write to the store: database is locked")
+        super().append(name, event)
+
+
+@pytest.mark.parametrize("run", [run_here, run_with_tune])
+def test_a_measurement_that_was_not_stored_is_no_failure_of_its_trial(
+    run, tmp_path: Path, ray_session
+):
+    store = HiccupStore()
+    store.create(StudySpec(name="s", space=SPACE, num_trials=4, parallel=2))
+    study_dir = StudyDir(tmp_path)
+    study_dir.create()
+    coordinator = Coordinator(store=store, name="s", proposer=RandomProposer())
+    with pytest.raises(StoreError, match="database is locked"):
+        run(coordinator, SimulatedObjective(space=SPACE, seed=1), study_dir)
+    assert not store.load("s").with_status(TrialStatus.FAILED)
 
 
 class FullDiskStore(MemoryStore):

@@ -114,6 +114,7 @@ def test_a_server_that_does_not_answer_is_told_without_the_password():
         ("sqlite:///a.db?mode=ro", "names no file"),
         ("journal://studies.log", "names no file: write journal:///NAME"),
         ("postgresql://", "is no store's URL"),
+        ("postgres://me:se@cret@host/studies", "'postgres://me:…@host/studies' is no store's URL"),
     ],
 )
 def test_a_url_of_nothing(url, message):

@@ -79,6 +79,18 @@ ADDED = [
         "fidelity: {first_rung: 4, eta: 2}",
         "4:11: fidelity: first_rung 4 must be below max_epochs 4",
     ),
+    (
+        "finalists: {compare: [{name: default, config: {}}]}",
+        "4:12: finalists: a comparison cannot be called 'default'",
+    ),
+    (
+        "finalists: {compare: [{name: trial 3, config: {}}]}",
+        "4:12: finalists: a comparison cannot be called 'trial 3'",
+    ),
+    (
+        "finalists: {compare: [{name: a, config: {}}, {name: a, config: {}}]}",
+        "4:12: finalists: two comparisons are called 'a'; rename one",
+    ),
     ("seed: 1\nseed: 2", "5:1: the key 'seed' stands twice (first on line 4): keep one"),
 ]
 

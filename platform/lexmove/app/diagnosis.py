@@ -8,6 +8,7 @@ from tempfile import TemporaryFile
 from lexmove.app.stored import store_url
 from lexmove.cluster.doctor import Check, check_machine, guarded
 from lexmove.coordinator.store import open_store
+from lexmove.coordinator.store_rules import without_password
 from lexmove.errors import StoreError, TaskError
 
 
@@ -56,4 +57,4 @@ def _look_at_store(url: str) -> str:
             pass
         if path.exists() and not os.access(path, os.W_OK):
             raise StoreError(f"{path} cannot be written")
-    return f"{url}, {num_studies} studies"
+    return f"{without_password(url)}, {num_studies} studies"

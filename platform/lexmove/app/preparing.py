@@ -1,10 +1,13 @@
 """What a study needs before its first trial: a settled job, checks, an objective, the reference."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lexmove.app.stored import DEFAULT_STORAGE
+from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.study_dir import StudyDir
+from lexmove.errors import UsageError
 from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
@@ -16,12 +19,30 @@ if TYPE_CHECKING:
 
 
 def settled(job: JobSpec) -> JobSpec:
-    """The job as it is recorded: the same from any folder, and one precision for all trials."""
+    """The job as it is recorded: the same from any folder, without secrets, one precision."""
     from lexmove.trials.model import resolve_precision
 
     storage = str(Path(job.storage or DEFAULT_STORAGE).resolve())
     model = job.model.model_copy(update={"precision": resolve_precision(job.model.precision)})
-    return job.model_copy(update={"storage": storage, "model": model})
+    if model.name != "minilm":
+        model = model.model_copy(update={"name": _from_anywhere(model.name)})
+    changes: dict[str, Any] = {"storage": storage, "model": model}
+    if job.store is not None:
+        changes["store"] = without_password(job.store)
+    if job.task.files is not None:
+        paths = {
+            split: _from_anywhere(path)
+            for split, path in job.task.files.model_dump(exclude_none=True).items()
+        }
+        files = job.task.files.model_copy(update=paths)
+        changes["task"] = job.task.model_copy(update={"files": files})
+    return job.model_copy(update=changes)
+
+
+def _from_anywhere(name: str) -> str:
+    """The absolute path of what lies there; any other name (of a model, say) as it is."""
+    path = Path(name)
+    return str(path.resolve()) if path.exists() else name
 
 
 def check(job: JobSpec, space: SearchSpace) -> None:
@@ -42,6 +63,32 @@ def check(job: JobSpec, space: SearchSpace) -> None:
         space.config(comparison.config)
     load_task(job.task)
     check_model(job.model)
+
+
+def check_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> None:
+    """Finds trials that would wait for ever, on a machine that gets no more than it has.
+
+    Raises:
+        UsageError: a single trial asks for more than these CPUs and GPUs.
+    """
+    asked = job.resources
+    if asked.cpu > num_cpus or asked.gpu > num_gpus:
+        raise UsageError(
+            f"a trial asks for {asked.cpu:g} CPUs and {asked.gpu:g} GPUs, but this machine has "
+            f"{num_cpus:g} and {num_gpus:g}: lower `resources` in the job, or run it on a cluster "
+            "with --address"
+        )
+
+
+def check_room_here(job: JobSpec) -> None:
+    """`check_room` before Ray runs, which may find less than this if a container is limited.
+
+    Raises:
+        UsageError: as `check_room`.
+    """
+    import torch
+
+    check_room(job, num_cpus=os.cpu_count() or 1, num_gpus=torch.cuda.device_count())
 
 
 def study_spec(job: JobSpec, space: SearchSpace) -> StudySpec:

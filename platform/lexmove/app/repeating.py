@@ -73,7 +73,7 @@ def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
         for item in job.finalists.compare
     ]
     default = RepeatedConfig(arm=DEFAULT_ARM, config=space.default, until=maximum)
-    seeds = np.random.default_rng([study.spec.seed, study.spec.num_trials, 1])
+    seeds = np.random.default_rng([study.spec.seed, len(study.trials), 1])
     return RepetitionProposer(
         configs=[*finalists, default, *comparisons],
         seeds=[int(seed) for seed in seeds.integers(_SEED_RANGE, size=job.finalists.seeds)],

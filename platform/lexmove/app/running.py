@@ -7,7 +7,15 @@ job is refused at once.
 import time
 
 from lexmove.app.execution import Progress, execute
-from lexmove.app.preparing import check, objective_of, settled, study_spec, write_reference
+from lexmove.app.preparing import (
+    check,
+    check_room,
+    check_room_here,
+    objective_of,
+    settled,
+    study_spec,
+    write_reference,
+)
 from lexmove.app.repeating import repeat
 from lexmove.app.stored import (
     Outcome,
@@ -61,6 +69,8 @@ def tune(
         )
     progress("checking the job", None)
     check(job, space)
+    if address is None:
+        check_room_here(job)
     job = settled(job)
     objective_of(job)  # refuses an unknown metric
     study_dir = study_dir_of(job)
@@ -90,7 +100,8 @@ def resume(
     study_dir = study_dir_of(job)
     study_dir.create()
     if extra_trials:
-        opened.extend(name, study.spec.num_trials + extra_trials)
+        with study_dir.locked():  # whoever runs the study would not hear of its new budget
+            opened.extend(name, opened.load(name).spec.num_trials + extra_trials)
     elif _is_done(opened, job, study):
         return outcome_of(opened, study)
     return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
@@ -116,13 +127,16 @@ def _run(
 
     study_dir = study_dir_of(job)
     with study_dir.locked():
-        if study_dir.read_json("reference") is None:
+        # A new study scores its own: an older one of that name may have left another's here.
+        if not store.load(job.name).trials or study_dir.read_json("reference") is None:
             progress("scoring the reference", None)
             write_reference(job, study_dir)
         progress("starting Ray", None)
         with connected(address, dashboard=dashboard) as connection:
             if connection.dashboard_url is not None:
                 progress(f"dashboard at {connection.dashboard_url}", None)
+            if address is None:
+                check_room(job, num_cpus=connection.num_cpus, num_gpus=connection.num_gpus)
             _search(store, job, study_dir, progress)
             study = store.load(job.name)
             if study.incumbent is None:

@@ -22,7 +22,11 @@ _REPETITIONS = ".repetitions."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A study with what was learned after its search."""
+    """A study with what was learned after its search.
+
+    `state` is `running` while a process holds the study, `finished` when nothing is left to do,
+    else `interrupted`.
+    """
 
     study: Study
     state: str
@@ -60,20 +64,28 @@ def load_all(*, store: str | None = None) -> tuple[Outcome, ...]:
 
 def outcome_of(store: TrialStore, study: Study) -> Outcome:
     """A loaded study with its repetitions and its reference."""
-    study_dir = study_dir_of(job_of(study)) if study.spec.job else None
+    job = job_of(study) if study.spec.job else None
+    study_dir = study_dir_of(job) if job else None
+    repetitions = repetitions_of(store, study)
+    state = "finished" if is_over(study, repetitions, job) else "interrupted"
     return Outcome(
         study=study,
-        state=_state(study, study_dir),
-        arms=repeated_arms(repetitions_of(store, study)),
+        state="running" if study_dir is not None and study_dir.is_locked() else state,
+        arms=repeated_arms(repetitions),
         reference=study_dir.read_json("reference") if study_dir else None,
     )
 
 
-def _state(study: Study, study_dir: StudyDir | None) -> str:
-    """`running` while a process holds it; `finished` when nothing is left; else `interrupted`."""
-    if study_dir is not None and study_dir.is_locked():
-        return "running"
-    return "finished" if is_searched(study) else "interrupted"
+def is_over(study: Study, repetitions: Study | None, job: JobSpec | None) -> bool:
+    """Whether search and repetitions have both come to their end.
+
+    Repetitions begin where the search has ended, be it before its budget was used up: by the
+    clock, or because the space holds no other config.
+    """
+    if repetitions is not None:
+        return is_searched(repetitions)
+    repeats = job is not None and job.finalists.top and study.incumbent is not None
+    return is_searched(study) and not repeats
 
 
 def is_searched(study: Study) -> bool:
@@ -82,8 +94,11 @@ def is_searched(study: Study) -> bool:
 
 
 def repetitions_name(study: Study) -> str:
-    """The name under which the store keeps the repetitions of a study, one for each budget."""
-    return f"{study.spec.name}{_REPETITIONS}{study.spec.num_trials}"
+    """The name under which the store keeps the repetitions of a study, once searched.
+
+    Another one for each number of trials: a study that goes on may have other finalists.
+    """
+    return f"{study.spec.name}{_REPETITIONS}{len(study.trials)}"
 
 
 def repetitions_of(store: TrialStore, study: Study) -> Study | None:

@@ -12,6 +12,7 @@ from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_table
 from lexmove.cli.progress import progress_display
 from lexmove.cli.result_view import write_result
 from lexmove.cli.study_view import write_studies, write_study, write_trial
+from lexmove.coordinator.store_rules import without_password
 from lexmove.errors import UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import list_json, show_json, trial_json
@@ -124,7 +125,9 @@ def run_ls(*, store: str | None, as_json: bool) -> None:
     elif outcomes:
         write_studies(outcomes)
     else:
-        say(f"no study in {store_url(None, store)} yet; `lexmove init` begins one")
+        say(
+            f"no study in {without_password(store_url(None, store))} yet; `lexmove init` begins one"
+        )
 
 
 def run_show(name: str, trial_id: int | None, *, store: str | None, as_json: bool) -> None:

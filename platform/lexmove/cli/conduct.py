@@ -84,8 +84,9 @@ def _way_on(name: str, store: str) -> str:
 def store_option(url: str) -> str:
     """` --store URL` where a later command would not find the study without it."""
     from lexmove.app.stored import store_url
+    from lexmove.coordinator.store_rules import without_password
 
-    return "" if url == store_url() else f" --store {url}"
+    return "" if url == store_url() else f" --store {without_password(url)}"
 
 
 def say_next(name: str, *, store: str) -> None:

@@ -1,7 +1,7 @@
 """The result of a study: what was reached, by which moves, and what it is worth."""
 
 from lexmove.app.stored import Outcome
-from lexmove.cli.console import stdout, write, write_table
+from lexmove.cli.console import write, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, arm_name, best_moves
 from lexmove.results.verdict import Contender, contenders
@@ -87,7 +87,7 @@ def _write_comparison(outcome: Outcome, incumbent: Incumbent) -> None:
     sentence = verdict(outcome)
     if sentence:
         write()
-        stdout().print(sentence)
+        write(sentence)
 
 
 def _arm_row(arm: Arm, best: str) -> list[str]:
@@ -123,9 +123,8 @@ def verdict(outcome: Outcome) -> str:
     own = next((item for item in ranked if item.name == best), None)
     default = next((item for item in ranked if item.name == DEFAULT_ARM), None)
     if own and default and {own.name, default.name} != {first.name, second.name}:
-        gained = sign * (own.test - default.test)
         sentences.append(
-            f"Tuning changed the default config's score by {say_gain(gained)}, "
+            f"Tuning changed the default config's score by {say_gain(own.test - default.test)}, "
             f"{_against_noise(own, default)}."
         )
     return " ".join(sentences)

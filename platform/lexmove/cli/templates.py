@@ -72,7 +72,7 @@ task:
 model: {{name: minilm, num_hidden_layers: 2, max_length: 48}}
 metric: {{name: f1_macro, goal: maximize}}
 space: {space}
-budget: {{trials: 24, parallel: {parallel}}}
+budget: {{trials: 20, parallel: {parallel}}}
 fidelity: {{max_epochs: 4, eta: 2}}
 resources: {{cpu: 1}}
 store: {store}

@@ -3,6 +3,7 @@
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.evaluation import evaluate
 from lexmove.coordinator.study_dir import StudyDir
+from lexmove.errors import LexmoveError
 from lexmove.study.protocols import Objective
 from lexmove.study.trial import Measurement
 
@@ -11,15 +12,25 @@ def run_in_process(coordinator: Coordinator, objective: Objective, *, study_dir:
     """Runs until the coordinator has nothing left, and closes the study.
 
     There is no worker to lose and no time limit; all else is as `tune.run_study`.
+
+    Raises:
+        LexmoveError: whatever the coordinator, its proposer or its store raised.
     """
+    errors: list[LexmoveError] = []
     while (segment := coordinator.assign()) is not None:
         trial_id = segment.trial_id
         trial_dir = study_dir.trial(trial_id)
         trial_dir.mkdir(parents=True, exist_ok=True)
 
         def report(measurement: Measurement, trial_id: int = trial_id) -> None:
-            coordinator.measured(trial_id, measurement)
+            try:
+                coordinator.measured(trial_id, measurement)
+            except LexmoveError as error:
+                errors.append(error)
+                raise
 
         outcome = evaluate(objective, segment, trial_dir=trial_dir, report=report)
+        if errors:
+            raise errors[0]  # the coordinator's failure, not the trial's
         outcome.record(coordinator, trial_id)
     coordinator.close()

@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import re
 import sqlite3
 import weakref
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from lexmove.coordinator.store_rules import without_password
 from lexmove.errors import LexmoveError, StoreError, UsageError, did_you_mean
 
 _LOCK_TIMEOUT_S = 30
@@ -63,7 +63,7 @@ class StoreLocation:
     is_journal: bool = False
 
     def __str__(self) -> str:
-        return re.sub(r"(://[^/:@]*):[^@]*@", r"\1:…@", self.url)
+        return without_password(self.url)
 
     @property
     def exists(self) -> bool:
@@ -85,7 +85,7 @@ def locate_store(url: str) -> StoreLocation:
         return StoreLocation(url=f"postgresql+psycopg://{rest}")
     if scheme not in ("sqlite", "journal"):
         hint = did_you_mean(kind, _SCHEMES) if rest else ""
-        raise UsageError(f"store {url!r} is no store's URL: write {_FORMS}{hint}")
+        raise UsageError(f"store {without_password(url)!r} is no store's URL: write {_FORMS}{hint}")
     if rest == "/:memory:" or not rest.startswith("/") or rest == "/" or "?" in rest:
         raise UsageError(
             f"store {url!r} names no file: write {scheme}:///NAME for one below this folder, "

@@ -1,5 +1,6 @@
 """The rules that every trial store keeps, and the words in which it refuses."""
 
+import re
 from dataclasses import replace
 
 from lexmove.errors import StoreError, UsageError, did_you_mean
@@ -44,6 +45,11 @@ def with_budget(spec: StudySpec, num_trials: int) -> StudySpec:
     if num_trials < 1:
         raise UsageError(f"a study of {num_trials} trials is none: set its budget to 1 or more")
     return replace(spec, num_trials=num_trials)
+
+
+def without_password(url: str) -> str:
+    """A store's URL as it may be shown: the password, if it has one, is left out."""
+    return re.sub(r"(://[^/:@]*):.*@", r"\1:…@", url)
 
 
 def study_exists(name: str, place: str) -> str:

@@ -65,16 +65,31 @@ class StudyDir:
         return self.root / "tune"
 
     def write_json(self, name: str, data: Any) -> None:
-        """Writes `name`.json aside, then renames it."""
+        """Writes `name`.json aside, then renames it.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
         path = self.root / f"{name}.json"
         aside = path.with_suffix(".json.new")
-        aside.write_text(json.dumps(data, indent=2))
-        aside.replace(path)
+        with self._writing(path):
+            aside.write_text(json.dumps(data, indent=2))
+            aside.replace(path)
 
     def read_json(self, name: str) -> Any:
         """What `write_json` wrote under this name; None if nothing was."""
         path = self.root / f"{name}.json"
         return json.loads(path.read_text()) if path.exists() else None
+
+    @contextmanager
+    def _writing(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"cannot write {path}: {error.strerror}; free some space, or make the study's "
+                "folder writable"
+            ) from error
 
     def is_locked(self) -> bool:
         """Whether a living process runs the study."""
@@ -94,8 +109,12 @@ class StudyDir:
 
         Raises:
             UsageError: another process has it.
+            StoreError: the folder cannot be written.
         """
-        with (self.root / "lock").open("a+") as lock:
+        path = self.root / "lock"
+        with self._writing(path):
+            opened = path.open("a+")
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -235,6 +235,8 @@ class _Runner:
 
     def reported(self, segment: dict[str, Any], result: dict[str, Any]) -> None:
         """One report of a worker: a measurement, or how the segment ended."""
+        if self.error is not None:
+            return  # what follows an event that was not recorded would tell a wrong story
         with self._guard():
             if _MEASURED in result:
                 measurement = _MEASUREMENT.validate_json(result[_MEASURED])
@@ -267,6 +269,8 @@ class _Runner:
 
     def lost(self, segment: dict[str, Any]) -> None:
         """The worker of a segment died."""
+        if self.error is not None:
+            return
         with self._guard():
             trial_id = segment["trial_id"]
             hang_file = _hang_file(self._study_dir.trial(trial_id))

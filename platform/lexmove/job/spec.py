@@ -1,9 +1,18 @@
 """The job: all that a user may set, typed, frozen, checked once."""
 
 import math
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -165,6 +174,19 @@ class FinalistsSpec(_Section):
     seeds: Annotated[int, Field(gt=0)] = 3
     compare: list[ComparisonSpec] = []
 
+    @model_validator(mode="after")
+    def _names_tell_apart(self) -> Self:
+        names = [item.name for item in self.compare]
+        for name in names:
+            if re.fullmatch(r"\s*|default|trial \d+", name):
+                raise ValueError(
+                    f"a comparison cannot be called {name!r}: results call the space's default "
+                    "config 'default' and the best ones 'trial N'; choose another name"
+                )
+            if names.count(name) > 1:
+                raise ValueError(f"two comparisons are called {name!r}; rename one")
+        return self
+
 
 class JobSpec(_Section):
     """One request. `space` is the path of a search-space file, or its content inline."""
@@ -183,3 +205,12 @@ class JobSpec(_Section):
     storage: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
     max_failures: Annotated[int, Field(ge=0)] = 2
+
+    @field_validator("name")
+    @classmethod
+    def _no_name_of_repetitions(cls, name: str) -> str:
+        if ".repetitions." in name:
+            raise ValueError(
+                f"{name!r} is what the repetitions of a study are called; choose another name"
+            )
+        return name

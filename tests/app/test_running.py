@@ -1,0 +1,129 @@
+"""Running and resuming: what is refused before anything is written, and what counts as over."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cli.studies import make_store
+from lexmove.app import running, stored
+from lexmove.app.preparing import settled
+from lexmove.coordinator.store import open_store
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.errors import ClusterError, StoreError, UsageError
+from lexmove.job.spec import JobSpec
+from lexmove.space.domain import Float
+from lexmove.space.search_space import Hyperparameter, SearchSpace
+from lexmove.study.study import Study
+
+SPACE = SearchSpace(
+    hyperparameters=(
+        Hyperparameter(name="learning_rate", domain=Float(low=1e-5, high=1e-2, log=True)),
+    )
+)
+
+
+def make_job(folder: Path, **fields: object) -> JobSpec:
+    least = {
+        "name": "s",
+        "task": {"name": "license_role", "max_train": 60, "max_validation": 40, "max_test": 40},
+        "model": {"name": "minilm", "num_hidden_layers": 1, "max_length": 32},
+        "space": {"parameters": {"learning_rate": {"min": 1e-5, "max": 1e-2}}},
+        "storage": str(folder / "studies"),
+    }
+    return JobSpec.model_validate({**least, **fields})
+
+
+def silent(phase: str, study: Study | None) -> None:
+    """Tells nothing."""
+
+
+@pytest.mark.parametrize("asked", [{"gpu": 999.0}, {"cpu": 99999.0}])
+def test_a_trial_that_this_machine_can_never_run_is_refused(asked: dict, tmp_path: Path):
+    job, url = make_job(tmp_path, resources=asked), f"sqlite:///{tmp_path}/studies.db"
+    with pytest.raises(UsageError, match="lower `resources` in the job"):
+        running.tune(job, SPACE, store=url, progress=silent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_new_study_does_not_take_the_reference_of_an_older_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("RAY_gcs_server_request_timeout_seconds", "1")
+    old = {"name": "of another task", "validation": 0.1, "test": 0.1}
+    study_dir = StudyDir(tmp_path / "studies" / "s")
+    study_dir.create()
+    study_dir.write_json("reference", old)
+    with pytest.raises((ClusterError, UsageError)):
+        running.tune(
+            make_job(tmp_path),
+            SPACE,
+            store=f"sqlite:///{tmp_path}/studies.db",
+            address="127.0.0.1:1",
+            progress=silent,
+        )
+    assert study_dir.read_json("reference")["name"] != old["name"]
+
+
+def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path):
+    url = make_store(tmp_path)
+    study_dir = StudyDir(tmp_path / "studies" / "clauses")
+    with study_dir.locked(), pytest.raises(UsageError, match="is being run by process"):
+        running.resume("clauses", store=url, extra_trials=8, progress=silent)
+    assert open_store(url).load("clauses").spec.num_trials == 6
+
+
+def test_a_study_is_over_when_its_repetitions_are(tmp_path: Path):
+    store = open_store(make_store(tmp_path))
+    study = store.load("clauses")
+    job, repetitions = stored.job_of(study), stored.repetitions_of(store, study)
+    assert not stored.is_over(study, None, job), "its search has not ended"
+    assert stored.is_over(study, repetitions, job)
+    half = repetitions.prefix(repetitions.num_events // 2)
+    assert not stored.is_over(study, half, job)
+    # All of its trials have ended, and the finalists were not repeated yet.
+    searched = replace(repetitions, spec=replace(repetitions.spec, name="searched"))
+    assert not stored.is_over(searched, None, job)
+    assert stored.is_over(searched, None, None)
+
+
+def test_a_study_that_goes_on_is_repeated_anew(tmp_path: Path):
+    store = open_store(make_store(tmp_path))
+    study = store.load("clauses")
+    before = study.prefix(study.trials[3].started.seq)
+    assert before.spec.num_trials == study.spec.num_trials
+    assert stored.repetitions_name(before) != stored.repetitions_name(study)
+
+
+def test_a_settled_job_means_the_same_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.csv").write_text("text,label\n")
+    Path("model").mkdir()
+    Path("minilm").mkdir()
+    job = make_job(tmp_path, task={"files": {"train": "rows.csv"}}, model={"name": "model"})
+    found = settled(job)
+    assert found.task.files.train == str(tmp_path / "rows.csv")
+    assert found.model.name == str(tmp_path / "model")
+    for name in ("minilm", "owner/model"):
+        other = make_job(tmp_path, model={"name": name})
+        assert settled(other).model.name == name
+
+
+def test_a_settled_job_keeps_no_password(tmp_path: Path):
+    job = make_job(tmp_path, store="postgresql+psycopg://me:se@cret@host/studies")
+    text = json.dumps(settled(job).model_dump())
+    assert "cret" not in text
+    assert "me:…@host/studies" in json.loads(text)["store"]
+
+
+def test_a_study_dir_that_cannot_be_written_says_so(tmp_path: Path):
+    study_dir = StudyDir(tmp_path)
+    (tmp_path / "lock").mkdir()
+    with pytest.raises(StoreError, match="cannot write"), study_dir.locked():
+        pass
+    (tmp_path / "reference.json").mkdir()
+    with pytest.raises(StoreError, match="cannot write"):
+        study_dir.write_json("reference", {})
