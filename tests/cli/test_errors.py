@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from cli.conftest import Lexmove
-from lexmove.cli.conduct import conducted, resumable
+from lexmove.cli.conduct import conducted, resumable, say_next
 from lexmove.errors import ClusterError, NoSuccessfulTrialError
 
 JOB = """\
@@ -132,6 +132,15 @@ def test_an_interrupted_study_says_how_to_go_on(
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130
     assert f"lexmove resume clauses --store {store}\n" in capsys.readouterr().err
+
+
+def test_what_comes_next_is_said_without_the_password(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say_next("clauses", store="postgresql+psycopg://me:secret@host/studies")
+    said = capsys.readouterr().err
+    assert "--store postgresql+psycopg://me:…@host/studies" in said
+    assert "secret" not in said
 
 
 def test_an_interrupt_before_the_study_says_that_nothing_was_written(

@@ -6,6 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from cli.conftest import Lexmove
+from cli.studies import SPACE
+from lexmove.app.stored import Outcome
+from lexmove.cli.result_view import write_result
+from lexmove.results.summary import Arm, Repeated
+from lexmove.study.study import Study, StudySpec
+from lexmove.study.trial import Decision, Measured, Measurement, Started
 
 READ = (["ls"], ["show", "clauses"], ["show", "clauses", "3"], ["best", "clauses"])
 
@@ -119,3 +125,33 @@ def test_an_empty_store_says_what_to_do(lexmove: Lexmove) -> None:
     done = lexmove("ls")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "lexmove init" in done.stderr
+
+
+def test_a_comparison_may_be_called_anything_in_the_verdict(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = StudySpec(name="s", space=SPACE, metric="loss", goal="minimize")
+    events = (
+        Started(
+            seq=0,
+            at_s=0.0,
+            trial_id=0,
+            config={"learning_rate": 1e-4},
+            until=1,
+            seed=0,
+            decision=Decision(proposer="p"),
+        ),
+        Measured(
+            seq=1, at_s=0.0, trial_id=0, measurement=Measurement(fidelity=1, metrics={"loss": 0.3})
+        ),
+    )
+    study = Study.from_events(spec, events)
+    scores = {"trial 0": 0.5, "default": 0.7, "mine [bold]": 0.2}
+    arms = tuple(
+        Arm(name=name, config=SPACE.default, validation=None, test=Repeated.of([score] * 2))
+        for name, score in scores.items()
+    )
+    write_result(Outcome(study=study, state="finished", arms=arms, reference=None))
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert "mine [bold] won, 0.2000 against 0.5000" in last
+    assert "changed the default config's score by -0.2000" in last, "less is better, and is less"

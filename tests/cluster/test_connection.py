@@ -13,6 +13,6 @@ def test_a_refused_token_says_which_variables_to_set(monkeypatch: pytest.MonkeyP
         raise AuthenticationError("InvalidAuthToken: the token does not match")
 
     monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(ClusterError, match="refuses the token: set RAY_AUTH_MODE"):
-        with connected("10.0.0.1:6379"):
-            pass
+    refused = pytest.raises(ClusterError, match="refuses the token: set RAY_AUTH_MODE")
+    with refused, connected("10.0.0.1:6379"):
+        pass

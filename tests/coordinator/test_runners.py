@@ -5,12 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
-from lexmove.coordinator.store import MemoryStore
-from lexmove.trials.simulated import SimulatedObjective
 
 from lexmove.agent.baselines import RandomProposer
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
+from lexmove.coordinator.store import MemoryStore
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.coordinator.tune import Slots, run_study
 from lexmove.errors import StoreError
@@ -20,6 +19,7 @@ from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Report
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Measured, Segment, TrialStatus
+from lexmove.trials.simulated import SimulatedObjective
 
 SPACE = SearchSpace(
     hyperparameters=(

@@ -15,7 +15,7 @@ from lexmove.errors import StudyNotFoundError
 from lexmove.study.study import Study
 from lexmove.study.trial import Continued, Ended, Started, TrialStatus
 
-NUM_TRIALS = 6
+NUM_TRIALS = 5
 JOB = """
 name: killed
 task: {name: license_role, max_train: 60, max_validation: 40, max_test: 40}
@@ -24,9 +24,9 @@ space:
   parameters:
     learning_rate: {min: 1.0e-4, max: 5.0e-3, log: true, default: 1.0e-3}
     model.pooling: {values: [mean, cls]}
-budget: {trials: 6, parallel: 2}
+budget: {trials: 5, parallel: 2}
 fidelity: {max_epochs: 4, eta: 2}
-finalists: {top: 1, seeds: 2}
+finalists: {top: 1, seeds: 1}
 store: sqlite:///studies.db
 storage: studies
 """
@@ -112,10 +112,10 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path):
     out, _ = best.communicate(timeout=60)
     found = json.loads(out)
     assert found["trial_id"] == after.incumbent.trial_id
-    assert found["repeated"]["num_seeds"] == 2
+    assert found["repeated"]["num_seeds"] == 1
     assert 0 <= found["test"] <= 1
 
-    extended = lexmove(tmp_path, "resume", "killed", "--trials", "+2")
+    extended = lexmove(tmp_path, "resume", "killed", "--trials", "+1")
     _, stderr = extended.communicate(timeout=240)
     assert extended.returncode == 0, stderr
-    assert len(stored(tmp_path).trials) == NUM_TRIALS + 2
+    assert len(stored(tmp_path).trials) == NUM_TRIALS + 1

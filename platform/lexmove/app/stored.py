@@ -82,6 +82,8 @@ def is_over(study: Study, repetitions: Study | None, job: JobSpec | None) -> boo
     Repetitions begin where the search has ended, be it before its budget was used up: by the
     clock, or because the space holds no other config.
     """
+    if not all(trial.status.is_final for trial in study.trials):
+        return False
     if repetitions is not None:
         return is_searched(repetitions)
     repeats = job is not None and job.finalists.top and study.incumbent is not None
