@@ -42,8 +42,8 @@ likeliest of 64 candidates had a probability of a few hundredths.
 """
 
 _LOWEST_PRIOR = -20.0
-_START_PRIOR = 4.0
-_CONTINUE_PRIOR = 12.0
+_START_PRIOR = 8.0
+_CONTINUE_PRIOR = 16.0
 _MAX_CONTINUED = 12
 _MAX_WAITING = 4
 
