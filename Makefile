@@ -9,6 +9,10 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
+# The pure layers must stay covered, branches included.
+COVERED := --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered \
+	$(foreach layer,errors job space study results,--cov=lexmove.$(layer))
+
 # One thread per process: trials and workers share the cores already.
 export OMP_NUM_THREADS ?= 1
 
@@ -49,7 +53,7 @@ test: setup
 	@echo "lexmove: import contracts"
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@echo "lexmove: tests"
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(COVERED)
 
 test-slow: setup
 	@$(BIN)/python -m pytest -m slow

@@ -1,8 +1,8 @@
 """Lanes: the decisions of a study in hindsight, one RLlib episode per parallel slot.
 
 A lane is what one slot did, decision after decision; a straggler holds up its own lane only. An
-episode is a chunk of a lane: it ends at the first decision whose outcome is not known yet, so
-that lanes that are busy are collected like idle ones.
+episode leaves out the decisions whose outcome is not known yet, so that lanes that are busy are
+collected like idle ones.
 """
 
 from collections.abc import Collection, Sequence

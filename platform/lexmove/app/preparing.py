@@ -80,6 +80,22 @@ def check_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> None:
         )
 
 
+def within_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> JobSpec:
+    """The job with no more trials at once than have room, on a machine that gets no more.
+
+    What is started beyond that would wait, decided without what the trials before it found.
+
+    Raises:
+        UsageError: not even one trial has room.
+    """
+    check_room(job, num_cpus=num_cpus, num_gpus=num_gpus)
+    room = num_cpus // job.resources.cpu
+    if job.resources.gpu:
+        room = min(room, num_gpus // job.resources.gpu)
+    parallel = min(job.budget.parallel, int(room))
+    return job.model_copy(update={"budget": job.budget.model_copy(update={"parallel": parallel})})
+
+
 def check_room_here(job: JobSpec) -> None:
     """`check_room` before Ray runs, which may find less than this if a container is limited.
 

@@ -9,11 +9,11 @@ import time
 from lexmove.app.execution import Progress, execute
 from lexmove.app.preparing import (
     check,
-    check_room,
     check_room_here,
     objective_of,
     settled,
     study_spec,
+    within_room,
     write_reference,
 )
 from lexmove.app.repeating import repeat
@@ -136,7 +136,8 @@ def _run(
             if connection.dashboard_url is not None:
                 progress(f"dashboard at {connection.dashboard_url}", None)
             if address is None:
-                check_room(job, num_cpus=connection.num_cpus, num_gpus=connection.num_gpus)
+                room = {"num_cpus": connection.num_cpus, "num_gpus": connection.num_gpus}
+                job = within_room(job, **room)
             _search(store, job, study_dir, progress)
             study = store.load(job.name)
             if study.incumbent is None:

@@ -3,11 +3,14 @@
 import logging
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lexmove.errors import ClusterError
+
+_PROBE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ def connected(
         # Ray would turn token auth on by itself and leave a world-readable token at home.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    else:
+        _check_port(address)
     # Ray echoes its workers' deaths to stdout, which is for data; it reads this when imported.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -67,17 +72,32 @@ def connected(
         ray.shutdown()
 
 
+def _check_port(address: str) -> None:
+    """Finds a cluster that is not there; Ray itself would go on trying for minutes.
+
+    Raises:
+        ClusterError: nothing listens at HOST:PORT. `auto` names no port and is left to Ray.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_PROBE_S).close()
+    except (OSError, OverflowError) as error:
+        raise ClusterError(
+            f"no Ray cluster answers at {address}: {error}; is it up, and is the port open?"
+        ) from error
+
+
 def _explained(error: Exception, address: str | None) -> ClusterError:
-    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
     if address is None:
         return ClusterError(
             f"Ray did not start on this machine: {first_line}; `lexmove doctor` looks for causes"
         )
-    if "auth" in str(error).lower() or "token" in str(error).lower():
-        return ClusterError(
-            f"the cluster at {address} refuses the token: set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to the cluster's own"
-        )
+    # With a wrong token, Ray 2.60 says no more than that it failed to connect.
     return ClusterError(
-        f"no Ray cluster answers at {address}: {first_line}; is it up, and is the port open?"
+        f"the cluster at {address} does not let this process in: {first_line}; most often the "
+        "token differs: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to "
+        "the cluster's own; else its version of Ray does"
     )

@@ -109,7 +109,8 @@ class BudgetSpec(_Section):
     """What the study may spend: trials started, hours, and how many trials run at once.
 
     `wall_clock` and `trial` are durations in seconds (`90s`, `30m`, `6h`, `1d` in a file): no
-    trial starts after the first, and a trial's segment is ended as failed after the second.
+    trial starts after the first, and a trial's segment is ended as failed after the second. The
+    first counts from each `tune` or `resume` and leaves the repetitions of finalists out.
     """
 
     trials: Annotated[int, Field(gt=0)] = 24
