@@ -1,6 +1,6 @@
 # Set-up, demo and tests; `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow bench-proposers clean
+.PHONY: help setup demo test bench-proposers clean
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
@@ -20,7 +20,6 @@ help:
 	@echo "make setup           install what constraints.txt pins into .venv; does nothing if it is there"
 	@echo "make demo            a real study on this machine"
 	@echo "make test            lint, types, import contracts and the test suite"
-	@echo "make test-slow       the tests that take minutes each"
 	@echo "make bench-proposers proposers compared on simulated tasks; QUICK=1 for a short version"
 	@echo "make clean           remove .venv and caches; studies stay"
 
@@ -53,10 +52,7 @@ test: setup
 	@echo "lexmove: import contracts"
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@echo "lexmove: tests"
-	@$(BIN)/python -m pytest -m "not slow" $(COVERED)
-
-test-slow: setup
-	@$(BIN)/python -m pytest -m slow
+	@$(BIN)/python -m pytest $(COVERED)
 
 bench-proposers: setup
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/proposers.py \

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,7 @@ def write_starter(job: str, *, out: Path, force: bool) -> list[Path]:
     if in_the_way:
         names = ", ".join(map(str, in_the_way))
         raise UsageError(f"{names} would be overwritten: use --force, or another --out")
-    for path, text in wanted.items():
-        _write(path, text)
+    _write_all(wanted)
     return list(wanted)
 
 
@@ -87,16 +87,24 @@ def _differs(path: Path, text: str) -> bool:
     return path.exists() and path.read_text(encoding="utf-8") != text
 
 
-def _write(path: Path, text: str) -> None:
+def _write_all(wanted: Mapping[Path, str]) -> None:
+    """Writes all files aside, then renames them: a full disk leaves none of them behind."""
+    asides = {path: path.with_name(f".{path.name}.new") for path in wanted}
+    path = next(iter(wanted))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.new")
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(path)
+        for path, text in wanted.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            asides[path].write_text(text, encoding="utf-8")
+        for path, aside in asides.items():
+            aside.replace(path)
     except OSError as error:
         raise UsageError(
             f"cannot write {path}: {error.strerror}; choose another folder with --out"
         ) from None
+    finally:
+        for aside in asides.values():
+            with suppress(OSError):
+                aside.unlink(missing_ok=True)
 
 
 def pick_columns(data: Path, *, text: str | None, label: str | None) -> tuple[str, str]:
