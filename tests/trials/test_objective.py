@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,13 @@ def test_a_continued_segment_measures_what_the_uninterrupted_one_does(objective,
     assert [item.metrics for item in first + later] == [item.metrics for item in straight]
     again = run(objective, tmp_path / "b", until=2, after=1, resume_from=first[0].checkpoint)
     assert again[0].metrics == straight[1].metrics, "an epoch done twice replaces its checkpoint"
+
+
+def test_where_only_the_end_counts_it_is_the_same_and_the_rest_is_not_measured(objective, tmp_path):
+    every = run(objective, tmp_path / "a", until=3)
+    (last,) = run(replace(objective, every_epoch=False), tmp_path / "b", until=3)
+    assert (last.fidelity, last.metrics) == (3, every[-1].metrics)
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["epoch_3"]
 
 
 def test_further_splits_are_measured_at_the_end_of_the_segment(small_task, small_model, tmp_path):

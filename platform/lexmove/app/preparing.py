@@ -127,9 +127,9 @@ def study_spec(job: JobSpec, space: SearchSpace) -> StudySpec:
 
 
 def objective_of(
-    job: JobSpec, *, splits: tuple[str, ...] = ("validation",)
+    job: JobSpec, *, splits: tuple[str, ...] = ("validation",), every_epoch: bool = True
 ) -> "FineTuningObjective":
-    """What evaluates a job's configs, on these splits."""
+    """What evaluates a job's configs, on these splits, at every epoch or at the last alone."""
     from lexmove.trials.objective import FineTuningObjective
 
     return FineTuningObjective(
@@ -138,6 +138,7 @@ def objective_of(
         max_epochs=job.fidelity.max_epochs,
         metric=job.metric.name,
         evaluate_on=splits,
+        every_epoch=every_epoch,
     )
 
 

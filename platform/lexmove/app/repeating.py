@@ -35,7 +35,7 @@ def repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) ->
     )
     execute(
         coordinator,
-        objective_of(job, splits=("validation", "test")),
+        objective_of(job, splits=("validation", "test"), every_epoch=False),
         job,
         study_dir,
         lambda repetitions: progress("repetitions", repetitions),

@@ -32,8 +32,9 @@ class FineTuningObjective:
     `accuracy` of the first split of `evaluate_on`; at the last epoch of the segment also those
     of the further ones, as `test_f1_macro` and so on. Cheap to pickle: data, tokens and
     pretrained weights are loaded once per process. `max_epochs` is the full length of a trial,
-    which the schedule is planned for. Resolve `model.precision` before a study
-    (`model.resolve_precision`).
+    which the schedule is planned for. Without `every_epoch`, the last epoch of a segment alone is
+    measured and kept: for a training whose end is all that counts. Resolve `model.precision`
+    before a study (`model.resolve_precision`).
 
     Raises:
         UsageError: `metric`, which the study is about, is none of those measured.
@@ -44,6 +45,7 @@ class FineTuningObjective:
     max_epochs: int
     metric: str = "f1_macro"
     evaluate_on: tuple[str, ...] = ("validation",)
+    every_epoch: bool = True
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -56,9 +58,11 @@ class FineTuningObjective:
             training = self._start(segment, recipe, splits["train"])
         try:
             for epoch in range(segment.after + 1, segment.until + 1):
+                last = epoch == segment.until
                 with trial_outcome():
                     metrics = {"train_loss": training.train_epoch(epoch)}
-                    last = epoch == segment.until
+                    if not (last or self.every_epoch):
+                        continue
                     metrics |= self._evaluate(training, splits, further=last)
                     folder = trial_dir / f"epoch_{epoch}"
                     self._save(training, segment, epoch, folder)
