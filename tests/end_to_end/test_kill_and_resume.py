@@ -72,7 +72,7 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path):
     driver = lexmove(tmp_path, "tune", "job.yaml")
     wait_for(tmp_path, driver, num_ended=3)
     os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    driver.communicate()
     before = stored(tmp_path)
 
     resumed = lexmove(tmp_path, "resume", "killed")

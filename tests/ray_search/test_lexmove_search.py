@@ -5,7 +5,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-import ray
 from ray import tune
 
 from lexmove.errors import InvalidFileError, UsageError
@@ -29,21 +28,8 @@ def score(config: dict) -> None:
     )
 
 
-@pytest.fixture
-def local_ray(tmp_path_factory: pytest.TempPathFactory):
-    ray.init(
-        address="local",
-        num_cpus=2,
-        include_dashboard=False,
-        log_to_driver=False,
-        _temp_dir=str(tmp_path_factory.mktemp("r")),
-    )
-    yield
-    ray.shutdown()
-
-
 @pytest.mark.filterwarnings("ignore")  # Ray's own, some of them of resources it leaves to the end
-def test_a_tuner_runs_with_it(local_ray, tmp_path: Path) -> None:
+def test_a_tuner_runs_with_it(ray_session, tmp_path: Path) -> None:
     searcher = search()
     results = tune.Tuner(
         score,
