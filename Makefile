@@ -52,7 +52,8 @@ test: setup
 	@echo "lexmove: import contracts"
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@echo "lexmove: tests"
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 10 $(COVERED)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+		--durations 10 $(COVERED)
 
 bench-proposers: setup
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/proposers.py \

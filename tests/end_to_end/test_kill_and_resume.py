@@ -67,6 +67,7 @@ def wait_for(folder: Path, driver: subprocess.Popen[str], *, num_ended: int) -> 
     pytest.fail("the study made no progress in two minutes")
 
 
+@pytest.mark.timeout(900)  # five commands that each start Ray; two minutes on an idle machine
 def test_a_killed_driver_loses_nothing(tmp_path: Path):
     (tmp_path / "job.yaml").write_text(JOB)
     driver = lexmove(tmp_path, "tune", "job.yaml")
