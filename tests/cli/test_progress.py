@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from cli.studies import NAME, START_S, make_store
+from cli.studies import METRIC, NAME, SPACE, START_S, make_store
 from lexmove.app.forecast import epochs_left, expected_epochs, seconds_left
 from lexmove.cli.progress import REPETITIONS, LiveProgress, PlainProgress
 from lexmove.cli.story import latest_trials
 from lexmove.coordinator.store import open_store
 from lexmove.study.fidelity import FidelityPlan
-from lexmove.study.study import Study
+from lexmove.study.study import Study, StudySpec
+from lexmove.study.trial import Decision, Ended, Measured, Measurement, Started, TrialStatus
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,24 @@ def test_time_left_follows_the_rate_since_the_first_training(
     assert left_s == pytest.approx((measured_s[-1] - 0) / len(measured_s) * 6)
     later_s = seconds_left(study, since_s=START_S - 100, now_s=last_s + 10, epochs_after=1)
     assert later_s == pytest.approx(left_s - 10)
+
+
+def test_the_rate_counts_epochs_where_only_the_last_is_measured() -> None:
+    spec = StudySpec(
+        name="s", space=SPACE, metric=METRIC, num_trials=3, fidelity=FidelityPlan(maximum=4)
+    )
+    study = Study(spec=spec)
+    decision = Decision(proposer="repetition")
+    for trial_id in (0, 1):
+        place = {"trial_id": trial_id, "at_s": START_S + 40.0 * (trial_id + 1)}
+        started = {"config": {"learning_rate": 1e-3}, "until": 4, "seed": 0, "decision": decision}
+        measurement = Measurement(fidelity=4, metrics={METRIC: 0.5}, duration_s=40.0)
+        study = study.with_event(Started(seq=study.num_events, **place, **started))
+        study = study.with_event(Measured(seq=study.num_events, **place, measurement=measurement))
+        study = study.with_event(Ended(seq=study.num_events, **place, status=TrialStatus.COMPLETED))
+    # Eight epochs in 80 seconds, four to go.
+    left_s = seconds_left(study, since_s=START_S, now_s=START_S + 80)
+    assert left_s == pytest.approx(40.0)
 
 
 def test_no_time_is_told_before_there_is_a_rate(studies: tuple[Study, Study]) -> None:

@@ -1,5 +1,7 @@
 """How much training is still ahead, in epochs and in seconds."""
 
+from collections.abc import Sequence
+
 from lexmove.job.spec import JobSpec
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.study import Study
@@ -64,6 +66,16 @@ def seconds_left(
     # From the first training on: starting the workers is paid once.
     begun_s = max(since_s, measured[0].at_s - measured[0].measurement.duration_s)
     last_s = measured[-1].at_s
-    epoch_s = (last_s - begun_s) / len(measured)
+    epoch_s = (last_s - begun_s) / _epochs_of(study, measured)
     left_s = (epochs_left(study) + epochs_after) * epoch_s
     return max(0.0, left_s - (now_s - last_s))
+
+
+def _epochs_of(study: Study, measured: Sequence[Measured]) -> int:
+    """How many epochs lie behind some measurements: not every epoch is measured."""
+    num_epochs = 0
+    for event in measured:
+        own = study.trials[event.trial_id].measurements
+        before = [item.fidelity for item in own if item.fidelity < event.measurement.fidelity]
+        num_epochs += event.measurement.fidelity - max(before, default=0)
+    return num_epochs

@@ -69,7 +69,7 @@ task:
   max_train: 1000
   max_validation: 800
   max_test: 800
-model: {{name: minilm, num_hidden_layers: 2, max_length: 48}}
+model: {{name: minilm, num_hidden_layers: 2, max_length: 40}}
 metric: {{name: f1_macro, goal: maximize}}
 space: {space}
 budget: {{trials: 20, parallel: {parallel}}}
