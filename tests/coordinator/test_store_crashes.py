@@ -160,3 +160,31 @@ def test_a_study_with_a_hole_can_be_read_but_not_continued(url):
     assert store.load("contracts").num_events == 9
     with pytest.raises(StoreError, match="lacks event 9, so it can be read but not continued"):
         store.append("contracts", EVENTS[9])
+
+
+def test_a_store_in_the_making_is_whole_or_not_there(tmp_path):
+    """Two processes make one SQLite file while a third reads: each is content."""
+    url, start = store_url("sqlite", tmp_path), tmp_path / "start"
+    tests, platform = Path(__file__).parents[1], Path(__file__).parents[2] / "platform"
+    writers = [
+        subprocess.Popen(
+            [sys.executable, tests / "coordinator" / "create_together.py", url, start, name],
+            env={**os.environ, "PYTHONPATH": f"{tests}:{platform}"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    start.touch()
+    seen: set[str] = set()
+    while any(writer.poll() is None for writer in writers):
+        seen |= set(open_store(url).names())
+    for writer in writers:
+        _, errors = writer.communicate()
+        assert writer.returncode == 0, errors
+    assert set(open_store(url).names()) == {"one", "two"} >= seen
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

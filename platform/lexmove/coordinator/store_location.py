@@ -4,9 +4,10 @@ import json
 import logging
 import os
 import sqlite3
+import uuid
 import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,15 +112,9 @@ def _connect_server(url: str) -> RDBStorage:
 
 
 def _connect_sqlite(path: Path) -> RDBStorage:
-    """Opens or makes a SQLite file.
-
-    A new one uses write-ahead logging: a commit is on the disk when it returns, as with SQLite's
-    default, but takes one flush instead of six (measured: 2 ms instead of 12), and readers do not
-    hold the writer up.
-    """
+    """Opens or makes a SQLite file."""
     if not path.exists():
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
+        _make_sqlite(path)
     url = f"sqlite:///{path}"
     is_writable = os.access(path.parent, os.W_OK, effective_ids=True)
     if not is_writable and not Path(f"{path}-wal").exists():
@@ -131,6 +126,28 @@ def _connect_sqlite(path: Path) -> RDBStorage:
     # Closing the last connection folds the log into the file: a store at rest is one file.
     weakref.finalize(storage, storage.engine.dispose)
     return storage
+
+
+def _make_sqlite(path: Path) -> None:
+    """Makes the file with all its tables, aside first: whoever sees it sees a whole store.
+
+    It uses write-ahead logging: a commit is on the disk when it returns, as with SQLite's
+    default, but takes one flush instead of six (measured: 2 ms instead of 12), and readers do not
+    hold the writer up.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with closing(sqlite3.connect(aside)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+        storage = RDBStorage(_literal(f"sqlite:///{aside}"))
+        storage.remove_session()
+        storage.engine.dispose()
+        # A link, not a rename: what another process has just made is not overwritten.
+        with suppress(FileExistsError):
+            path.hardlink_to(aside)
+    finally:
+        for leftover in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
+            leftover.unlink(missing_ok=True)
 
 
 def _literal(url: str) -> str:
