@@ -11,15 +11,13 @@ from lexmove.agent.baselines import make_proposer
 from lexmove.errors import UsageError
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
-from lexmove.study.study import Goal, Incumbent, Study, StudySpec, decision_rng
+from lexmove.study.study import Goal, Incumbent, Study, StudySpec, carried_out, decision_rng
 from lexmove.study.trial import (
-    Continued,
     Decision,
     Ended,
     Event,
     Measured,
     Measurement,
-    Started,
     Trial,
     TrialStatus,
 )
@@ -28,7 +26,6 @@ ETA = 3
 """Factor between rungs with `max_fidelity`."""
 
 _UNLIMITED = 10**9
-_SEED_RANGE = 2**31
 _METRIC = "value"
 
 
@@ -110,35 +107,17 @@ class AskTell:
         Raises:
             UsageError: nothing is left: every config of the space was suggested.
         """
-        rng = decision_rng(self._study)
-        seed = int(decision_rng(self._study).integers(_SEED_RANGE))
-        suggestion = self._proposer.propose(self._study, rng)
+        suggestion = self._proposer.propose(self._study, decision_rng(self._study))
         if suggestion is None:
             raise UsageError(
                 f"nothing is left to suggest: all {len(self._study.trials)} configs of the space "
                 "that are allowed were asked already; tell the values that are still open, or stop"
             )
-        trial_id = suggestion.trial_id
-        if trial_id is None:
-            trial_id = len(self._study.trials)
-            self._record(
-                Started,
-                trial_id=trial_id,
-                config=dict(suggestion.config),
-                until=suggestion.until,
-                seed=seed,
-                decision=suggestion.decision,
-            )
-        else:
-            self._record(
-                Continued,
-                trial_id=trial_id,
-                until=suggestion.until,
-                decision=suggestion.decision,
-            )
-        trial = self._study.trials[trial_id]
+        event = carried_out(self._study, suggestion, at_s=time.time())
+        self._study = self._study.with_event(event)
+        trial = self._study.trials[event.trial_id]
         return Asked(
-            trial_id=trial_id,
+            trial_id=trial.trial_id,
             config=trial.config,
             fidelity=trial.until,
             seed=trial.started.seed,

@@ -13,20 +13,16 @@ from lexmove.errors import InfeasibleError, TrialFailedError
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity, FidelityPlan
 from lexmove.study.protocols import Report
-from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.study import Study, StudySpec, carried_out
 from lexmove.study.trial import (
-    Continued,
     Ended,
     Event,
     Measured,
     Measurement,
     Segment,
-    Started,
     Suggestion,
     TrialStatus,
 )
-
-_SEED_RANGE = 2**31
 
 
 class KnownObjective(Protocol):
@@ -66,25 +62,9 @@ class SimulatedWorkers:
 
     def start(self, suggestion: Suggestion) -> None:
         """Starts or continues a trial, with the events and the seed a coordinator would write."""
-        trial_id = suggestion.trial_id
-        if trial_id is None:
-            trial_id = len(self.study.trials)
-            self._record(
-                Started,
-                trial_id=trial_id,
-                config=dict(self.study.spec.space.config(suggestion.config)),
-                until=suggestion.until,
-                seed=int(decision_rng(self.study).integers(_SEED_RANGE)),
-                decision=suggestion.decision,
-            )
-        else:
-            self._record(
-                Continued,
-                trial_id=trial_id,
-                until=suggestion.until,
-                decision=suggestion.decision,
-            )
-        self._evaluate(self.study.trials[trial_id].segment)
+        event = carried_out(self.study, suggestion, at_s=self._now_s)
+        self.study = self.study.with_event(event)
+        self._evaluate(self.study.trials[event.trial_id].segment)
 
     def advance(self) -> None:
         """Moves the clock to the next event and records it."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from lexmove.errors import StudyFailedError
 from lexmove.study.fidelity import Fidelity
 from lexmove.study.protocols import Proposer, TrialStore
-from lexmove.study.study import Study, decision_rng
+from lexmove.study.study import Study, carried_out, decision_rng
 from lexmove.study.trial import (
     Continued,
     Ended,
@@ -19,13 +19,10 @@ from lexmove.study.trial import (
     Measured,
     Measurement,
     Segment,
-    Started,
     Suggestion,
     Trial,
     TrialStatus,
 )
-
-_SEED_RANGE = 2**31
 
 
 class Coordinator:
@@ -90,35 +87,19 @@ class Coordinator:
 
     def _start(self, suggestion: Suggestion) -> Segment:
         trial_id = suggestion.trial_id
-        if trial_id is None:
-            if not self._study.num_trials_left:
-                raise StudyFailedError(
-                    f"proposer {self.proposer.name!r} suggested a new trial beyond the budget of "
-                    f"{self._study.spec.num_trials}"
-                )
-            trial_id = len(self._study.trials)
-            seed = int(decision_rng(self._study).integers(_SEED_RANGE))
-            self._record(
-                Started,
-                trial_id=trial_id,
-                config=dict(self._study.spec.space.config(suggestion.config)),
-                until=suggestion.until,
-                seed=seed if suggestion.seed is None else suggestion.seed,
-                decision=suggestion.decision,
+        if trial_id is None and not self._study.num_trials_left:
+            raise StudyFailedError(
+                f"proposer {self.proposer.name!r} suggested a new trial beyond the budget of "
+                f"{self._study.spec.num_trials}"
             )
-        else:
-            if not self._study.trials[trial_id].is_paused:
-                raise StudyFailedError(
-                    f"proposer {self.proposer.name!r} wants to continue trial {trial_id}, which is "
-                    f"{self._study.trials[trial_id].status}, not PAUSED"
-                )
-            self._record(
-                Continued,
-                trial_id=trial_id,
-                until=suggestion.until,
-                decision=suggestion.decision,
+        if trial_id is not None and not self._study.trials[trial_id].is_paused:
+            raise StudyFailedError(
+                f"proposer {self.proposer.name!r} wants to continue trial {trial_id}, which is "
+                f"{self._study.trials[trial_id].status}, not PAUSED"
             )
-        return self._study.trials[trial_id].segment
+        event = carried_out(self._study, suggestion, at_s=self._clock())
+        self._append(event)
+        return self._study.trials[event.trial_id].segment
 
     def measured(self, trial_id: int, measurement: Measurement) -> None:
         """Records a measurement; one that is late, repeated or of an ended trial changes nothing.
@@ -204,7 +185,11 @@ class Coordinator:
         )
 
     def _record(self, kind: Callable[..., Event], *, trial_id: int, **fields: object) -> None:
-        event = kind(seq=self._study.num_events, at_s=self._clock(), trial_id=trial_id, **fields)
+        self._append(
+            kind(seq=self._study.num_events, at_s=self._clock(), trial_id=trial_id, **fields)
+        )
+
+    def _append(self, event: Event) -> None:
         self._store.append(self._study.spec.name, event)
         self._study = self._study.with_event(event)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
+from lexmove.study.starts import PlannedStart
 from lexmove.study.trial import (
     Continued,
     Decision,
@@ -17,6 +18,7 @@ from lexmove.study.trial import (
     Measured,
     Measurement,
     Started,
+    Suggestion,
     Trial,
     TrialStatus,
 )
@@ -33,7 +35,8 @@ class StudySpec:
 
     `metric` names the objective among a measurement's metrics. `num_trials` is the budget: how
     many trials may be started. `parallel` is how many run at once. `job` is the job as JSON
-    text, for the record and for resuming; empty for `AskTell`.
+    text, for the record and for resuming; empty for `AskTell`. `starts` are configs to try first,
+    after the space's default.
     """
 
     name: str
@@ -45,6 +48,7 @@ class StudySpec:
     parallel: int = 1
     seed: int = 0
     job: str = ""
+    starts: tuple[PlannedStart, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `from_json` makes an equal spec."""
@@ -62,6 +66,7 @@ class StudySpec:
             "parallel": self.parallel,
             "seed": self.seed,
             "job": self.job,
+            "starts": [start.to_json() for start in self.starts],
         }
 
     @classmethod
@@ -72,6 +77,8 @@ class StudySpec:
                 **data,
                 "space": SearchSpace.from_json(data["space"]),
                 "fidelity": FidelityPlan(**data["fidelity"]),
+                # Studies made before there were planned starts have none.
+                "starts": tuple(PlannedStart.from_json(item) for item in data.get("starts", ())),
             }
         )
 
@@ -276,3 +283,28 @@ def decision_rng(study: Study) -> np.random.Generator:
     Serving, replay and training draw from this one, so that equal histories decide equally.
     """
     return np.random.default_rng([study.spec.seed, study.num_events])
+
+
+_SEED_RANGE = 2**31
+
+
+def carried_out(study: Study, suggestion: Suggestion, *, at_s: float) -> Started | Continued:
+    """The event that carries a suggestion out: a trial with its seed starts, or one goes on."""
+    if suggestion.trial_id is not None:
+        return Continued(
+            seq=study.num_events,
+            at_s=at_s,
+            trial_id=suggestion.trial_id,
+            until=suggestion.until,
+            decision=suggestion.decision,
+        )
+    seed = suggestion.seed
+    return Started(
+        seq=study.num_events,
+        at_s=at_s,
+        trial_id=len(study.trials),
+        config=dict(study.spec.space.config(suggestion.config)),
+        until=suggestion.until,
+        seed=int(decision_rng(study).integers(_SEED_RANGE)) if seed is None else seed,
+        decision=suggestion.decision,
+    )
