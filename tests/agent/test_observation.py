@@ -20,7 +20,8 @@ from agent.landscapes import (
     rungs,
     start,
 )
-from lexmove.agent.encoding import SAME_TOLERANCE
+from lexmove.agent.continuation import log_gain_per_epoch
+from lexmove.agent.encoding import SAME_TOLERANCE, Encoding
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.observation import (
     NUM_CANDIDATES,
@@ -29,15 +30,17 @@ from lexmove.agent.observation import (
     Observation,
     observe,
 )
-from lexmove.agent.surrogate import MAX_ROWS
+from lexmove.agent.surrogate import MAX_ROWS, Surrogate, read_history
 from lexmove.errors import UsageError
 from lexmove.space.domain import Constant, Ordinal
 from lexmove.space.move import apply_move
 from lexmove.space.search_space import Hyperparameter, SearchSpace
+from lexmove.study.allowance import affordable
 from lexmove.study.fidelity import promotable
 from lexmove.study.study import Study, decision_rng
 from lexmove.study.trial import Decision
 
+SQUARE = floats(2)
 FEW = settings(max_examples=15, deadline=None)
 STUDIES = st.builds(
     lambda space, num, seed: random_study(SPACES[space], num_trials=num, seed=seed),
@@ -162,14 +165,19 @@ def test_equal_studies_give_equal_observations_and_seeds_differ() -> None:
     study = random_study(MIXED, num_trials=10)
     one, other = _observe(study), _observe(Study.from_events(study.spec, study.events))
     assert one.candidates == other.candidates
+    for mine, theirs in zip(one.candidates, other.candidates, strict=True):
+        assert (mine.config, mine.move, mine.text) == (theirs.config, theirs.move, theirs.text)
     assert all(np.array_equal(rows, other.arrays()[name]) for name, rows in one.arrays().items())
     seeded = Study.from_events(replace(study.spec, seed=9), study.events)
     assert _observe(seeded).candidates != one.candidates
 
 
-def _paused_study(num_trials: int = 6, num_left: int = 4) -> Study:
+def _paused_study(
+    num_trials: int = 6, num_left: int = 4, promotion: str = "gain_per_epoch"
+) -> Study:
     """Trials that all wait at the first rung."""
-    study = new_study(floats(2), fidelity=rungs(), num_trials=num_trials + num_left)
+    plan = replace(rungs(), promotion=promotion)
+    study = new_study(SQUARE, fidelity=plan, num_trials=num_trials + num_left)
     for value in np.random.default_rng(0).normal(size=num_trials):
         fresh = next(c for c in _observe(study).candidates if c.kind != "continue")
         suggestion = fresh.to_suggestion(Decision(proposer="test"))
@@ -178,8 +186,8 @@ def _paused_study(num_trials: int = 6, num_left: int = 4) -> Study:
     return study
 
 
-def test_a_promotable_trial_stands_before_every_start_and_others_wait() -> None:
-    study = _paused_study()
+def test_what_asha_promotes_stands_before_every_start() -> None:
+    study = _paused_study(promotion="asha")
     ready = promotable(study)
     assert len(ready) == 2
     observation = _observe(study)
@@ -188,23 +196,55 @@ def test_a_promotable_trial_stands_before_every_start_and_others_wait() -> None:
     assert first[0].text == f"continue trial {ready[0]} from 1 to 3"
     assert first[0].until == 3
     assert observation.prior_logits[1] > observation.prior_logits[2:].max()
-    waiting = [
-        candidate.trial_id
-        for candidate, selectable in zip(observation.candidates, observation.mask, strict=False)
-        if candidate.kind == "continue" and not selectable
-    ]
-    assert waiting
-    assert not set(waiting) & set(ready)
+    assert {candidate.kind for candidate in observation.candidates[2:]} == {"move", "global"}
 
 
-def test_without_trials_left_only_promotable_ones_remain_and_then_nothing() -> None:
-    study = _paused_study(num_trials=6, num_left=0)
+def test_by_gain_per_epoch_all_paused_trials_may_be_chosen() -> None:
+    study = _paused_study(num_trials=12, num_left=4)
     observation = _observe(study)
-    selectable = [c for c, ok in zip(observation.candidates, observation.mask, strict=False) if ok]
-    assert {candidate.kind for candidate in selectable} == {"continue"}
+    offered = [c.trial_id for c in observation.candidates if c.kind == "continue"]
+    assert sorted(offered) == list(range(12))
+    assert observation.mask[: len(observation.candidates)].all()
+    kinds = {candidate.kind for candidate in observation.candidates}
+    assert kinds == {"move", "global", "continue"}
+
+
+def test_starts_and_continuations_are_compared_by_gain_per_epoch() -> None:
+    study = _paused_study(num_trials=12, num_left=4)
+    observation = _observe(study)
+    surrogate = Surrogate(read_history(study, Encoding(SQUARE)), Encoding(SQUARE))
+    units = np.stack([SQUARE.to_unit(c.config) for c in observation.candidates])
+    maximum = study.spec.fidelity.maximum
+    left = np.array(
+        [
+            maximum - (0 if c.trial_id is None else study.trials[c.trial_id].fidelity)
+            for c in observation.candidates
+        ]
+    )
+    gains = log_gain_per_epoch(surrogate.predict(units, np.ones(len(units))), surrogate.best, left)
+    is_continue = np.array([c.kind == "continue" for c in observation.candidates])
+    logits = observation.prior_logits[: len(units)]
+    best_start = int(np.argmax(np.where(is_continue, -np.inf, logits)))
+    expected = 16.0 * (gains - gains[best_start])[is_continue]
+    assert logits[best_start] == 0.0
+    assert logits[is_continue] == pytest.approx(np.clip(expected, -20.0, 20.0), abs=1e-3)
+
+
+def test_the_start_portfolio_stands_before_continuations() -> None:
+    study = _paused_study(num_trials=2, num_left=14)
+    observation = _observe(study)
+    assert observation.candidates[0].expert == "start:sobol"
+    assert {c.trial_id for c in observation.candidates if c.kind == "continue"} == {0, 1}
+
+
+@pytest.mark.parametrize("promotion", ["asha", "gain_per_epoch"])
+def test_without_trials_left_only_continuations_remain_and_then_nothing(promotion: str) -> None:
+    study = _paused_study(num_trials=6, num_left=0, promotion=promotion)
+    observation = _observe(study)
+    assert {candidate.kind for candidate in observation.candidates} == {"continue"}
     ended = play(study, FloorProposer(), lambda config: float(config["x0"]))
     assert len(ended.trials) == 6
-    assert promotable(ended) == ()
+    assert promotable(ended) == () if promotion == "asha" else affordable(ended) == ()
     assert _observe(ended).candidates == ()
     assert not _observe(ended).mask.any()
 

@@ -1,6 +1,7 @@
 """One contract for every proposer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -125,7 +126,8 @@ def test_it_keeps_within_one_dimension_of_two_integers(proposer: Proposer) -> No
 
 
 def test_it_continues_what_asha_would_and_spends_no_trial_on_it(proposer: Proposer) -> None:
-    study = new_study(floats(2), fidelity=rungs(maximum=9), num_trials=9)
+    plan = replace(rungs(maximum=9), promotion="asha")
+    study = new_study(floats(2), fidelity=plan, num_trials=9)
     while (ready := promotable(study)) == ():
         suggestion = proposer.propose(study, decision_rng(study))
         assert suggestion is not None

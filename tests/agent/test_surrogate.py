@@ -1,22 +1,34 @@
 """The Gaussian processes against textbook formulas, and how a study becomes their data."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from agent.landscapes import FOUR, MIXED, finish, floats, new_study, random_study, rungs, start
+from agent.landscapes import (
+    FOUR,
+    MIXED,
+    config_of,
+    finish,
+    floats,
+    new_study,
+    random_study,
+    rungs,
+    start,
+)
 from lexmove.agent.acquisition import floor_scores, log_expected_improvement
 from lexmove.agent.encoding import Encoding
 from lexmove.agent.gaussian_process import (
     GaussianProcess,
     Hyper,
     fit,
-    matern,
+    forget_fits,
     negative_log_posterior,
-    squared_distances,
+    pairs,
 )
-from lexmove.agent.surrogate import MAX_ROWS, Surrogate, read_history, yeo_johnson
-from lexmove.space.search_space import Config
+from lexmove.agent.surrogate import MAX_ROWS, Surrogate, num_fitted, read_history, yeo_johnson
+from lexmove.space.search_space import Config, SearchSpace
 from lexmove.study.study import Study
 from lexmove.study.trial import Decision, Suggestion
 
@@ -64,11 +76,11 @@ def test_leave_one_out_equals_refitting_without_the_point() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_gradient_of_the_log_posterior(seed: int) -> None:
     Z, y = _data()
-    D2 = squared_distances(Z, GROUPS)
+    every = pairs(Z, GROUPS)
     theta = np.random.default_rng(seed).normal(-0.5, 0.7, size=5)
     gap = check_grad(
-        lambda t: negative_log_posterior(t, D2, y)[0],
-        lambda t: negative_log_posterior(t, D2, y)[1],
+        lambda t: negative_log_posterior(t, every, y)[0],
+        lambda t: negative_log_posterior(t, every, y)[1],
         theta,
     )
     assert gap < 1e-4
@@ -92,10 +104,14 @@ def test_fit_thins_a_long_history() -> None:
     assert mean == pytest.approx([-0.3, 0.3], abs=0.05)
 
 
-def test_matern_is_the_signal_at_zero_and_falls() -> None:
-    k = matern(np.array([0.0, 0.1, 1.0, 10.0]), 2.0)
-    assert k[0] == 2.0
-    assert np.all(np.diff(k) < 0)
+def test_predictions_do_not_depend_on_how_many_are_made_at_once() -> None:
+    Z, y = _data(num_points=200)
+    process = GaussianProcess(Z, y, groups_E=GROUPS, hyper=fit(Z, y, GROUPS))
+    new = np.random.default_rng(4).random((500, 4))
+    one_by_one = [process.predict(point[None]) for point in new]
+    means, stds = process.predict(new)
+    assert means == pytest.approx(np.concatenate([mean for mean, _ in one_by_one]))
+    assert stds == pytest.approx(np.concatenate([std for _, std in one_by_one]))
 
 
 def test_yeo_johnson_straightens_a_skewed_history_and_keeps_the_order() -> None:
@@ -137,8 +153,8 @@ def test_two_values_of_a_categorical_are_one_apart() -> None:
     encoding = Encoding(FOUR)
     assert encoding.enumerated is not None
     Z = encoding.embed(encoding.enumerated)
-    D2 = squared_distances(Z, encoding.groups)
-    assert set(np.round(D2.ravel(), 12)) == {0.0, 1.0}
+    gaps = pairs(Z, encoding.groups).distances
+    assert set(np.round(gaps.ravel(), 12)) == {0.0, 1.0}
 
 
 def test_snapping_agrees_with_the_space() -> None:
@@ -150,6 +166,18 @@ def test_snapping_agrees_with_the_space() -> None:
     forbidden = [MIXED.is_forbidden(MIXED.from_unit(units)) for units in points]
     assert encoding.forbidden(points).tolist() == forbidden
     assert any(forbidden)
+
+
+def test_units_of_many_configs_are_those_of_the_space() -> None:
+    configs = [MIXED.default, *(config_of(MIXED, seed) for seed in range(30))]
+    units = Encoding(MIXED).units(configs)
+    assert units == pytest.approx(np.stack([MIXED.to_unit(config) for config in configs]))
+
+
+def test_the_encoding_of_a_space_is_made_once() -> None:
+    space = floats(3)
+    assert Encoding.of(space) is Encoding.of(space)
+    assert Encoding.of(floats(3)) is not Encoding.of(space)
 
 
 def test_failures_count_as_the_worst_and_running_trials_are_pending() -> None:
@@ -201,9 +229,58 @@ def test_trials_stopped_early_inform_the_end() -> None:
     )
 
 
-def test_a_long_history_is_capped() -> None:
-    study = random_study(floats(1), num_trials=MAX_ROWS + 60)
-    history = read_history(study, Encoding(study.spec.space))
-    assert len(history.scores) == MAX_ROWS
+def test_the_processes_see_the_best_and_the_latest_of_a_long_history() -> None:
+    study = random_study(
+        floats(1), num_trials=MAX_ROWS + 60, landscape=lambda config: float(config["x0"])
+    )
+    encoding = Encoding(study.spec.space)
+    history = read_history(study, encoding)
+    assert len(history.scores) == MAX_ROWS + 59
     assert study.incumbent is not None
     assert history.scores.max() == study.incumbent.value
+    surrogate = Surrogate(history, encoding)
+    assert surrogate.targets.shape == (2, MAX_ROWS)
+    point = history.tried[[study.incumbent.trial_id]]
+    raw_mean = surrogate.predict(point, np.ones(1)).means[0, 0]
+    assert raw_mean > np.median(surrogate.targets[0])
+
+
+def test_rows_come_in_the_order_in_which_they_were_known() -> None:
+    """What a trial reached stands behind what later trials had reached before it."""
+    study = _study_of(MIXED, num_trials=3)
+    for trial_id, value in ((2, 0.3), (0, 0.1)):
+        study = finish(study, trial_id, value)
+    history = read_history(study, Encoding(MIXED))
+    assert history.trial_ids.tolist() == [2, 0]
+    assert history.scores.tolist() == [0.3, 0.1]
+
+
+def _study_of(space: SearchSpace, *, num_trials: int) -> Study:
+    study = new_study(space, parallel=num_trials)
+    for seed in range(num_trials):
+        study = _started(study, config_of(space, seed))
+    return study
+
+
+def test_length_scales_are_fitted_on_a_geometric_schedule() -> None:
+    lengths = [num_fitted(num_rows) for num_rows in range(400)]
+    assert lengths[:11] == list(range(11))
+    assert all(fitted <= num_rows for num_rows, fitted in enumerate(lengths))
+    later = sorted(set(lengths[10:]))
+    assert all(after <= 1.25 * before + 1 for before, after in pairwise(later))
+    assert len(later) < 20
+
+
+def test_a_process_that_saw_the_study_grow_predicts_as_one_that_did_not() -> None:
+    study = random_study(floats(3), num_trials=30)
+    encoding = Encoding(study.spec.space)
+    points = np.random.default_rng(0).random((5, 3))
+
+    def means(num_events: int) -> list[list[float]]:
+        history = read_history(study.prefix(num_events), encoding)
+        return Surrogate(history, encoding).predict(points, np.ones(5)).means.tolist()
+
+    grown = [means(num_events) for num_events in range(1, study.num_events + 1)]
+    forget_fits()
+    assert means(study.num_events) == grown[-1]
+    assert means(20) == grown[19]

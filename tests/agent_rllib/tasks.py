@@ -9,7 +9,7 @@ import numpy as np
 from lexmove.agent.observation import NUM_CANDIDATES, NUM_FEATURES, NUM_GLOBALS
 from lexmove.agent.policy import PointerPolicy
 from lexmove.agent.proposer import PolicyProposer
-from lexmove.agent.rl_module import action_space, observation_space
+from lexmove.agent.rl_module import action_space, observation_space, privileged_space
 from lexmove.agent.simulated_workers import SimulatedWorkers
 from lexmove.errors import InfeasibleError, TrialFailedError
 from lexmove.space.domain import Categorical, Float, Integer
@@ -107,11 +107,22 @@ class IdentityEnv(gymnasium.Env):
     MARK = 3
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self.observation_space = observation_space()
+        self.observation_space = gymnasium.spaces.Dict(
+            {**observation_space().spaces, **privileged_space().spaces}
+        )
         self.action_space = action_space()
+        self._seeds = [config.get("seed", 0), getattr(config, "worker_index", 0)]
+        self._stream, self._is_single = np.random.default_rng(self._seeds), True
+
+    def begin(self, iteration: int) -> None:
+        """As `TrainingEnv.begin`: what follows depends on the iteration alone."""
+        # RLlib passes the same seed to every first reset of an iteration.
+        self._stream, self._is_single = np.random.default_rng([*self._seeds, iteration]), False
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
+        if seed is not None and self._is_single:
+            self._stream = self.np_random
         self._num_steps = 0
         return self._draw(), {}
 
@@ -121,7 +132,7 @@ class IdentityEnv(gymnasium.Env):
         return self._draw(), reward, False, self._num_steps == self.LENGTH, {}
 
     def _draw(self) -> dict[str, np.ndarray]:
-        rng = self.np_random
+        rng = self._stream
         valid = rng.choice(NUM_CANDIDATES, self.NUM_VALID, replace=False)
         self._marked = int(valid[0])
         features = rng.normal(size=(NUM_CANDIDATES, NUM_FEATURES)).astype(np.float32)
@@ -134,4 +145,41 @@ class IdentityEnv(gymnasium.Env):
             "globals": rng.normal(size=NUM_GLOBALS).astype(np.float32),
             "mask": mask,
             "prior_logits": np.zeros(NUM_CANDIDATES, dtype=np.float32),
+            "truth": np.zeros(NUM_CANDIDATES, dtype=np.float32),
+            "reached": np.zeros(1, dtype=np.float32),
         }
+
+
+class Slope:
+    """A score that rises with every hyperparameter, whatever the task; low rates fail.
+
+    The best is always to be had by raising: what a policy can know of such a family from the
+    first trial on, and the floor has to find out in every study anew.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._weights = np.random.default_rng(seed).dirichlet(np.full(SLOPE_DIMS, 2.0))
+
+    def value(self, config: Config, fidelity: int) -> float:
+        units = SLOPES.to_unit(config)
+        return float("nan") if units[0] < 0.4 else float(self._weights @ units)
+
+    def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
+        value = self.value(segment.config, segment.until)
+        if not np.isfinite(value):
+            raise TrialFailedError("the loss is NaN")
+        noise = 0.02 * np.random.default_rng([self._seed, segment.seed]).normal()
+        report(Measurement(fidelity=segment.until, metrics={"value": value + noise}))
+
+
+SLOPE_DIMS = 6
+SLOPES = SearchSpace(
+    hyperparameters=tuple(
+        Hyperparameter(name=f"h{i}", domain=Float(low=0.0, high=1.0)) for i in range(SLOPE_DIMS)
+    )
+)
+
+
+def make_slope(seed: int) -> tuple[SearchSpace, Slope]:
+    return SLOPES, Slope(seed)

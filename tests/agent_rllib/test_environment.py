@@ -10,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_rllib.tasks import RUNGS, SPACE, Bowl, free_lane, make_bowl
-from lexmove.agent.environment import EpisodeSpec, Regret, TuningEnv, potential
+from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, TrainingEnv, TuningEnv
 from lexmove.agent.observation import Observation, observe
 from lexmove.agent.policy import PointerPolicy
 from lexmove.agent.proposer import PolicyProposer, policy_logits
+from lexmove.agent.regret import Regret, potential
+from lexmove.agent.rl_module import observation_space
+from lexmove.agent.task_families import FamilyMix
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
 from lexmove.coordinator.store import MemoryStore
@@ -180,3 +183,67 @@ def test_a_coordinator_makes_the_study_that_the_environment_made(
         assert served.config == trained.config
         assert served.started.seed == trained.started.seed
         assert [m.metrics for m in served.measurements] == [m.metrics for m in trained.measurements]
+
+
+def training_env(**config) -> TrainingEnv:
+    episode = EpisodeDistribution(num_trials=(4, 8), max_seeded=6)
+    return TrainingEnv({"make_objective": FamilyMix(), "episode": episode, **config})
+
+
+def test_episodes_differ_in_length_parallelism_history_and_rungs() -> None:
+    drawn = [
+        EpisodeDistribution().draw(np.random.default_rng(seed), 9 if seed % 2 else 1)
+        for seed in range(300)
+    ]
+    lengths = [item.num_trials - item.num_seeded for item in drawn]
+    assert (min(lengths), max(lengths)) == (12, 60)
+    assert {item.parallel for item in drawn} == {1, 2, 4, 8}
+    assert 0.2 < np.mean([item.num_seeded > 0 for item in drawn]) < 0.4
+    for item, has_curve in zip(drawn, [seed % 2 for seed in range(300)], strict=True):
+        assert item.fidelity.maximum == (9 if has_curve else 1)
+        assert (item.fidelity.eta is not None) == bool(has_curve)
+
+
+def test_an_episode_may_begin_in_the_middle_of_a_study() -> None:
+    env = make_env(num_trials=12, num_seeded=9, parallel=3)
+    env.reset(seed=5)
+    trials = env.study.trials
+    assert len(trials) >= 9
+    assert {trial.decision.proposer for trial in trials[:9]} == {"chance"}
+    assert env.observation.mask.any()
+    assert env.study.running, "the history ends while trials run"
+
+
+def test_learning_sees_the_truth_and_a_softer_prior() -> None:
+    soft, sharp = training_env(seed=1, temperature=4.0), training_env(seed=1)
+    seen, plain = soft.reset()[0], sharp.reset()[0]
+    is_over = False
+    while not is_over:
+        assert soft.observation_space.contains(seen)
+        assert np.array_equal(seen["prior_logits"] * 4, plain["prior_logits"])
+        assert set(seen) == {*observation_space().spaces, "truth", "reached"}
+        assert float(seen["reached"][0]) == pytest.approx(soft.current_potential, abs=1e-5)
+        for index in np.flatnonzero(seen["mask"])[:5]:
+            candidate = soft.observation.candidates[index]
+            value = soft.objective.value(candidate.config, candidate.until)
+            found = potential(soft.regret(value))
+            assert float(seen["truth"][index]) == pytest.approx(found, abs=1e-4)
+        action = int(np.flatnonzero(seen["mask"])[-1])
+        seen, _, _, is_over, _ = soft.step(action)
+        plain, _, _, _, _ = sharp.step(action)
+
+
+def test_episodes_follow_from_iteration_and_number_not_from_rllibs_seeds() -> None:
+    def tasks(env: TrainingEnv, iteration: int, seed: int) -> list[str]:
+        env.begin(iteration)
+        names = []
+        for _ in range(3):
+            env.reset(seed=seed)
+            names.append(env.study.spec.name)
+        return names
+
+    one, other = training_env(seed=1), training_env(seed=1)
+    tasks(one, 0, seed=0)
+    assert tasks(one, 4, seed=0) == tasks(other, 4, seed=7)
+    assert len({*tasks(one, 4, seed=0), *tasks(one, 5, seed=0)}) == 6
+    assert tasks(training_env(seed=2), 4, seed=0) != tasks(one, 4, seed=0)

@@ -1,25 +1,42 @@
-"""Pre-training: RLlib's PPO learns through the module, and writes what it made."""
+"""Pre-training: it learns, it can be killed and resumed, and it writes what it made."""
 
 import json
+from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
-from agent_rllib.tasks import IdentityEnv, make_bowl
-from lexmove.agent.environment import EpisodeSpec
+from agent_rllib.tasks import IdentityEnv, make_bowl, make_slope
+from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, TrainingEnv
+from lexmove.agent.held_out import HeldOut, compare
 from lexmove.agent.lanes import logits_of
 from lexmove.agent.policy import PointerPolicy, load_weights, weights_hash
-from lexmove.agent.pretraining import PpoSettings, optimize, pretrain, recipe_path
+from lexmove.agent.ppo_algorithm import (
+    PpoSettings,
+    build_algorithm,
+    sharpened,
+    stop,
+    train_once,
+    weights_of,
+)
+from lexmove.agent.ppo_learner import kl_to_floor, outcome_loss
+from lexmove.agent.pretraining import WEIGHTS_NAME, PretrainingSpec, Progress, pretrain
+from lexmove.agent.pretraining_record import Record
 
 NUM_SEEDS = 3
 IDENTITY = PpoSettings(
     learning_rate=5e-3,
+    learning_rate_end=5e-3,
     num_steps=128,
     minibatch_size=32,
     gamma=0.0,
     clip=0.3,
-    kl_coefficient=0.0,
+    kl_to_floor=0.0,
+    entropy_coefficient=0.0,
     value_coefficient=0.1,
-    num_envs=16,
+    outcome_weight=0.0,
+    temperature=1.0,
 )
 
 
@@ -36,41 +53,185 @@ def mean_reward(policy: PointerPolicy, *, seed: int, num_decisions: int = 400) -
     return float((chosen == marked).mean())
 
 
+@pytest.mark.timeout(900)
 def test_ppo_learns_an_identity_environment(ray_session: None) -> None:
     start = PointerPolicy.untrained()
     chance = mean_reward(start, seed=10_000)
     assert abs(chance - 1 / IdentityEnv.NUM_VALID) < 0.04
     reached = []
     for seed in range(NUM_SEEDS):
-        result = optimize(
-            IdentityEnv, {}, start.state_dict(), iterations=6, seed=seed, settings=IDENTITY
+        algorithm = build_algorithm(
+            IdentityEnv,
+            {"seed": seed},
+            start.state_dict(),
+            seed=seed,
+            settings=IDENTITY,
+            num_decisions=10_000,
         )
-        assert weights_hash(result.weights) == result.policy_version
+        for iteration in range(6):
+            train_once(algorithm, iteration, seed=seed, kl_to_floor=0.0)
         policy = PointerPolicy.untrained()
-        policy.load_state_dict(dict(result.weights))
+        policy.load_state_dict(weights_of(algorithm))
+        stop(algorithm)
         reached.append(mean_reward(policy.eval(), seed=10_000))
-    # Measured: chance 0.06; 0.98, 0.97 and 0.97 after 6 iterations of 128 decisions.
+    print(reached)
     assert sum(reward > 0.9 for reward in reached) >= NUM_SEEDS - 1
 
 
-def test_pretraining_writes_weights_and_recipe(ray_session: None, tmp_path) -> None:
-    path = tmp_path / "weights" / "policy.safetensors"
-    seen = []
-    result = pretrain(
-        make_bowl,
-        iterations=2,
-        seed=0,
-        out_path=path,
-        episode=EpisodeSpec(num_trials=4, parallel=2),
-        settings=PpoSettings(num_steps=32, minibatch_size=16, num_epochs=1, num_envs=2),
-        on_iteration=lambda index, mean_return: seen.append((index, mean_return)),
-    )
-    assert [index for index, _ in seen] == [0, 1]
-    assert np.isfinite(result.mean_returns).all()
-    assert weights_hash(load_weights(path).state_dict()) == result.policy_version
-    recipe = json.loads(recipe_path(path).read_text())
-    untrained = weights_hash(PointerPolicy.untrained().state_dict())
-    assert recipe["policy_version"] == result.policy_version != untrained
-    assert recipe["initial_policy_version"] == untrained
-    assert recipe["ppo"]["num_steps"] == 32
-    assert recipe["episode"]["num_trials"] == 4
+LEARNING = PpoSettings(
+    learning_rate=3e-3,
+    learning_rate_end=1e-3,
+    num_steps=100,
+    minibatch_size=50,
+    num_epochs=6,
+    clip=0.3,
+    kl_to_floor=0.0,
+    kl_to_floor_end=0.0,
+    entropy_coefficient=0.0,
+    outcome_weight=1.0,
+)
+
+
+@pytest.mark.timeout(900)  # a minute of processor time, on a machine that may be busy
+def test_ppo_beats_the_floor_where_the_floor_cannot_know_better(ray_session: None) -> None:
+    episode = EpisodeSpec(num_trials=5)
+    held_out = HeldOut(make_objective=make_slope, num_tasks=32, first_seed=10_000, episode=episode)
+    start = PointerPolicy.untrained().state_dict()
+    floor = list(held_out.regrets(start).values())
+    found = []
+    for seed in range(NUM_SEEDS):
+        env_config = {
+            "make_objective": make_slope,
+            "episode": episode,
+            "seed": seed,
+            "temperature": LEARNING.temperature,
+        }
+        algorithm = build_algorithm(
+            TrainingEnv, env_config, start, seed=seed, settings=LEARNING, num_decisions=500
+        )
+        for iteration in range(5):
+            train_once(algorithm, iteration, seed=seed, kl_to_floor=0.0)
+        weights = weights_of(algorithm)
+        stop(algorithm)
+        regrets = held_out.regrets(sharpened(weights, LEARNING.temperature))
+        found.append(compare(list(regrets.values()), floor))
+    # Measured, 32 tasks: regret (interquartile mean) of the floor .58, of the policy .12, .37, .12
+    # after 500 decisions. Differences -.40 (-.47, -.32), -.17 (-.24, -.09), -.39 (-.48, -.31).
+    assert sum(item.high < 0 for item in found) >= NUM_SEEDS - 1
+
+
+SMALL = PretrainingSpec(
+    num_decisions=70,
+    seed=4,
+    make_objective=make_bowl,
+    held_out=make_bowl,
+    episode=EpisodeDistribution(
+        num_trials=(3, 5), parallels=(1, 2), seeded_ratio=0.3, max_seeded=4
+    ),
+    ppo=PpoSettings(num_steps=24, minibatch_size=12, num_epochs=1, learning_rate=3e-3),
+    judge_every=2,
+    num_held_out=2,
+    num_confirming=2,
+)
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_run_that_was_killed_ends_like_one_that_was_not(
+    ray_session: None, tmp_path: Path
+) -> None:
+    def die_early(progress: Progress) -> None:
+        if progress.iteration == 0:
+            raise KilledError
+
+    whole = pretrain(SMALL, tmp_path / "whole")
+    with pytest.raises(KilledError):
+        pretrain(SMALL, tmp_path / "killed", on_progress=die_early)
+    # What a kill leaves when it comes in the middle of writing.
+    (tmp_path / "killed" / "checkpoints" / "000002.part").mkdir()
+    seen: list[Progress] = []
+    resumed = pretrain(SMALL, tmp_path / "killed", resume=True, on_progress=seen.append)
+    assert seen[0].iteration == 1
+    assert resumed.record == whole.record
+    assert resumed.policy_version == whole.policy_version
+    assert resumed.confirmation == whole.confirmation
+    checkpoints = list((tmp_path / "killed" / "checkpoints").iterdir())
+    assert [path.name for path in checkpoints] == [f"{len(whole.record.iterations):06d}"]
+
+    weights = tmp_path / "whole" / WEIGHTS_NAME
+    assert weights_hash(load_weights(weights).state_dict()) == whole.policy_version
+    recipe = json.loads(weights.with_suffix(".recipe.json").read_text())
+    assert recipe["policy_version"] == whole.policy_version
+    assert recipe["beats_floor"] == whole.beats_floor
+    assert recipe["settings"]["ppo"]["num_steps"] == 24
+    assert len(recipe["record"]["iterations"]) == len(whole.record.iterations)
+    assert recipe["record"]["judgements"][0]["difference"] == 0, "the floor is judged first"
+    assert set(recipe["packages"]) >= {"torch", "ray", "numpy"}
+    assert len(recipe["code_hash"]) == 16
+
+
+def some_policy() -> PointerPolicy:
+    """A policy whose residual is not zero."""
+    policy = PointerPolicy.untrained()
+    torch.manual_seed(2)
+    with torch.no_grad():
+        policy.residual.weight.normal_()
+    return policy.eval()
+
+
+def test_sharpened_weights_choose_as_the_softened_policy_did() -> None:
+    policy, served = some_policy(), PointerPolicy.untrained().eval()
+    served.load_state_dict(sharpened(policy.state_dict(), 4.0))
+    rng = np.random.default_rng(0)
+    for seed in range(20):
+        sharp, _ = IdentityEnv({}).reset(seed=seed)
+        sharp["prior_logits"] = rng.normal(0.0, 3.0, sharp["mask"].shape).astype(np.float32)
+        soft = {**sharp, "prior_logits": sharp["prior_logits"] / 4}
+        assert logits_of(served, [sharp]).argmax() == logits_of(policy, [soft]).argmax()
+
+
+def tensors(observation: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(rows)[None] for name, rows in observation.items()}
+
+
+def test_the_divergence_from_the_floor_is_zero_at_the_floor_alone() -> None:
+    observation, _ = IdentityEnv({}).reset(seed=3)
+    seen = tensors(observation)
+    at_floor = torch.from_numpy(logits_of(PointerPolicy.untrained(), [observation]))
+    away = torch.from_numpy(logits_of(some_policy(), [observation]))
+    assert float(kl_to_floor(at_floor, seen)) == pytest.approx(0.0, abs=1e-6)
+    assert float(kl_to_floor(away, seen)) > 1e-3
+
+
+def test_the_outcome_loss_is_least_for_the_true_order() -> None:
+    observation, _ = IdentityEnv({}).reset(seed=3)
+    rng = np.random.default_rng(0)
+    observation["truth"] = rng.uniform(-1.0, 2.5, observation["truth"].shape).astype(np.float32)
+    seen = tensors(observation)
+    right = outcome_loss(2.0 * seen["truth"], seen)
+    assert float(right) < float(outcome_loss(torch.zeros_like(seen["truth"]), seen))
+    assert float(right) < float(outcome_loss(-seen["truth"], seen))
+
+
+def test_pairs_are_compared_task_by_task() -> None:
+    found = compare([0.1, 0.2, 0.3, 0.4], [0.2, 0.2, 0.5, 0.3])
+    assert (found.wins, found.losses) == (2, 1)
+    assert found.difference == pytest.approx(-0.05)
+    assert found.low <= found.difference <= found.high
+    assert (found.policy, found.floor) == (pytest.approx(0.25), pytest.approx(0.25))
+    with pytest.raises(ValueError, match="no pairs"):
+        compare([0.1], [])
+
+
+def test_of_equal_policies_the_earlier_is_kept() -> None:
+    floor = compare([0.1, 0.2], [0.1, 0.2])
+    better = compare([0.1, 0.1], [0.1, 0.2])
+    record = Record().with_judgement(floor)
+    assert not record.is_best(floor)
+    assert record.is_best(better)
+    row = {"num_decisions": 8.0}
+    later = record.with_iteration(row).with_judgement(better).with_iteration(row)
+    assert later.with_judgement(better).best_iteration == 1
+    assert later.num_decisions == 16

@@ -32,6 +32,21 @@ def test_a_new_job_starts_untrained_with_its_weights_on_disk(served: Study, tmp_
     assert version_of(load_weights(tmp_path / f"{version}.safetensors")) == version
 
 
+def test_a_new_job_starts_with_the_weights_that_it_names(served: Study, tmp_path: Path):
+    policy = PointerPolicy.untrained()
+    policy.residual.weight.data.fill_(0.5)
+    version = save_weights(policy, tmp_path / "mine.safetensors")
+    serving = ServedProposer(
+        "policy",
+        study=empty(served),
+        weights_dir=tmp_path / "kept",
+        learns=False,
+        weights=tmp_path / "mine.safetensors",
+    )
+    assert serving.proposer.policy_version == version
+    assert version_of(load_weights(tmp_path / "kept" / f"{version}.safetensors")) == version
+
+
 def test_a_resumed_job_serves_the_weights_of_its_last_decision(served: Study, tmp_path: Path):
     policy = PointerPolicy.untrained()
     policy.residual.weight.data.fill_(0.25)

@@ -21,7 +21,12 @@ _PHRASES = {
 """Of files that cannot say it themselves; a Python file says it in the first line of its docstring,
 a YAML file in its first comment."""
 
-_UNLISTED = (".gitignore", "tests/golden/", "tests/data/")
+_UNLISTED = (
+    ".gitignore",
+    "tests/golden/",
+    "tests/data/",
+    "tests/benchmarks/search/measured/",
+)
 """Files, and folders of plain data, that are not listed one by one."""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cli.conftest import Lexmove
 
-VERBS = ("init", "plan", "tune", "resume", "ls", "show", "best", "doctor", "demo")
+VERBS = ("init", "plan", "tune", "resume", "ls", "show", "best", "doctor", "demo", "pretrain")
 HEAVY = ("torch", "ray", "optuna", "transformers", "datasets", "sklearn", "scipy", "numpy")
 
 LOADED = """

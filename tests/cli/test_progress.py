@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from cli.studies import METRIC, NAME, SPACE, START_S, make_store
-from lexmove.app.forecast import epochs_left, expected_epochs, seconds_left
+from lexmove.app.forecast import epochs_left, seconds_left
 from lexmove.cli.progress import REPETITIONS, LiveProgress, PlainProgress
 from lexmove.cli.story import latest_trials
 from lexmove.coordinator.store import open_store
@@ -110,18 +110,6 @@ def test_the_incumbent_stays_in_view(studies: tuple[Study, Study]) -> None:
     assert ids == [2, 3]
     ids = [trial.trial_id for trial in latest_trials(study.prefix(6), num=1)]
     assert ids == [1]
-
-
-@pytest.mark.parametrize(
-    ("plan", "epochs"),
-    [
-        (FidelityPlan(maximum=4), 4 * 8),
-        (FidelityPlan(maximum=4, eta=2), 8 * 1 + 4 * 1 + 2 * 2),
-        (FidelityPlan(maximum=9, eta=3, first=3), 8 * 3 + 2 * 6),
-    ],
-)
-def test_expected_epochs_are_those_of_halving(plan: FidelityPlan, epochs: int) -> None:
-    assert expected_epochs(plan, 8) == epochs
 
 
 def test_time_left_follows_the_rate_since_the_first_training(

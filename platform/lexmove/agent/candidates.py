@@ -1,13 +1,14 @@
 """Candidates: the moves, global points and continuations on offer for one decision."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexmove.agent.encoding import Array, Encoding, Mask, level_places
+from lexmove.agent.encoding import Array, Encoding, Mask
 from lexmove.space.move import STEP_SIZES, Move
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity
@@ -29,26 +30,46 @@ _MAX_CHANGED = 4
 _MAX_LISTED_LEVELS = 16
 _STEP_JITTER = 0.25
 _NUM_REPEATS = 3
+_SIGNED_STEPS = np.tile([*STEP_SIZES, *(-size for size in STEP_SIZES)], _NUM_REPEATS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """One action on offer: start `config`, or continue trial `trial_id`, up to `until`.
 
-    `text` is the move in words. `predicted_gain` ± `predicted_gain_std` is what the surrogate
-    expects over the incumbent at full fidelity, in units of the objective; None while it knows
-    nothing. `expert` is the part of the floor that put the candidate forward.
+    Most candidates are never looked at: `decode` makes the config and `tell` says the move to it,
+    when asked. `predicted_gain` ± `predicted_gain_std` is what the surrogate expects over the
+    incumbent at full fidelity, in units of the objective; None while it knows nothing. `expert`
+    is the part of the floor that put the candidate forward.
     """
 
-    config: Config
+    decode: Callable[[], Config] = field(repr=False, compare=False)
+    tell: Callable[[Config], tuple[Move, str]] = field(repr=False, compare=False)
     until: Fidelity
-    move: Move
-    text: str
     kind: Kind
     trial_id: int | None = None
     predicted_gain: float | None = None
     predicted_gain_std: float | None = None
     expert: str = ""
+
+    @cached_property
+    def config(self) -> Config:
+        """What is tried."""
+        return self.decode()
+
+    @cached_property
+    def _told(self) -> tuple[Move, str]:
+        return self.tell(self.config)
+
+    @property
+    def move(self) -> Move:
+        """The change of hyperparameters."""
+        return self._told[0]
+
+    @property
+    def text(self) -> str:
+        """The move in words."""
+        return self._told[1]
 
     def to_suggestion(self, decision: Decision) -> Suggestion:
         """What the coordinator is told."""
@@ -109,17 +130,23 @@ def build_pool(encoding: Encoding, origins: Sequence[Origin], rng: np.random.Gen
 
     All points of a small discrete space are in it.
     """
-    pools: list[Pool] = []
-    for index, origin in enumerate(origins):
-        steps = _single_steps(encoding, origin.units, rng)
-        moves = _multi_moves(encoding, origin.units, rng)
-        pools.append(_pool(encoding, np.concatenate([steps, moves]), origin=index))
-    crossed = _crossovers(origins, rng)
-    anywhere = [rng.random((NUM_GLOBAL, encoding.num_dims)), *crossed]
+    moves = [
+        np.concatenate(
+            [_single_steps(encoding, origin.units, rng), _multi_moves(encoding, origin.units, rng)]
+        )
+        for origin in origins
+    ]
+    anywhere = [rng.random((NUM_GLOBAL, encoding.num_dims)), *_crossovers(origins, rng)]
     if encoding.enumerated is not None:
         anywhere.append(encoding.enumerated)
-    pools.append(_pool(encoding, np.concatenate(anywhere), origin=0, is_global=True))
-    return Pool.join(pools)
+    sources = [*range(len(moves)), *[-1] * len(anywhere)]
+    source = np.repeat(sources, [len(points) for points in (*moves, *anywhere)])
+    return _allowed(
+        encoding,
+        np.concatenate([*moves, *anywhere]),
+        origin=np.maximum(source, 0),
+        is_global=source < 0,
+    )
 
 
 def refine_pool(encoding: Encoding, pool: Pool, best: int, rng: np.random.Generator) -> Pool:
@@ -129,39 +156,38 @@ def refine_pool(encoding: Encoding, pool: Pool, best: int, rng: np.random.Genera
     noise = rng.standard_normal((64, encoding.num_dims)) * width
     chosen = rng.random((64, encoding.num_dims)) < 0.5
     moved = np.where(chosen & encoding.is_ordered, centre + noise, centre)
-    return _pool(
+    return _allowed(
         encoding,
         moved,
-        origin=int(pool.origin[best]),
-        is_global=bool(pool.is_global[best]),
+        origin=np.repeat(pool.origin[best], len(moved)),
+        is_global=np.repeat(pool.is_global[best], len(moved)),
     )
 
 
-def _pool(encoding: Encoding, units_MD: Array, *, origin: int, is_global: bool = False) -> Pool:
-    units = encoding.snap(units_MD)
-    units = units[~encoding.forbidden(units)]
-    return Pool(
-        units=units,
-        origin=np.full(len(units), origin),
-        is_global=np.full(len(units), is_global),
-    )
+def _allowed(
+    encoding: Encoding, units_MD: Array, *, origin: NDArray[np.int_], is_global: Mask
+) -> Pool:
+    """The points snapped to values, without forbidden ones."""
+    pool = Pool(units=encoding.snap(units_MD), origin=origin, is_global=is_global)
+    return pool.take(~encoding.forbidden(pool.units)) if encoding.space.forbid else pool
 
 
 def _single_steps(encoding: Encoding, units_D: Array, rng: np.random.Generator) -> Array:
     """Every level of discrete dimensions, jittered steps of each size along ordered ones."""
+    jitter = np.exp(_STEP_JITTER * rng.standard_normal((encoding.num_dims, len(_SIGNED_STEPS))))
+    stepped = units_D[:, None] + _SIGNED_STEPS * jitter
     active = encoding.active(units_D[None])[0]
-    sizes = np.tile(np.array([*STEP_SIZES, *(-size for size in STEP_SIZES)]), _NUM_REPEATS)
-    rows: list[Array] = []
-    for i in np.flatnonzero(active):
-        if 0 < encoding.levels[i] <= _MAX_LISTED_LEVELS:
-            places = level_places(encoding.domains[i])
-        else:
-            places = units_D[i] + sizes * np.exp(_STEP_JITTER * rng.standard_normal(len(sizes)))
-            places = places[(places >= 0.0) & (places <= 1.0)]
-        block = np.repeat(units_D[None], len(places), axis=0)
-        block[:, i] = places
-        rows.append(block)
-    return np.concatenate(rows) if rows else np.empty((0, encoding.num_dims))
+    places = [
+        encoding.places[i] if 0 < encoding.levels[i] <= _MAX_LISTED_LEVELS else stepped[i]
+        for i in np.flatnonzero(active)
+    ]
+    changed = np.repeat(np.flatnonzero(active), [len(each) for each in places])
+    values = np.concatenate([*places, np.empty(0)])
+    is_inside = (values >= 0.0) & (values <= 1.0)
+    changed, values = changed[is_inside], values[is_inside]
+    rows = np.repeat(units_D[None], len(values), axis=0)
+    rows[np.arange(len(values)), changed] = values
+    return rows
 
 
 def _multi_moves(encoding: Encoding, units_D: Array, rng: np.random.Generator) -> Array:

@@ -1,13 +1,16 @@
 """The unit cube of a search space in arrays: snapping, activity, forbidden points, distances."""
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from lexmove.errors import UsageError
-from lexmove.space.domain import Constant, Domain, Integer, Value
+from lexmove.space.domain import Constant, Domain, Float, Integer, Value
 from lexmove.space.search_space import Config, SearchSpace
 
 Array = NDArray[np.float64]
@@ -19,6 +22,7 @@ SAME_TOLERANCE = 1e-3
 _MATCH = 1e-9
 _ONE_HOT = 0.5**0.5
 _MAX_ENUMERATED = 512
+_NUM_REMEMBERED = 32
 
 
 class Encoding:
@@ -43,17 +47,34 @@ class Encoding:
         self.is_ordered: Mask = np.array([domain.is_ordered for domain in self.domains], dtype=bool)
         self.default: Array = space.to_unit({})
         self._index = {item.name: i for i, item in enumerate(space.searched)}
+        self._log_integers = {
+            i: domain
+            for i, domain in enumerate(self.domains)
+            if isinstance(domain, Integer) and domain.log
+        }
+        self._even_levels = np.array(
+            [i for i in np.flatnonzero(self.levels) if i not in self._log_integers], dtype=int
+        )
+
+    @classmethod
+    def of(cls, space: SearchSpace) -> "Encoding":
+        """The encoding of a space; the last ones are remembered by the space's identity."""
+        found = _REMEMBERED.get(id(space))
+        if found is None:
+            # It holds the space, so that no other one can come to have the same identity.
+            found = _REMEMBERED[id(space)] = cls(space)
+            while len(_REMEMBERED) > _NUM_REMEMBERED:
+                _REMEMBERED.popitem(last=False)
+        return found
 
     def units(self, configs: Sequence[Mapping[str, Value]]) -> Array:
         """What `SearchSpace.to_unit` says of every config, (N, D)."""
-        rows = [
-            [
-                item.domain.to_unit(config[item.name]) if item.name in config else default
-                for item, default in zip(self.space.searched, self.default, strict=True)
-            ]
-            for config in configs
-        ]
-        return np.array(rows, dtype=float).reshape(len(rows), self.num_dims)
+        units = np.repeat(self.default[None], len(configs), axis=0)
+        for i, item in enumerate(self.space.searched):
+            values = [config.get(item.name) for config in configs]
+            here = [row for row, value in enumerate(values) if value is not None]
+            units[here, i] = _unit_places(item.domain, [v for v in values if v is not None])
+        return units
 
     @property
     def is_discrete(self) -> Mask:
@@ -67,12 +88,11 @@ class Encoding:
     def snap(self, units_ND: Array) -> Array:
         """The nearest points that stand for values, and default positions where inactive."""
         snapped = np.clip(units_ND, 0.0, 1.0)
-        for i, domain in enumerate(self.domains):
-            if isinstance(domain, Integer) and domain.log:
-                snapped[:, i] = _snap_log_integer(domain, snapped[:, i])
-            elif self.levels[i]:
-                level = np.minimum(np.floor(snapped[:, i] * self.levels[i]), self.levels[i] - 1)
-                snapped[:, i] = (level + 0.5) / self.levels[i]
+        even, levels = self._even_levels, self.levels[self._even_levels]
+        places = np.minimum(np.floor(snapped[:, even] * levels), levels - 1)
+        snapped[:, even] = (places + 0.5) / levels
+        for i, domain in self._log_integers.items():
+            snapped[:, i] = _snap_log_integer(domain, snapped[:, i])
         return self.settle(snapped)
 
     def settle(self, units_ND: Array) -> Array:
@@ -87,32 +107,45 @@ class Encoding:
         # One pass for each level of nesting; a pass more changes nothing.
         for _ in self._conditional:
             before = active.copy()
-            for i in self._conditional:
-                active[:, i] = self._holds(self.space.searched[i].when, units_ND, active)
-            if np.array_equal(before, active):
+            for i, rule in self._when:
+                active[:, i] = self._holds(rule, units_ND, active)
+            if len(self._conditional) == 1 or np.array_equal(before, active):
                 break
         return active
 
     def forbidden(self, units_ND: Array) -> Mask:
         """Which snapped points a `forbid` rule matches, (N,)."""
         hit = np.zeros(len(units_ND), dtype=bool)
-        if self.space.forbid:
+        if self._forbid:
             active = self.active(units_ND)
-            for rule in self.space.forbid:
+            for rule in self._forbid:
                 hit |= self._holds(rule, units_ND, active)
         return hit
 
-    def _holds(
-        self, rule: Mapping[str, tuple[Value, ...]], units_ND: Array, active_ND: Mask
-    ) -> Mask:
-        holds = np.ones(len(units_ND), dtype=bool)
+    @cached_property
+    def _when(self) -> tuple[tuple[int, "_Rule"], ...]:
+        return tuple((i, self._rule(self.space.searched[i].when)) for i in self._conditional)
+
+    @cached_property
+    def _forbid(self) -> "tuple[_Rule, ...]":
+        return tuple(map(self._rule, self.space.forbid))
+
+    def _rule(self, rule: Mapping[str, tuple[Value, ...]]) -> "_Rule":
+        terms: list[tuple[int, Array]] = []
+        can_hold = True
         for name, values in rule.items():
             domain = self.space[name].domain
             if isinstance(domain, Constant):
-                holds &= domain.value in values
-                continue
-            i = self._index[name]
-            places = np.array([domain.to_unit(value) for value in values])
+                can_hold &= domain.value in values
+            else:
+                places = np.array([domain.to_unit(value) for value in values])
+                terms.append((self._index[name], places))
+        return _Rule(terms=tuple(terms), can_hold=can_hold)
+
+    @staticmethod
+    def _holds(rule: "_Rule", units_ND: Array, active_ND: Mask) -> Mask:
+        holds = np.full(len(units_ND), rule.can_hold)
+        for i, places in rule.terms:
             match = np.abs(units_ND[:, i, None] - places) < _MATCH
             holds &= match.any(axis=1) & active_ND[:, i]
         return holds
@@ -133,25 +166,32 @@ class Encoding:
         different values are 1 apart (a Hamming distance). A conditional one has its activity
         beside it, at half weight, so that inactive is not the same as active at the default.
         """
-        active = self.active(units_ND) if self._conditional else None
-        columns: list[Array] = []
-        for i in range(self.num_dims):
-            if self.is_ordered[i]:
-                columns.append(units_ND[:, i : i + 1])
-            else:
-                level = np.minimum(units_ND[:, i] * self.levels[i], self.levels[i] - 1).astype(int)
-                one_hot: Array = np.eye(self.levels[i])[level] * _ONE_HOT
-                columns.append(one_hot)
-            if active is not None and i in self._conditional:
-                columns.append(np.where(active[:, i : i + 1], 0.5, 0.0))
-        return np.concatenate(columns, axis=1)
+        first = np.searchsorted(self.groups, np.arange(self.num_dims))
+        Z = np.zeros((len(units_ND), len(self.groups)))
+        Z[:, first[self.is_ordered]] = units_ND[:, self.is_ordered]
+        rows = np.arange(len(units_ND))
+        for i in np.flatnonzero(~self.is_ordered):
+            level = np.minimum(units_ND[:, i] * self.levels[i], self.levels[i] - 1).astype(int)
+            Z[rows, first[i] + level] = _ONE_HOT
+        if self._conditional:
+            conditional = np.array(self._conditional)
+            last = np.searchsorted(self.groups, conditional, side="right") - 1
+            Z[:, last] = 0.5 * self.active(units_ND)[:, conditional]
+        return Z
+
+    @cached_property
+    def places(self) -> tuple[Array, ...]:
+        """Where the levels of each dimension lie, ascending; () where it is a continuum."""
+        return tuple(
+            level_places(domain) if domain.num_levels else np.empty(0) for domain in self.domains
+        )
 
     @cached_property
     def enumerated(self) -> Array | None:
         """All allowed points (N, D) of a small discrete space; None for larger ones."""
         if not self.is_discrete.all() or np.prod(self.levels, dtype=float) > _MAX_ENUMERATED:
             return None
-        axes = np.meshgrid(*map(level_places, self.domains), indexing="ij")
+        axes = np.meshgrid(*self.places, indexing="ij")
         grid = np.stack([axis.ravel() for axis in axes], axis=1)
         points: Array = np.unique(self.settle(grid), axis=0)
         return points[~self.forbidden(points)]
@@ -161,11 +201,24 @@ class Encoding:
         if origin is None:
             return self.space.from_unit(units_D)
         values = dict(origin)
-        here = self.space.to_unit(origin)
-        for item, unit, old in zip(self.space.searched, units_D, here, strict=True):
-            if unit != old or item.name not in origin:
-                values[item.name] = item.domain.from_unit(float(unit))
-        return self.space.complete(values)
+        for item, unit in zip(self.space.searched, units_D.tolist(), strict=True):
+            if item.name not in origin or unit != item.domain.to_unit(origin[item.name]):
+                values[item.name] = item.domain.from_unit(unit)
+        return self.space.complete(values) if self._conditional else Config(values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """A `when` or `forbid`: dimensions with the places of the values that they must have.
+
+    `can_hold` is False where a constant has another value.
+    """
+
+    terms: tuple[tuple[int, Array], ...]
+    can_hold: bool
+
+
+_REMEMBERED: OrderedDict[int, Encoding] = OrderedDict()
 
 
 def level_places(domain: Domain) -> Array:
@@ -174,6 +227,18 @@ def level_places(domain: Domain) -> Array:
         return np.array([domain.to_unit(value) for value in range(domain.low, domain.high + 1)])
     assert domain.num_levels is not None, "a continuum has no levels"
     return (np.arange(domain.num_levels) + 0.5) / domain.num_levels
+
+
+def _unit_places(domain: Domain, values: list[Value]) -> Array:
+    """`Domain.to_unit` of many values, up to rounding."""
+    if not isinstance(domain, Float):
+        places = {value: domain.to_unit(value) for value in set(values)}
+        return np.array([places[value] for value in values])
+    low, high, at = domain.low, domain.high, np.array(values, dtype=float)
+    if domain.log:
+        low, high, at = np.log(low), np.log(high), np.log(at)
+    clipped: Array = np.clip((at - low) / (high - low), 0.0, 1.0)
+    return clipped
 
 
 def _snap_log_integer(domain: Integer, units_N: Array) -> Array:
@@ -187,6 +252,5 @@ def nearest(points_ND: Array, others_MD: Array) -> Array:
     """Chebyshev distance of each point to the nearest of the others, (N,); inf without any."""
     if not len(others_MD):
         return np.full(len(points_ND), np.inf)
-    gaps = np.abs(points_ND[:, None, :] - others_MD[None, :, :]).max(axis=2)
-    distances: Array = gaps.min(axis=1)
+    distances: Array = cdist(points_ND, others_MD, "chebyshev").min(axis=1)
     return distances

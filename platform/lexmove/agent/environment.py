@@ -4,31 +4,25 @@ Observations come from `observe` and actions become events as in serving, so tha
 here holds there.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from lexmove.agent.observation import Observation, observe
-from lexmove.agent.rl_module import action_space, observation_space
+from lexmove.agent.encoding import Encoding
+from lexmove.agent.observation import NUM_CANDIDATES, Observation, observe
+from lexmove.agent.regret import Regret, potential, potentials, true_values
+from lexmove.agent.rl_module import action_space, observation_space, privileged_space
 from lexmove.agent.simulated_workers import KnownObjective, SimulatedWorkers
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
 from lexmove.study.study import Study, StudySpec, decision_rng
-from lexmove.study.trial import Decision
-
-_REGRET_FLOOR = 0.003
-"""Regret below which improvements stop to matter: a tenth of the seed noise of a fine-tuning."""
-
-_NUM_REFERENCE_CONFIGS = 256
-"""Random configs whose noiseless values give an objective's best and median value."""
+from lexmove.study.trial import Decision, Suggestion
 
 _SEED_RANGE = 2**31
-
 
 MakeObjective = Callable[[int], tuple[SearchSpace, KnownObjective]]
 """Draws the task of one episode from a seed."""
@@ -39,52 +33,59 @@ class EpisodeSpec:
     """How long an episode is and how its trials run.
 
     `num_trials` is the budget in trials, `parallel` the number of workers, `metric` the name
-    under which the objective reports.
+    under which the objective reports. `num_seeded` of the trials are there before the first
+    decision: the episode begins in the middle of a study.
     """
 
     num_trials: int = 25
     parallel: int = 1
     fidelity: FidelityPlan = field(default_factory=FidelityPlan)
     metric: str = "value"
+    num_seeded: int = 0
+
+
+@runtime_checkable
+class HasCurves(Protocol):
+    """An objective whose full training is `max_fidelity` units long."""
+
+    max_fidelity: Fidelity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Regret:
-    """Normalised regret: 0 at the best, 1 at the median of an objective's random configs."""
+class EpisodeDistribution:
+    """Episodes of mixed length and parallelism; an objective with curves is played with rungs.
 
-    best: float
-    median: float
-
-    @classmethod
-    def of(
-        cls,
-        objective: KnownObjective,
-        space: SearchSpace,
-        maximum: Fidelity,
-        rng: np.random.Generator,
-    ) -> "Regret":
-        """Measured on random configs at full fidelity; configs that fail count as the worst."""
-        values = np.array(
-            [objective.value(space.sample(rng), maximum) for _ in range(_NUM_REFERENCE_CONFIGS)]
-        )
-        values = np.where(np.isfinite(values), values, -np.inf)
-        median = float(np.median(values))
-        best = float(values.max())
-        return cls(best=best, median=median if math.isfinite(median) else best - 1.0)
-
-    def __call__(self, value: float) -> float:
-        """The regret in [0, 1]: what is worse than the median counts as the median."""
-        scale = max(self.best - self.median, 1e-12)
-        return min(1.0, max(0.0, (self.best - value) / scale)) if math.isfinite(value) else 1.0
-
-
-def potential(regret: float) -> float:
-    """−log10(regret + 0.003) − regret: what rewards are differences of.
-
-    Orders of magnitude count near the best, plain improvement counts far from it. Differences of
-    a potential telescope: the undiscounted return of an episode is its last minus its first.
+    `num_trials` are the least and the largest budget, drawn log-uniformly; `parallels` are
+    equally likely. With probability `seeded_ratio` an episode begins after up to `max_seeded`
+    trials of a search by chance, on top of its budget. `etas` are the factors between rungs.
     """
-    return -math.log10(regret + _REGRET_FLOOR) - regret
+
+    num_trials: tuple[int, int] = (12, 60)
+    parallels: tuple[int, ...] = (1, 1, 2, 4, 8)
+    seeded_ratio: float = 0.3
+    max_seeded: int = 24
+    etas: tuple[int, ...] = (2, 3)
+    metric: str = "value"
+
+    def draw(self, rng: np.random.Generator, max_fidelity: Fidelity = 1) -> EpisodeSpec:
+        """One episode."""
+        low, high = np.log(self.num_trials[0]), np.log(self.num_trials[1] + 0.999)
+        budget, parallel = int(np.exp(rng.uniform(low, high))), int(rng.choice(self.parallels))
+        num_seeded = 0
+        if rng.random() < self.seeded_ratio:
+            num_seeded = int(rng.integers(2, self.max_seeded + 1))
+        eta = int(rng.choice(self.etas)) if max_fidelity > 1 else None
+        return EpisodeSpec(
+            num_trials=budget + num_seeded,
+            parallel=parallel,
+            fidelity=FidelityPlan(maximum=max_fidelity, eta=eta),
+            metric=self.metric,
+            num_seeded=num_seeded,
+        )
+
+
+def _full_training(objective: object) -> Fidelity:
+    return objective.max_fidelity if isinstance(objective, HasCurves) else 1
 
 
 class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
@@ -95,7 +96,8 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
     terminated, since more budget would have led on.
 
     Args:
-        config: `make_objective` (`MakeObjective`) and, optionally, `episode` (`EpisodeSpec`).
+        config: `make_objective` (`MakeObjective`) and, optionally, `episode` (`EpisodeSpec` or
+            `EpisodeDistribution`).
 
     After a reset, `objective` is the task and `regret` its scale.
     """
@@ -104,8 +106,8 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._make_objective: MakeObjective = config["make_objective"]
-        self._episode: EpisodeSpec = config.get("episode", EpisodeSpec())
-        self.observation_space = observation_space()
+        self._episode: EpisodeSpec | EpisodeDistribution = config.get("episode", EpisodeSpec())
+        self.observation_space: gymnasium.spaces.Dict = observation_space()
         self.action_space = action_space()
 
     @property
@@ -119,22 +121,33 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
         return self._observation
 
     @property
-    def current_potential(self) -> float:
-        """The potential of the study's incumbent; of the median config before there is one."""
+    def current_regret(self) -> float:
+        """The regret of the study's incumbent, by its noiseless value; 1 before there is one."""
         incumbent = self.study.incumbent
         if incumbent is None:
-            return potential(1.0)
+            return 1.0
         config = self.study.trials[incumbent.trial_id].config
-        return potential(self.regret(self.objective.value(config, incumbent.fidelity)))
+        return self.regret(self.objective.value(config, incumbent.fidelity))
+
+    @property
+    def current_potential(self) -> float:
+        """The potential of the study's incumbent; of the median config before there is one."""
+        return potential(self.current_regret)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
         """Draws a task and an empty study."""
         super().reset(seed=seed, options=options)
-        episode_seed = int(self.np_random.integers(_SEED_RANGE))
+        self._begin(int(self.np_random.integers(_SEED_RANGE)))
+        return self._arrays(), {}
+
+    def _begin(self, episode_seed: int) -> None:
         space, self.objective = self._make_objective(episode_seed)
+        rng = np.random.default_rng(episode_seed)
         episode = self._episode
+        if isinstance(episode, EpisodeDistribution):
+            episode = episode.draw(rng, _full_training(self.objective))
         spec = StudySpec(
             name=f"episode-{episode_seed}",
             space=space,
@@ -144,12 +157,34 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
             parallel=episode.parallel,
             seed=episode_seed,
         )
-        self.regret = Regret.of(
-            self.objective, space, episode.fidelity.maximum, np.random.default_rng(episode_seed)
-        )
+        self.regret = Regret.of(self.objective, space, episode.fidelity.maximum, rng)
         self._workers = SimulatedWorkers(spec, self.objective)
+        self._play_by_chance(episode.num_seeded, rng)
         self._observation = self._next_decision()
-        return self._observation.arrays(), {}
+
+    def _play_by_chance(self, num_trials: int, rng: np.random.Generator) -> None:
+        """A history that no policy made: random configs, and steps from the best so far."""
+        encoding = Encoding.of(self.study.spec.space)
+        while len(self.study.trials) < num_trials:
+            if not self._workers.has_free_worker:
+                self._workers.advance()
+                continue
+            units = rng.random(encoding.num_dims)
+            incumbent = self.study.incumbent
+            if incumbent is not None and rng.random() < 0.5:
+                origin = self.study.trials[incumbent.trial_id].config
+                is_moved = rng.random(encoding.num_dims) < 0.5
+                here = encoding.space.to_unit(origin)
+                units = np.where(is_moved, rng.normal(here, 0.2), here)
+            config = encoding.config(encoding.snap(units[None])[0])
+            if encoding.space.is_forbidden(config):
+                continue
+            decision = Decision(proposer="chance", lane=self._free_lane())
+            until = self.study.spec.fidelity.rungs[0]
+            self._workers.start(Suggestion(config=config, until=until, decision=decision))
+
+    def _arrays(self) -> dict[str, NDArray[np.float32]]:
+        return self._observation.arrays()
 
     def step(
         self, action: np.int64 | int
@@ -170,7 +205,7 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
         self._observation = self._next_decision()
         truncated = not self._observation.mask.any()
         return (
-            self._observation.arrays(),
+            self._arrays(),
             self.current_potential - before,
             False,
             truncated,
@@ -189,3 +224,62 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
     def _free_lane(self) -> int:
         taken = {trial.lane for trial in self.study.running}
         return next(lane for lane in range(len(taken) + 1) if lane not in taken)
+
+
+class TrainingEnv(TuningEnv):
+    """`TuningEnv` as a policy learns in it: a softer prior, and the truth for critic and losses.
+
+    `prior_logits` are divided by `temperature`: under the prior of serving nearly every draw is
+    the floor's first choice, and a policy gradient compares actions that were tried. Beside the
+    observation stand `truth` (K,), the potential that every candidate would reach at the fidelity
+    it asks for, and `reached` (1,), the study's own; the policy never reads them.
+
+    The task of an episode follows from `seed`, the runner's index, the iteration (`begin`) and
+    the number of the episode within it, not from the seeds that RLlib passes: a run that is
+    resumed sees the tasks it would have seen.
+
+    Args:
+        config: as for `TuningEnv`, and `seed` and `temperature`.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._temperature: float = config.get("temperature", 1.0)
+        self._seeds: tuple[int, int] = (config.get("seed", 0), getattr(config, "worker_index", 0))
+        self._iteration, self._num_episodes = 0, 0
+        self.observation_space = gymnasium.spaces.Dict(
+            {**self.observation_space.spaces, **privileged_space().spaces}
+        )
+
+    def begin(self, iteration: int) -> None:
+        """Episodes from here on are those of an iteration, from its first."""
+        self._iteration, self._num_episodes = iteration, 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
+        """The next episode of the iteration."""
+        super(TuningEnv, self).reset(seed=seed, options=options)
+        stream = np.random.default_rng([*self._seeds, self._iteration, self._num_episodes])
+        self._num_episodes += 1
+        self._begin(int(stream.integers(_SEED_RANGE)))
+        return self._arrays(), {}
+
+    def _arrays(self) -> dict[str, NDArray[np.float32]]:
+        arrays = super()._arrays()
+        arrays["prior_logits"] = arrays["prior_logits"] / np.float32(self._temperature)
+        arrays["truth"] = self._truth()
+        arrays["reached"] = np.array([self.current_potential], dtype=np.float32)
+        return arrays
+
+    def _truth(self) -> NDArray[np.float32]:
+        """The potential of every candidate, (K,); that of the median config in empty slots."""
+        encoding = Encoding.of(self.study.spec.space)
+        truth = np.full(NUM_CANDIDATES, potential(1.0), dtype=np.float32)
+        seen = self._observation
+        asked = np.array([candidate.until for candidate in seen.candidates], dtype=int)
+        for until in np.unique(asked):
+            at = np.flatnonzero(asked == until)
+            values = true_values(self.objective, encoding, seen.units[at], int(until))
+            truth[at] = potentials(self.regret.many(values))
+        return truth

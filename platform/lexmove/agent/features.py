@@ -1,9 +1,11 @@
 """Features: scale-free numbers that say the same thing in any search space."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 
 from lexmove.agent.acquisition import floor_scores
@@ -42,6 +44,11 @@ FEATURE_NAMES = (
     "fidelity_asked",
     "last_value_rank",
     "curve_slope",
+    "curve_curvature",
+    "mean_asked",
+    "std_asked",
+    "passes_incumbent",
+    "cost_to_end",
 )
 GLOBAL_NAMES = (
     "used_budget",
@@ -62,6 +69,7 @@ GLOBAL_NAMES = (
 _NO_DISTANCE = 1.0
 _CRASH_WIDTH = 0.15
 _CRASH_PRIOR = 0.05
+_DEFAULT = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,8 +77,8 @@ class Slate:
     """The C candidates of one decision as arrays, in the order of their slots.
 
     `kinds` are names; `origin_rank` counts from 0, −1 without one. `after` and `until`
-    are shares of the maximal fidelity. `last_rank` and `slope` describe the learning curve
-    of a paused trial and are 0 for the others.
+    are shares of the maximal fidelity. `last_rank`, `slope` and `curvature` describe the learning
+    curve of a paused trial and are 0 for the others.
     """
 
     units: Array
@@ -81,12 +89,21 @@ class Slate:
     until: Array
     last_rank: Array
     slope: Array
+    curvature: Array
 
 
 def candidate_features(
-    study: Study, encoding: Encoding, surrogate: Surrogate, slate: Slate, prediction: Prediction
+    study: Study,
+    encoding: Encoding,
+    surrogate: Surrogate,
+    slate: Slate,
+    prediction: Prediction,
+    asked: Prediction,
 ) -> NDArray[np.float32]:
-    """One row per candidate in the order of `FEATURE_NAMES`, (C, F), all within a few units."""
+    """One row per candidate in the order of `FEATURE_NAMES`, (C, F), all within a few units.
+
+    `prediction` is at full fidelity, `asked` at the one that each candidate would train to.
+    """
     history = surrogate.history
     means, stds = prediction.means.mean(axis=0), prediction.stds.mean(axis=0)
     log_ei = floor_scores(prediction, surrogate.best, rule="EI")
@@ -129,6 +146,11 @@ def candidate_features(
         slate.until,
         slate.last_rank,
         slate.slope,
+        slate.curvature,
+        asked.means.mean(axis=0),
+        asked.stds.mean(axis=0),
+        ndtr(prediction.gains / prediction.gain_stds),
+        1.0 - slate.after,
     ]
     return _bounded(np.stack(columns, axis=1))
 
@@ -180,7 +202,7 @@ def _distance(units_CD: Array, others_ND: Array | None) -> Array:
 def _crash_probability(surrogate: Surrogate, units_CD: Array) -> Array:
     """Share of failures nearby, by a kernel estimate shrunk to 5 %, (C,)."""
     history = surrogate.history
-    gaps = ((units_CD[:, None, :] - history.units[None]) ** 2).mean(axis=2)
+    gaps = cdist(units_CD, history.units, "sqeuclidean") / units_CD.shape[1]
     weights = np.exp(-0.5 * gaps / _CRASH_WIDTH**2)
     estimate: Array = (weights @ history.failed + _CRASH_PRIOR) / (weights.sum(axis=1) + 1.0)
     return estimate
@@ -189,12 +211,12 @@ def _crash_probability(surrogate: Surrogate, units_CD: Array) -> Array:
 def _past_steps(study: Study, encoding: Encoding, tried_TD: Array) -> Array:
     """The step from its origin that every trial made, (T, D); 0 for what is no move."""
     moves = [trial.decision.move for trial in study.trials]
-    origins = [move.origin if move is not None else None for move in moves]
-    rows = [
-        tried_TD[index] - (encoding.default if origin is None else tried_TD[origin])
-        for index, origin in enumerate(origins)
-    ]
-    return np.array(rows, dtype=float).reshape(len(rows), encoding.num_dims)
+    origins = np.array(
+        [_DEFAULT if move is None or move.origin is None else move.origin for move in moves],
+        dtype=int,
+    )
+    before = np.where((origins == _DEFAULT)[:, None], encoding.default, tried_TD[origins])
+    return tried_TD - before
 
 
 def _success_rates(
@@ -204,7 +226,8 @@ def _success_rates(
 
     Once for moves in any direction, once for those in the candidate's own; both start at 1/2.
     """
-    outcomes = [_improved(study, trial) for trial in study.trials]
+    reached = {item.trial_id: study.sign * item.value for item in study.ranking}
+    outcomes = [_improved(trial, reached) for trial in study.trials]
     known = np.array([outcome is not None for outcome in outcomes], dtype=bool)
     won = np.array([outcome is True for outcome in outcomes], dtype=bool)
     sides = np.stack([past_TD > 1e-9, past_TD < -1e-9])
@@ -219,12 +242,13 @@ def _success_rates(
     )
 
 
-def _improved(study: Study, trial: Trial) -> bool | None:
-    """Whether a move led to more than its origin reached; None if that cannot be said."""
+def _improved(trial: Trial, reached: Mapping[int, float]) -> bool | None:
+    """Whether a move led to more than its origin reached; None if that cannot be said.
+
+    `reached` is the best score of every trial that has one, by its id.
+    """
     move = trial.decision.move
-    if move is None or move.origin is None or not trial.status.is_final:
+    before = None if move is None or move.origin is None else reached.get(move.origin)
+    if before is None or not trial.status.is_final:
         return None
-    reached, before = study.best_score(trial), study.best_score(study.trials[move.origin])
-    if before is None:
-        return None
-    return reached is not None and reached > before
+    return reached.get(trial.trial_id, -np.inf) > before

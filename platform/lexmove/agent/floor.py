@@ -9,7 +9,7 @@ from lexmove.study.trial import Suggestion
 
 
 class FloorProposer:
-    """EI and UCB alternating over candidate moves, ASHA's rule for continuing."""
+    """EI and UCB alternating over candidate moves; continues by the study's `promotion`."""
 
     @property
     def name(self) -> str:

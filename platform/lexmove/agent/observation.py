@@ -1,7 +1,8 @@
 """The observation: what the policy sees before one decision, in training and in serving."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,12 @@ from numpy.typing import NDArray
 
 from lexmove.agent.acquisition import rule_of
 from lexmove.agent.candidates import Candidate, Kind, Origin, origins_of
+from lexmove.agent.continuation import (
+    Continuation,
+    choose_continuations,
+    read_curve,
+    start_gain_per_epoch,
+)
 from lexmove.agent.encoding import Array, Encoding
 from lexmove.agent.features import (
     FEATURE_NAMES,
@@ -18,10 +25,10 @@ from lexmove.agent.features import (
     global_features,
 )
 from lexmove.agent.selection import Start, choose_starts
-from lexmove.agent.surrogate import Prediction, Surrogate, read_history
+from lexmove.agent.surrogate import Prediction, Surrogate, fidelity_place, read_history
 from lexmove.space.move import Move, describe, move_between
 from lexmove.space.search_space import Config
-from lexmove.study.fidelity import Fidelity, promotable
+from lexmove.study.fidelity import Fidelity
 from lexmove.study.study import Study
 from lexmove.study.trial import Trial
 
@@ -35,17 +42,16 @@ NUM_GLOBALS = len(GLOBAL_NAMES)
 """G: numbers per study."""
 
 PRIOR_SHARPNESS = {"EI": 16.0, "UCB": 32.0}
-"""β of the prior, for scores in log-gain (EI) and in standard deviations (UCB).
+"""β of the prior, for scores in log-gain (EI, gain per epoch) and in standard deviations (UCB).
 
 Sharp enough that a policy that draws its actions stays near the floor: at a quarter of this the
 likeliest of 64 candidates had a probability of a few hundredths.
 """
 
-_LOWEST_PRIOR = -20.0
+_LOWEST_PRIOR, _HIGHEST_PRIOR = -20.0, 20.0
 _START_PRIOR = 8.0
-_CONTINUE_PRIOR = 16.0
-_MAX_CONTINUED = 12
-_MAX_WAITING = 4
+_ASHA_PRIOR = 16.0
+_ASHA_STEP = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,8 @@ class Observation:
 
     `features` (K, F), `globals` (G,) and `prior_logits` (K,) are float32. `mask` (K,) is True
     where a candidate may be chosen; slots beyond `len(candidates)` are zeros. `prior_logits` are
-    β log a_k, with a_k the floor's score: the untrained policy's logits, 0 where masked.
+    β log a_k, with a_k the floor's score: the untrained policy's logits, 0 where masked. `units`
+    (C, D) are the candidates' points in the unit cube.
     """
 
     candidates: tuple[Candidate, ...]
@@ -62,6 +69,7 @@ class Observation:
     globals: NDArray[np.float32]
     mask: NDArray[np.bool_]
     prior_logits: NDArray[np.float32]
+    units: Array
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
         """What a network is fed: features, globals, mask (0 or 1) and prior_logits."""
@@ -77,60 +85,87 @@ class Observation:
 class _Slot:
     """One filled slot before the surrogate is asked about it."""
 
-    config: Config
+    decode: Callable[[], Config]
     units: Array
     kind: Kind
     until: Fidelity
     logit: float
-    is_selectable: bool = True
     origin: int | None = None
     trial: Trial | None = None
     expert: str
+    reason: str = ""
 
 
 def observe(study: Study, rng: np.random.Generator) -> Observation:
     """The observation before the next decision: a function of the study and the generator.
 
-    The best candidate by the floor is in slot 0. Trials that ASHA would continue stand before
-    every start; other paused trials are shown but masked. When no trial may be started and none
-    continued, nothing is selectable and `candidates` is empty.
+    Slots are in the floor's order, best first, and hold starts and paused trials that may go on.
+    When no trial may be started and none continued, nothing is selectable and `candidates` is
+    empty.
     """
-    encoding = Encoding(study.spec.space)
+    encoding = Encoding.of(study.spec.space)
     surrogate = Surrogate(read_history(study, encoding), encoding)
     rule = rule_of(len(study.trials))
     origins = origins_of(study)
-    ready, waiting = _paused_slots(study)
-    starts: list[_Slot] = []
+    continued = choose_continuations(study, surrogate)
+    starts: tuple[Start, ...] = ()
     if study.num_trials_left:
-        room = NUM_CANDIDATES - len(ready) - len(waiting)
-        chosen = choose_starts(study, encoding, surrogate, origins, rng, rule=rule, room=room)
-        starts = _start_slots(study, chosen, PRIOR_SHARPNESS[rule])
-    globals_G = global_features(study, encoding, surrogate, rule=rule)
-    if not ready and not starts:
-        return _empty(globals_G)
-    return _filled(study, encoding, surrogate, origins, [*ready, *starts, *waiting], globals_G)
-
-
-def _paused_slots(study: Study) -> tuple[list[_Slot], list[_Slot]]:
-    """The trials that ASHA would continue now, in its order, and a few that it would not yet."""
-    ready = promotable(study)[:_MAX_CONTINUED]
-    others = [t.trial_id for t in study.trials if t.is_paused and t.trial_id not in ready]
+        room = NUM_CANDIDATES - len(continued)
+        starts = choose_starts(study, encoding, surrogate, origins, rng, rule=rule, room=room)
     slots = [
-        _Slot(
-            config=trial.config,
-            units=study.spec.space.to_unit(trial.config),
-            kind="continue",
-            until=study.spec.fidelity.next_rung(trial.fidelity),
-            logit=_CONTINUE_PRIOR - 0.5 * place if place < len(ready) else 0.0,
-            is_selectable=place < len(ready),
-            trial=trial,
-            expert="asha",
-        )
-        for place, trial in enumerate(
-            study.trials[trial_id] for trial_id in (*ready, *others[:_MAX_WAITING])
-        )
+        *_start_slots(study, starts, PRIOR_SHARPNESS[rule]),
+        *_continue_slots(continued, _continue_logits(study, surrogate, continued, starts)),
     ]
-    return slots[: len(ready)], slots[len(ready) :]
+    globals_G = global_features(study, encoding, surrogate, rule=rule)
+    if not slots:
+        return _empty(globals_G)
+    slots.sort(key=lambda slot: -slot.logit)
+    return _filled(study, encoding, surrogate, origins, slots, globals_G)
+
+
+def _config_of(trial: Trial) -> Config:
+    return trial.config
+
+
+def _continue_slots(continued: Sequence[Continuation], logits: Sequence[float]) -> list[_Slot]:
+    return [
+        _Slot(
+            decode=partial(_config_of, item.trial),
+            units=item.units,
+            kind="continue",
+            until=item.until,
+            logit=logit,
+            trial=item.trial,
+            expert=item.expert,
+        )
+        for item, logit in zip(continued, logits, strict=True)
+    ]
+
+
+def _continue_logits(
+    study: Study,
+    surrogate: Surrogate,
+    continued: Sequence[Continuation],
+    starts: Sequence[Start],
+) -> list[float]:
+    """The prior of continuations, on the scale of the starts', whose best has 0.
+
+    Gains per epoch are compared with that of the best start by the floor's rule. A point of the
+    start portfolio stands before them; what ASHA promotes stands before any start.
+    """
+    if study.spec.fidelity.promotion == "asha":
+        return [_ASHA_PRIOR + _ASHA_STEP * item.score for item in continued]
+    scored = [start for start in starts if np.isfinite(start.score)]
+    if scored and continued:
+        reference = start_gain_per_epoch(study, surrogate, scored[0].units)
+    else:
+        reference = max((item.score for item in continued), default=0.0)
+    highest = _HIGHEST_PRIOR if len(scored) == len(starts) else 0.0
+    sharpness = PRIOR_SHARPNESS["EI"]
+    return [
+        float(np.clip(sharpness * (item.score - reference), _LOWEST_PRIOR, highest))
+        for item in continued
+    ]
 
 
 def _start_slots(study: Study, starts: Sequence[Start], sharpness: float) -> list[_Slot]:
@@ -139,13 +174,14 @@ def _start_slots(study: Study, starts: Sequence[Start], sharpness: float) -> lis
     top = max(finite, default=0.0)
     return [
         _Slot(
-            config=start.config,
+            decode=start.decode,
             units=start.units,
             kind=start.kind,
             until=study.spec.fidelity.rungs[0],
-            logit=float(np.clip(sharpness * (start.score - top), _LOWEST_PRIOR, _START_PRIOR)),
+            logit=min(max(sharpness * (start.score - top), _LOWEST_PRIOR), _START_PRIOR),
             origin=start.origin,
             expert=start.expert,
+            reason=start.reason,
         )
         for start in starts
     ]
@@ -162,7 +198,10 @@ def _filled(
     """The arrays of the filled slots, padded to K."""
     slate = _slate(study, origins, slots)
     prediction = surrogate.predict(slate.units, np.ones(len(slots)))
-    features = candidate_features(study, encoding, surrogate, slate, prediction)
+    maximum = study.spec.fidelity.maximum
+    places = np.array([fidelity_place(slot.until, maximum) for slot in slots])
+    asked = surrogate.predict(slate.units, places)
+    features = candidate_features(study, encoding, surrogate, slate, prediction, asked)
     knows = surrogate.history.num_scored > 0
     candidates = tuple(
         _candidate(study, origins, slot, prediction if knows else None, index)
@@ -172,8 +211,9 @@ def _filled(
         candidates=candidates,
         features=_padded(features),
         globals=globals_G,
-        mask=_padded(np.array([slot.is_selectable for slot in slots], dtype=bool)),
+        mask=_padded(np.ones(len(slots), dtype=bool)),
         prior_logits=_padded(np.array([slot.logit for slot in slots], dtype=np.float32)),
+        units=slate.units,
     )
 
 
@@ -186,7 +226,7 @@ def _padded(rows_C: NDArray[Any]) -> NDArray[Any]:
 def _slate(study: Study, origins: Sequence[Origin], slots: Sequence[_Slot]) -> Slate:
     maximum = study.spec.fidelity.maximum
     units = np.stack([slot.units for slot in slots])
-    curves = [_curve(study, slot.trial) for slot in slots]
+    curves = [read_curve(study, slot.trial) for slot in slots]
     return Slate(
         units=units,
         origins=np.stack(
@@ -196,8 +236,9 @@ def _slate(study: Study, origins: Sequence[Origin], slots: Sequence[_Slot]) -> S
         kinds=np.array([slot.kind for slot in slots]),
         after=np.array([slot.trial.fidelity / maximum if slot.trial else 0.0 for slot in slots]),
         until=np.array([slot.until / maximum for slot in slots]),
-        last_rank=np.array([rank for rank, _ in curves]),
-        slope=np.array([slope for _, slope in curves]),
+        last_rank=np.array([curve.last_rank for curve in curves]),
+        slope=np.array([curve.slope for curve in curves]),
+        curvature=np.array([curve.curvature for curve in curves]),
     )
 
 
@@ -207,27 +248,6 @@ def _origin_rank(origins: Sequence[Origin], slot: _Slot) -> int:
     return slot.origin
 
 
-def _curve(study: Study, trial: Trial | None) -> tuple[float, float]:
-    """A paused trial's rank at its fidelity in [0, 1], and its last gain over its total range."""
-    if trial is None or not trial.measurements:
-        return 0.0, 0.0
-    own = study.score_at(trial, trial.fidelity)
-    peers = [
-        score
-        for other in study.trials
-        if (score := study.score_at(other, trial.fidelity)) is not None
-    ]
-    rank = float(np.mean([score <= own for score in peers])) if own is not None else 0.0
-    scores = [
-        score
-        for item in trial.measurements
-        if (score := study.score_at(trial, item.fidelity)) is not None
-    ]
-    spread = float(np.ptp(peers)) if len(peers) > 1 else 0.0
-    slope = (scores[-1] - scores[-2]) / spread if len(scores) > 1 and spread else 0.0
-    return rank, slope
-
-
 def _candidate(
     study: Study,
     origins: Sequence[Origin],
@@ -235,12 +255,10 @@ def _candidate(
     prediction: Prediction | None,
     index: int,
 ) -> Candidate:
-    move, text = _told(study, origins, slot)
     return Candidate(
-        config=slot.config,
+        decode=slot.decode,
+        tell=partial(_told, study, origins, slot),
         until=slot.until,
-        move=move,
-        text=text,
         kind=slot.kind,
         trial_id=None if slot.trial is None else slot.trial.trial_id,
         predicted_gain=None if prediction is None else float(prediction.gains[index]),
@@ -249,16 +267,17 @@ def _candidate(
     )
 
 
-def _told(study: Study, origins: Sequence[Origin], slot: _Slot) -> tuple[Move, str]:
+def _told(study: Study, origins: Sequence[Origin], slot: _Slot, config: Config) -> tuple[Move, str]:
     """A slot as a move and in words."""
     if slot.trial is not None:
         text = f"continue trial {slot.trial.trial_id} from {slot.trial.fidelity} to {slot.until}"
         return Move(origin=slot.trial.trial_id, changes={}), text
     origin = origins[slot.origin or 0]
-    move = move_between(study.spec.space, origin.config, slot.config, origin=origin.trial_id)
+    move = move_between(study.spec.space, origin.config, config, origin=origin.trial_id)
     if slot.kind == "default":
         return move, "the default config"
-    return move, describe(study.spec.space, origin.config, slot.config)
+    text = describe(study.spec.space, origin.config, config)
+    return move, f"{slot.reason}: {text}" if slot.reason else text
 
 
 def _empty(globals_G: NDArray[np.float32]) -> Observation:
@@ -268,4 +287,5 @@ def _empty(globals_G: NDArray[np.float32]) -> Observation:
         globals=globals_G,
         mask=np.zeros(NUM_CANDIDATES, dtype=bool),
         prior_logits=np.zeros(NUM_CANDIDATES, dtype=np.float32),
+        units=np.empty((0, 0)),
     )

@@ -85,20 +85,28 @@ class PointerPolicy(nn.Module):
     def forward(
         self, features_BKF: Tensor, globals_BG: Tensor, mask_BK: Tensor, prior_BK: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Logits (B, K), −1e9 where `mask_BK` (bool, or 0 and 1) is false, and values (B,).
+        """Logits (B, K), −1e9 where `mask_BK` (bool, or 0 and 1) is false, and values (B,)."""
+        tokens_BTd = self.encode(features_BKF, globals_BG, mask_BK)
+        return self.read(tokens_BTd, mask_BK, prior_BK)
+
+    def encode(self, features_BKF: Tensor, globals_BG: Tensor, mask_BK: Tensor) -> Tensor:
+        """The tokens (B, T, d): the study's first, then the candidates'.
 
         The global token is always attended to, so that an empty decision is no NaN.
         """
-        selectable_BK = mask_BK.bool()
         study_B1d = self.study(globals_BG).unsqueeze(1)
         tokens_BTd = torch.cat([study_B1d, self.candidate(features_BKF)], dim=1)
-        allowed_BT = nn.functional.pad(selectable_BK, (1, 0), value=True)
+        allowed_BT = nn.functional.pad(mask_BK.bool(), (1, 0), value=True)
         for block in self.blocks:
             tokens_BTd = block(tokens_BTd, allowed_BT)
-        tokens_BTd = self.norm(tokens_BTd)
+        normed_BTd: Tensor = self.norm(tokens_BTd)
+        return normed_BTd
+
+    def read(self, tokens_BTd: Tensor, mask_BK: Tensor, prior_BK: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B, K) and values (B,) from tokens."""
         logits_BK = prior_BK + self.residual(tokens_BTd[:, 1:]).squeeze(-1)
         value_B = self.value(tokens_BTd[:, 0]).squeeze(-1)
-        return logits_BK.masked_fill(~selectable_BK, MASKED_LOGIT), value_B
+        return logits_BK.masked_fill(~mask_BK.bool(), MASKED_LOGIT), value_B
 
 
 def weights_hash(state: Mapping[str, Tensor]) -> str:

@@ -1,31 +1,93 @@
-"""The start portfolio: the space's default, then Sobol points until the surrogate knows enough."""
+"""The start portfolio: the default, what memory offers, then Sobol points until enough is known."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from lexmove.agent.candidates import Kind
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, nearest
+from lexmove.space.search_space import Config
 from lexmove.study.study import Study
+from lexmove.study.trial import Trial
 
 NUM_SCORED_BEFORE_FLOOR = 3
 """Trials with a result before the floor decides (measured: README.md)."""
 
+PATIENCE = 2
+"""Starts from memory with a result, none above the default's, after which memory is left aside."""
+
 _MAX_TRIES = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A config to start without asking the surrogate, its point (D,), and what the log says."""
+
+    kind: Kind
+    config: Config
+    units: Array
+    expert: str
+    reason: str = ""
 
 
 def next_start(
     study: Study, encoding: Encoding, seen_ND: Array, *, num_scored: int
-) -> tuple[Kind, Array] | None:
-    """What to start without asking the surrogate; None when the surrogate should decide.
-
-    Returns the kind ("default" or "global") and the point (D,).
-    """
-    default = encoding.space.to_unit(encoding.space.default)
+) -> Opening | None:
+    """What to start without asking the surrogate; None when the surrogate should decide."""
+    space = encoding.space
     if not study.trials:
-        return "default", default
-    if num_scored >= NUM_SCORED_BEFORE_FLOOR:
+        units = space.to_unit(space.default)
+        return Opening(kind="default", config=space.default, units=units, expert="start:default")
+    remembered = _from_memory(study, encoding, seen_ND)
+    if remembered is not None or num_scored >= NUM_SCORED_BEFORE_FLOOR:
+        return remembered
+    point = sobol_point(study, encoding, seen_ND)
+    if point is None:
         return None
-    units = sobol_point(study, encoding, seen_ND)
-    return None if units is None else ("global", units)
+    config = encoding.config(point)
+    return Opening(kind="global", config=config, units=point, expert="start:sobol")
+
+
+def _from_memory(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:
+    """The first planned start that was not tried; None once they mislead."""
+    if not study.spec.starts or misleads(study):
+        return None
+    for start in study.spec.starts:
+        units = encoding.units([start.config])
+        is_new = nearest(units, seen_ND)[0] > SAME_TOLERANCE
+        if is_new and encoding.space.is_valid(start.config):
+            return Opening(
+                kind="global",
+                config=start.config,
+                units=units[0],
+                expert="start:memory",
+                reason=start.reason,
+            )
+    return None
+
+
+def misleads(study: Study) -> bool:
+    """Whether `PATIENCE` planned starts have a result and none is above the default's.
+
+    Trials are compared at the first rung, which all of them reach.
+    """
+    planned = {start.config for start in study.spec.starts}
+    reached = [_first_score(study, trial) for trial in study.trials if trial.config in planned]
+    scores = [score for score in reached if score is not None]
+    default = _first_score(study, study.trials[0])
+    return default is not None and len(scores) >= PATIENCE and max(scores) <= default
+
+
+def _first_score(study: Study, trial: Trial) -> float | None:
+    """The best score up to the first rung; −inf of a trial that failed, None while it runs."""
+    rung = study.spec.fidelity.rungs[0]
+    scores = [
+        score
+        for item in trial.measurements
+        if item.fidelity <= rung and (score := study.score_at(trial, item.fidelity)) is not None
+    ]
+    has_ended = trial.status.is_final or trial.fidelity >= rung
+    return max(scores, default=-np.inf) if has_ended else None
 
 
 def sobol_point(study: Study, encoding: Encoding, seen_ND: Array) -> Array | None:

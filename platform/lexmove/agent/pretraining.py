@@ -1,193 +1,305 @@
-"""Pre-training: RLlib PPO on simulated studies; writes weights and the recipe that made them.
+"""Pre-training: RLlib PPO from the floor on simulated studies; resumable, judged on held-out tasks.
 
-Small and whole: one task distribution in, one set of weights out. The place of a long run with
-its task families, imitation phase and choice of the checkpoint on held-out families.
+An iteration samples whole episodes, then takes PPO's steps. Every few iterations the policy is
+played greedily against the floor; the checkpoint with the least held-out regret is what is kept,
+and the untrained policy is one of the candidates.
 """
 
-import json
-import math
 import shutil
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ray.rllib.algorithms.ppo import PPOConfig
-from ray.rllib.core import DEFAULT_MODULE_ID
+import torch
 
-from lexmove.agent.environment import EpisodeSpec, MakeObjective, TuningEnv
-from lexmove.agent.policy import PointerPolicy, save_weights, weights_hash
-from lexmove.agent.rl_module import (
-    Weights,
-    assert_same_weights,
-    from_module_state,
-    module_spec,
-    quiet_rllib,
-    to_module_state,
+from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, MakeObjective, TrainingEnv
+from lexmove.agent.held_out import Comparison, HeldOut, compare
+from lexmove.agent.policy import PointerPolicy, load_weights, save_weights, weights_hash
+from lexmove.agent.ppo_algorithm import (
+    PpoSettings,
+    build_algorithm,
+    sharpened,
+    stop,
+    train_once,
+    weights_of,
 )
+from lexmove.agent.ppo_learner import KL_TO_FLOOR
+from lexmove.agent.pretraining_record import Record, read_record, write_recipe
+from lexmove.agent.rl_module import Weights
+from lexmove.agent.task_families import HELD_OUT_MIX, FamilyMix
+
+WEIGHTS_NAME = "policy.safetensors"
+"""The weights of the best checkpoint so far, in the folder of a run; the recipe stands beside."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainingSpec:
+    """One run.
+
+    `num_decisions` is its length; `make_objective` draws the tasks that are learned from,
+    `held_out` those that checkpoints are judged on, `num_held_out` of them every `judge_every`
+    iterations, and `num_confirming` fresh ones once at the end. `sources` says in words where
+    tasks come from, for the recipe.
+    """
+
+    num_decisions: int = 1_000_000
+    seed: int = 0
+    make_objective: MakeObjective = field(default_factory=FamilyMix)
+    held_out: MakeObjective = field(default_factory=lambda: FamilyMix(weights=HELD_OUT_MIX))
+    episode: EpisodeSpec | EpisodeDistribution = field(default_factory=EpisodeDistribution)
+    ppo: PpoSettings = field(default_factory=PpoSettings)
+    judge_every: int = 20
+    num_held_out: int = 48
+    num_confirming: int = 96
+    sources: str = "synthetic families"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PpoSettings:
-    """PPO where it departs from RLlib's defaults (30 epochs, λ = 1, two remote runners).
+class Progress:
+    """Where a run stands after an iteration.
 
-    `num_steps` is the number of decisions per iteration; `gamma` the discount per decision.
-    `num_env_runners` = 0 samples in this process, `num_envs` episodes side by side.
+    `mean_return` is of the episodes of this iteration, undiscounted; `kl_to_floor` and `entropy`
+    are in nats, under the softened prior. `held_out` is there when this iteration was judged.
     """
 
-    learning_rate: float = 3e-4
-    num_steps: int = 512
-    num_epochs: int = 4
-    minibatch_size: int = 128
-    gamma: float = 0.98
-    lambda_: float = 0.95
-    clip: float = 0.15
-    kl_coefficient: float = 0.1
-    entropy_coefficient: float = 0.0
-    value_coefficient: float = 0.5
-    gradient_norm: float = 0.5
-    num_env_runners: int = 0
-    num_envs: int = 8
+    iteration: int
+    num_decisions: int
+    total_decisions: int
+    mean_return: float
+    kl_to_floor: float
+    entropy: float
+    seconds_left: float
+    held_out: Comparison | None
+
+
+OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainingResult:
-    """What pre-training made.
-
-    `policy_version` is the hash of `weights`; `mean_returns` holds the mean undiscounted return
-    of the episodes that ended in each iteration, NaN where none did.
-    """
+    """What pre-training made: the best checkpoint, and how it did on fresh held-out tasks."""
 
     weights: Weights
     policy_version: str
-    mean_returns: tuple[float, ...]
+    best_iteration: int
+    confirmation: Comparison
+    record: Record
+
+    @property
+    def beats_floor(self) -> bool:
+        """Whether fresh held-out tasks show it: the interval of the difference lies below 0."""
+        return self.best_iteration > 0 and self.confirmation.high < 0
 
 
 def pretrain(
-    make_objective: MakeObjective,
+    spec: PretrainingSpec,
+    out: Path,
     *,
-    iterations: int,
-    seed: int,
-    out_path: Path,
-    episode: EpisodeSpec | None = None,
-    settings: PpoSettings | None = None,
-    on_iteration: Callable[[int, float], None] = lambda _index, _mean_return: None,
+    resume: bool = False,
+    on_progress: OnProgress = lambda _: None,
 ) -> PretrainingResult:
-    """Trains a policy from its floor on tasks that `make_objective` draws, and saves it.
+    """Trains a policy from its floor and leaves weights and recipe in the folder `out`.
 
-    Ray must be running.
+    Ray must be running. With at most one environment runner, a run that was killed and resumed
+    ends with the weights it would have had.
 
     Args:
-        make_objective: draws the task of an episode from a seed.
-        iterations: how often PPO samples and updates.
-        seed: of the tasks and of everything random in RLlib.
-        out_path: the safetensors file to write; what `recipe_path` says goes beside it.
-        episode: how the simulated studies run.
-        settings: of PPO.
-        on_iteration: called after each iteration with its index and its mean return.
+        spec: what to train on, and how long.
+        out: the folder of the run.
+        resume: go on from the last checkpoint in `out`, if there is one.
+        on_progress: told after every iteration.
     """
-    episode, settings = episode or EpisodeSpec(), settings or PpoSettings()
-    start = PointerPolicy.untrained().state_dict()
-    result = optimize(
-        TuningEnv,
-        {"make_objective": make_objective, "episode": episode},
-        start,
-        iterations=iterations,
-        seed=seed,
-        settings=settings,
-        on_iteration=on_iteration,
-    )
-    policy = PointerPolicy.untrained()
-    policy.load_state_dict(dict(result.weights))
-    save_weights(policy, out_path)
-    recipe = {
-        "policy_version": result.policy_version,
-        "initial_policy_version": weights_hash(start),
-        "tasks": getattr(make_objective, "__qualname__", repr(make_objective)),
-        "seed": seed,
-        "iterations": iterations,
-        "episode": asdict(episode),
-        "ppo": asdict(settings),
-        # JSON has no NaN.
-        "mean_returns": [value if math.isfinite(value) else None for value in result.mean_returns],
-    }
-    recipe_path(out_path).write_text(json.dumps(recipe, indent=2) + "\n")
-    return result
-
-
-def recipe_path(weights_path: Path) -> Path:
-    """Where the recipe of a weights file stands."""
-    return weights_path.with_suffix(".recipe.json")
-
-
-def optimize(
-    env: type,
-    env_config: dict[str, Any],
-    weights: Weights,
-    *,
-    iterations: int,
-    seed: int,
-    settings: PpoSettings,
-    on_iteration: Callable[[int, float], None] = lambda _index, _mean_return: None,
-) -> PretrainingResult:
-    """PPO from `weights` in any environment with the policy's observations and actions."""
-    algorithm: Any  # ray is typed in part only
-    with quiet_rllib():
-        algorithm = ppo_config(env, env_config, seed=seed, settings=settings).build_algo()
+    run = _Run(spec, out)
     try:
-        _set_weights(algorithm, weights)
-        mean_returns: list[float] = []
-        for index in range(iterations):
-            runners = algorithm.train()["env_runners"]
-            mean_returns.append(float(runners.get("episode_return_mean", float("nan"))))
-            on_iteration(index, mean_returns[-1])
-        trained = from_module_state(algorithm.get_module(DEFAULT_MODULE_ID).get_state())
+        if resume:
+            run.restore()
+        if not run.record.judgements:
+            run.judge()
+        while run.num_decisions < spec.num_decisions:
+            on_progress(run.iterate())
+        return run.finish()
     finally:
-        algorithm.stop()
-        # RLlib always makes a folder for logs; nothing of use is in it.
-        shutil.rmtree(algorithm.logdir, ignore_errors=True)
-    return PretrainingResult(
-        weights=trained, policy_version=weights_hash(trained), mean_returns=tuple(mean_returns)
-    )
+        run.close()
 
 
-def ppo_config(
-    env: type, env_config: dict[str, Any], *, seed: int, settings: PpoSettings
-) -> PPOConfig:
-    """RLlib's configuration of one run."""
-    return (
-        PPOConfig()  # type: ignore[no-untyped-call]  # ray is typed in part only
-        .environment(env, env_config=env_config, disable_env_checking=True)
-        .env_runners(
-            num_env_runners=settings.num_env_runners,
-            num_envs_per_env_runner=settings.num_envs,
+class _Run:
+    """A run in progress: RLlib's algorithm, and the record of what it did."""
+
+    def __init__(self, spec: PretrainingSpec, out: Path) -> None:
+        self._spec, self._out = spec, out
+        self.record = Record()
+        self._checkpoints = out / "checkpoints"
+        self._floor = PointerPolicy.untrained().state_dict()
+        env_config = {
+            "make_objective": spec.make_objective,
+            "episode": spec.episode,
+            "temperature": spec.ppo.temperature,
+            "seed": spec.seed,
+        }
+        self._algorithm = build_algorithm(
+            TrainingEnv,
+            env_config,
+            self._floor,
+            seed=spec.seed,
+            settings=spec.ppo,
+            num_decisions=spec.num_decisions,
         )
-        .learners(num_learners=0, num_gpus_per_learner=0)
-        .training(
-            lr=settings.learning_rate,
-            train_batch_size_per_learner=settings.num_steps,
-            num_epochs=settings.num_epochs,
-            minibatch_size=settings.minibatch_size,
-            gamma=settings.gamma,
-            lambda_=settings.lambda_,
-            clip_param=settings.clip,
-            kl_coeff=settings.kl_coefficient,
-            entropy_coeff=settings.entropy_coefficient,
-            vf_loss_coeff=settings.value_coefficient,
-            grad_clip=settings.gradient_norm,
+        self._since_s, self._decisions_before = time.monotonic(), 0
+
+    @property
+    def num_decisions(self) -> int:
+        """Decisions sampled so far."""
+        return self.record.num_decisions
+
+    @property
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The policy as it would be served: the residual at the scale of the sharp prior."""
+        return sharpened(weights_of(self._algorithm), self._spec.ppo.temperature)
+
+    def restore(self) -> None:
+        """Goes on from the last checkpoint that was written whole."""
+        found = sorted(path for path in self._checkpoints.glob("*") if path.suffix != ".part")
+        if not found:
+            return
+        self.record = read_record(found[-1] / "record.json")
+        self._algorithm.restore_from_path(str((found[-1] / "algorithm").absolute()))
+        self._decisions_before = self.record.num_decisions
+
+    def iterate(self) -> Progress:
+        """Samples, learns, judges when it is time, and writes the checkpoint."""
+        spec, iteration = self._spec, len(self.record.iterations)
+        share = min(1.0, self.num_decisions / spec.num_decisions)
+        row = train_once(
+            self._algorithm,
+            iteration,
+            seed=spec.seed,
+            kl_to_floor=_between(spec.ppo.kl_to_floor, spec.ppo.kl_to_floor_end, share),
         )
-        .rl_module(rl_module_spec=module_spec())
-        .reporting(metrics_num_episodes_for_smoothing=64)
-        .debugging(seed=seed, log_level="ERROR")
-    )
+        self.record = self.record.with_iteration(row)
+        is_last = self.num_decisions >= spec.num_decisions
+        judged = None
+        if is_last or (iteration + 1) % spec.judge_every == 0:
+            judged = self.judge()
+        self._write_checkpoint()
+        spent_s = time.monotonic() - self._since_s
+        done = self.num_decisions - self._decisions_before
+        return Progress(
+            iteration=iteration,
+            num_decisions=self.num_decisions,
+            total_decisions=spec.num_decisions,
+            mean_return=row["mean_return"],
+            kl_to_floor=row[KL_TO_FLOOR],
+            entropy=row["entropy"],
+            seconds_left=max(0, spec.num_decisions - self.num_decisions) * spent_s / max(1, done),
+            held_out=judged,
+        )
+
+    def judge(self) -> Comparison:
+        """Plays the held-out tasks; keeps the weights if no earlier ones had less regret."""
+        regrets = self._regrets(self._held_out(self._spec.num_held_out, stream=1), self.weights)
+        if not self.record.judgements:
+            self.record = self.record.with_floor(regrets)
+        comparison = compare(regrets, self.record.floor_regrets)
+        is_best = self.record.is_best(comparison)
+        self.record = self.record.with_judgement(comparison)
+        if is_best:
+            _save(self.weights, self._out / WEIGHTS_NAME)
+        return comparison
+
+    def finish(self) -> PretrainingResult:
+        """Compares the best checkpoint with the floor on fresh tasks, and writes the recipe."""
+        weights = load_weights(self._out / WEIGHTS_NAME).state_dict()
+        fresh = self._held_out(self._spec.num_confirming, stream=2)
+        best = self.record.best_iteration
+        floor = self._regrets(fresh, self._floor)
+        own = self._regrets(fresh, weights) if best > 0 else floor
+        result = PretrainingResult(
+            weights=weights,
+            policy_version=weights_hash(weights),
+            best_iteration=best,
+            confirmation=compare(own, floor),
+            record=self.record,
+        )
+        write_recipe(
+            (self._out / WEIGHTS_NAME).with_suffix(".recipe.json"),
+            {
+                "policy_version": result.policy_version,
+                "initial_policy_version": weights_hash(self._floor),
+                "beats_floor": result.beats_floor,
+                "best_iteration": best,
+                "confirmation": asdict(result.confirmation),
+                "settings": _settings(self._spec),
+                "record": self.record.to_json(),
+            },
+        )
+        return result
+
+    def close(self) -> None:
+        """Stops RLlib."""
+        stop(self._algorithm)
+
+    def _held_out(self, num_tasks: int, *, stream: int) -> HeldOut:
+        return HeldOut(
+            make_objective=self._spec.held_out,
+            num_tasks=num_tasks,
+            first_seed=1_000_000 * (2 * self._spec.seed + stream),
+        )
+
+    def _regrets(self, held_out: HeldOut, weights: Weights) -> list[float]:
+        """Final regrets by task, played by the environment runners side by side."""
+        runners = max(1, self._spec.ppo.num_env_runners)
+
+        def share_of(runner: Any) -> dict[int, float]:
+            first = max(0, runner.worker_index - 1)
+            return held_out.regrets(weights, range(first, held_out.num_tasks, runners))
+
+        found: dict[int, float] = {}
+        for part in self._algorithm.env_runner_group.foreach_env_runner(
+            share_of, local_env_runner=not self._spec.ppo.num_env_runners
+        ):
+            found |= part
+        missing = [number for number in range(held_out.num_tasks) if number not in found]
+        found |= held_out.regrets(weights, missing)
+        return [found[number] for number in range(held_out.num_tasks)]
+
+    def _write_checkpoint(self) -> None:
+        """Writes aside, renames, and only then removes the one before."""
+        name = f"{len(self.record.iterations):06d}"
+        aside, path = self._checkpoints / f"{name}.part", self._checkpoints / name
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        self._algorithm.save_to_path(str((aside / "algorithm").absolute()))
+        self.record.write(aside / "record.json")
+        shutil.rmtree(path, ignore_errors=True)
+        aside.rename(path)
+        for other in self._checkpoints.iterdir():
+            if other != path:
+                shutil.rmtree(other)
 
 
-def _set_weights(algorithm: Any, weights: Weights) -> None:
-    """Puts `weights` into the learner and the runners."""
-    algorithm.set_state(
-        {"learner_group": {"learner": {"rl_module": {DEFAULT_MODULE_ID: to_module_state(weights)}}}}
-    )
-    algorithm.env_runner_group.sync_weights(
-        from_worker_or_learner_group=algorithm.learner_group, inference_only=True
-    )
-    assert_same_weights(algorithm.get_module(DEFAULT_MODULE_ID).get_state(), weights)
+def _between(start: float, end: float, share: float) -> float:
+    return start + (end - start) * share
+
+
+def _save(weights: Weights, path: Path) -> None:
+    policy = PointerPolicy.untrained()
+    policy.load_state_dict(dict(weights))
+    save_weights(policy, path)
+
+
+def _settings(spec: PretrainingSpec) -> dict[str, Any]:
+    """What a run was asked to do, as JSON."""
+    return {
+        "num_decisions": spec.num_decisions,
+        "seed": spec.seed,
+        "sources": spec.sources,
+        "families": getattr(spec.make_objective, "weights", None),
+        "held_out_families": getattr(spec.held_out, "weights", None),
+        "episode": asdict(spec.episode),
+        "ppo": asdict(spec.ppo),
+        "judge_every": spec.judge_every,
+        "num_held_out": spec.num_held_out,
+        "num_confirming": spec.num_confirming,
+    }

@@ -47,6 +47,16 @@ def observation_space() -> gymnasium.spaces.Dict:
     )
 
 
+def privileged_space() -> gymnasium.spaces.Dict:
+    """What a simulated environment knows beside the observation: see `TrainingEnv`."""
+    return gymnasium.spaces.Dict(
+        {
+            "truth": gymnasium.spaces.Box(-_BOUND, _BOUND, (NUM_CANDIDATES,), np.float32),
+            "reached": gymnasium.spaces.Box(-_BOUND, _BOUND, (1,), np.float32),
+        }
+    )
+
+
 def action_space() -> gymnasium.spaces.Discrete[np.int64]:
     """The index of a candidate."""
     return gymnasium.spaces.Discrete(NUM_CANDIDATES)
@@ -99,12 +109,13 @@ def to_module_state(weights: Weights) -> dict[str, Any]:
 
 
 def from_module_state(state: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The weights of the policy in a module's state, copied."""
+    """The weights of the policy in a module's state, copied; heads beside the policy stay out."""
     # RLlib hands out tensors without dimensions as Python floats: without the dtype they would
     # come back as doubles.
     return {
         name.removeprefix(_POLICY): torch.as_tensor(np.array(value, dtype=np.float32))
         for name, value in state.items()
+        if name.startswith(_POLICY)
     }
 
 

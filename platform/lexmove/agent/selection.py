@@ -1,15 +1,17 @@
 """Selection: which of the many scored points become the candidates of a decision."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from lexmove.agent.acquisition import floor_scores
 from lexmove.agent.candidates import Kind, Origin, Pool, build_pool, refine_pool
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, nearest
-from lexmove.agent.portfolio import next_start
+from lexmove.agent.portfolio import Opening, next_start
 from lexmove.agent.surrogate import Surrogate
 from lexmove.space.search_space import Config
 from lexmove.study.study import Study
@@ -27,15 +29,17 @@ _MAX_RANKED = 400
 class Start:
     """A config that may be started now; `origin` indexes the origins, `score` is the floor's.
 
-    `expert` says what put it forward: the floor's rule or the start portfolio.
+    `decode` makes the config when it is asked for. `expert` says what put it forward: the
+    floor's rule or the start portfolio. `reason` is why, where the move alone does not say it.
     """
 
-    config: Config
+    decode: Callable[[], Config]
     units: Array
     origin: int
     kind: Kind
     score: float
     expert: str
+    reason: str = ""
 
 
 def choose_starts(
@@ -54,21 +58,27 @@ def choose_starts(
     start portfolio's next point stands before the floor's candidates.
     """
     seen = surrogate.history.tried
-    portfolio = next_start(study, encoding, seen, num_scored=surrogate.history.num_scored)
-    first = [] if portfolio is None else [_portfolio_start(encoding, *portfolio)]
+    opening = next_start(study, encoding, seen, num_scored=surrogate.history.num_scored)
+    first = [] if opening is None else [_portfolio_start(opening)]
     if first and first[0].kind == "default":
         return tuple(first)
     scored = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
     taken = np.stack([*seen, *(start.units for start in first)]) if first else seen
     kept = _spread(scored.pool, scored.scores, taken, room=room - len(first))
     starts = [_floor_start(encoding, origins, scored, int(index), rule) for index in kept]
-    return (*first, *(start for start in starts if study.spec.space.is_valid(start.config)))
+    return (*first, *starts)
 
 
-def _portfolio_start(encoding: Encoding, kind: Kind, units_D: Array) -> Start:
-    expert = "start:default" if kind == "default" else "start:sobol"
-    config = encoding.space.default if kind == "default" else encoding.config(units_D)
-    return Start(config=config, units=units_D, origin=0, kind=kind, score=np.inf, expert=expert)
+def _portfolio_start(opening: Opening) -> Start:
+    return Start(
+        decode=lambda: opening.config,
+        units=opening.units,
+        origin=0,
+        kind=opening.kind,
+        score=np.inf,
+        expert=opening.expert,
+        reason=opening.reason,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +93,7 @@ def _floor_start(
     units, origin = scored.pool.units[index], int(scored.pool.origin[index])
     is_global = bool(scored.pool.is_global[index])
     return Start(
-        config=encoding.config(units, None if is_global else origins[origin].config),
+        decode=partial(encoding.config, units, None if is_global else origins[origin].config),
         units=units,
         origin=origin,
         kind="global" if is_global else "move",
@@ -122,12 +132,12 @@ def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArr
     A space with fewer points than `room` gives all that were not taken.
     """
     order = np.argsort(-scores_M, kind="stable")
-    new = order[:_MAX_RANKED]
-    new = new[nearest(pool.units[new], taken_ND) > SAME_TOLERANCE]
-    if len(new) < room:
-        new = order[nearest(pool.units[order], taken_ND) > SAME_TOLERANCE]
     num_global = int(MIN_GLOBAL_RATIO * room)
-    best = _greedy(pool.units, new, room=room - num_global)
+    for ranked in (order[:_MAX_RANKED], order):
+        new = ranked[nearest(pool.units[ranked], taken_ND) > SAME_TOLERANCE]
+        best = _greedy(pool.units, new, room=room - num_global)
+        if len(best) == room - num_global:
+            break
     others = new[pool.is_global[new] & ~np.isin(new, best)]
     if num_global and len(others):
         # The reserved slots go to the best global points, wherever the ranking has put them.
@@ -138,11 +148,11 @@ def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArr
 
 def _greedy(units_MD: Array, order: NDArray[np.int_], *, room: int) -> NDArray[np.int_]:
     """Takes points in order, leaving out those too near to one taken before."""
+    units = units_MD[order]
     chosen: list[int] = []
     is_free = np.ones(len(order), dtype=bool)
     while len(chosen) < room and is_free.any():
-        index = order[int(np.argmax(is_free))]
-        chosen.append(int(index))
-        gaps = np.abs(units_MD[order] - units_MD[index]).max(axis=1)
-        is_free &= gaps > MIN_DISTANCE
-    return np.array(chosen, dtype=int)
+        index = int(is_free.argmax())
+        chosen.append(index)
+        is_free &= cdist(units[index : index + 1], units, "chebyshev")[0] > MIN_DISTANCE
+    return order[chosen]

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lexmove.agent.learning import OnlineLearner
     from lexmove.agent.policy import PointerPolicy
 
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "policy.safetensors"
+"""The pre-trained policy that comes with lexmove; without it jobs start with the untrained one."""
+
 TRIALS_BETWEEN_UPDATES = 4
 """Trials that end between two updates: fewer would be noise."""
 
@@ -23,33 +26,47 @@ class ServedProposer:
     """A proposer by name; if it is the policy, with its versions kept in `weights_dir`.
 
     A policy goes on with the weights of the study's last decision, so that a resumed job serves
-    what it served before. With `learns`, a Ray actor learns from the job beside it (see
+    what it served before; a new one starts with the file `weights`, else with the shipped policy,
+    else untrained. With `learns`, a Ray actor learns from the job beside it (see
     `learning`): it starts when there is enough to learn from, and new weights are on disk before
     they are served.
 
     Raises:
         UsageError: no proposer of that name.
-        ModelError: the study's last weights are missing or not what they were.
+        ModelError: the weights to start with cannot be read, or the study's last ones are missing
+            or not what they were.
     """
 
-    def __init__(self, name: str, *, study: Study, weights_dir: Path, learns: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        study: Study,
+        weights_dir: Path,
+        learns: bool,
+        weights: Path | None = None,
+    ) -> None:
         self._weights_dir = weights_dir
         self._seed = study.spec.seed
         self._learner: OnlineLearner | None = None
         self._num_learned = 0
         self._learns = learns and name == "policy"
         if name == "policy":
-            self._policy = self._initial_policy(study)
+            self._policy = self._initial_policy(study, weights)
             self.proposer = self._serve()
         else:
             self.proposer = make_proposer(name)
 
-    def _initial_policy(self, study: Study) -> "PointerPolicy":
+    def _initial_policy(self, study: Study, weights: Path | None) -> "PointerPolicy":
         from lexmove.agent.policy import PointerPolicy, load_weights
 
         versions = _versions(study)
         if versions:
             return load_weights(self._weights_path(versions[-1]))
+        if weights is None and SHIPPED_WEIGHTS.is_file():
+            weights = SHIPPED_WEIGHTS
+        if weights is not None:
+            return load_weights(weights)
         return PointerPolicy.untrained()
 
     def _weights_path(self, version: str) -> Path:

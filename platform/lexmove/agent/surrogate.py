@@ -1,22 +1,28 @@
 """The surrogate: two Gaussian processes that learn from a study what any config would reach."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexmove.agent.encoding import Array, Encoding, Mask
-from lexmove.agent.gaussian_process import GaussianProcess, fit
+from lexmove.agent.gaussian_process import GaussianProcess, Hyper, fit
 from lexmove.study.fidelity import Fidelity
 from lexmove.study.study import Study
-from lexmove.study.trial import Trial, TrialStatus
+from lexmove.study.trial import Measured, Trial, TrialStatus
 
 MAX_ROWS = 256
-"""Rows that the processes see at most: the best half and the latest of the rest."""
+"""Rows that a process sees at most: the best half and the latest of the rest."""
 
 _MAX_DROP = 5.0
 """A score further below the best than this many gaps between best and median is cut off there."""
+
+_FIRST_FIT, _FIT_GROWTH = 10, 1.25
+"""Length-scales are fitted at every length of the history up to the first, then at each growth."""
 
 _FAILED = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
 _PENDING = (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
@@ -24,23 +30,36 @@ _PENDING = (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """A study as rows. N measured rows (several of one trial where it has rungs), P pending.
+    """A study as rows in the order of their arrival: N measured or failed ones, P pending.
 
-    `scores` is the objective, higher is better, lifted to full fidelity by the median gain of
-    the trials measured on both sides; a failure has the worst score. `fidelity` is in [0, 1],
-    logarithmic, 1 the maximum. `units` (N, D) and `pending` (P, D) are points of the unit cube.
-    `tried` (T, D) are those of all trials, by id. `num_scored` counts the trials with measured
-    rows; `incumbent` is the best score as measured, 0 without one.
+    A trial has several rows where it has rungs. `scores` is the objective, higher is better,
+    lifted to full fidelity by the median gain of the trials measured on both sides; a failure
+    has the worst score. `measured` are the scores before that, NaN of a failure. `fidelity` is
+    in [0, 1], logarithmic, 1 the maximum. `trial_ids` says whose a row is. `units` (N, D) and
+    `pending` (P, D) are points of the unit cube. `tried` (T, D) are those of all trials, by id.
+    `num_scored` counts the trials with measured rows; `incumbent` is the best score as measured,
+    0 without one.
     """
 
     units: Array
     scores: Array
+    measured: Array
     fidelity: Array
+    trial_ids: NDArray[np.int_]
     failed: Mask
     pending: Array
     tried: Array
     num_scored: int
     incumbent: float
+
+
+class _Row(NamedTuple):
+    """What one trial had reached at one fidelity; `seq` is the event since when it is known."""
+
+    seq: int
+    trial_id: int
+    fidelity: Fidelity
+    score: float
 
 
 def fidelity_place(fidelity: Fidelity, maximum: Fidelity) -> float:
@@ -52,106 +71,139 @@ def fidelity_place(fidelity: Fidelity, maximum: Fidelity) -> float:
 
 def read_history(study: Study, encoding: Encoding) -> History:
     """The rows of a study: what each trial reached, what failed, what is still running."""
-    rows: list[tuple[Trial, Fidelity, float]] = []
-    failed: list[Trial] = []
-    pending: list[Trial] = []
+    rows: list[_Row] = []
+    pending: list[int] = []
+    rungs = study.spec.fidelity.rungs
     for trial in study.trials:
         if trial.status in _PENDING:
-            pending.append(trial)
-        reached = _rows_of(study, trial)
+            pending.append(trial.trial_id)
+        reached = _rows_of(study, trial, rungs)
         rows += reached
         if not reached and trial.status not in _PENDING:
-            failed.append(trial)
-    tried = encoding.units([trial.config for trial in study.trials])
+            rows.append(_failure(study, trial))
+    rows.sort()
+    tried = encoding.units([trial.started.config for trial in study.trials])
     maximum = study.spec.fidelity.maximum
-    scores = np.array([score for _, _, score in rows]) - _shortfall(rows)
-    worst = scores.min() if len(scores) else 0.0
-    trials = [trial for trial, _, _ in rows] + failed
-    places = [fidelity_place(fidelity, maximum) for _, fidelity, _ in rows]
-    return _capped(
-        History(
-            units=tried[_ids(trials)],
-            scores=np.concatenate([scores, np.full(len(failed), worst)]),
-            fidelity=np.array(places + [1.0] * len(failed)),
-            failed=np.array([False] * len(rows) + [True] * len(failed), dtype=bool),
-            pending=tried[_ids(pending)],
-            tried=tried,
-            num_scored=len({trial.trial_id for trial, _, _ in rows}),
-            incumbent=0.0 if study.incumbent is None else study.sign * study.incumbent.value,
-        )
+    trial_ids = np.array([row.trial_id for row in rows], dtype=int)
+    measured = np.array([row.score for row in rows])
+    fidelity = np.array([fidelity_place(row.fidelity, maximum) for row in rows])
+    failed = np.isnan(measured)
+    return History(
+        units=tried[trial_ids],
+        scores=_lifted(measured, fidelity, trial_ids),
+        measured=measured,
+        fidelity=fidelity,
+        trial_ids=trial_ids,
+        failed=failed,
+        pending=tried[np.array(pending, dtype=int)],
+        tried=tried,
+        num_scored=len(set(trial_ids[~failed].tolist())),
+        incumbent=0.0 if study.incumbent is None else study.sign * study.incumbent.value,
     )
 
 
-def _ids(trials: list[Trial]) -> NDArray[np.int_]:
-    return np.array([trial.trial_id for trial in trials], dtype=int)
+def _failure(study: Study, trial: Trial) -> _Row:
+    return _Row(
+        seq=trial.events[-1].seq,
+        trial_id=trial.trial_id,
+        fidelity=study.spec.fidelity.maximum,
+        score=np.nan,
+    )
 
 
-def _rows_of(study: Study, trial: Trial) -> list[tuple[Trial, Fidelity, float]]:
+def _rows_of(study: Study, trial: Trial, rungs: Sequence[Fidelity]) -> list[_Row]:
     """A finished trial at its best; one that stopped early at its last and at every rung."""
     if trial.status in _FAILED:
         return []
-    rungs = study.spec.fidelity.rungs
-    reached = {
-        item.fidelity: score
-        for item in trial.measurements
-        if (score := study.score_at(trial, item.fidelity)) is not None
-    }
+    reached = _reached(study, trial)
     if not reached:
         return []
     last = max(reached)
-    rows = [(trial, rung, reached[rung]) for rung in rungs[:-1] if rung in reached and rung < last]
+    rows = [reached[rung] for rung in rungs[:-1] if rung in reached and rung < last]
     if trial.status is TrialStatus.COMPLETED:
-        return [*rows, (trial, study.spec.fidelity.maximum, max(reached.values()))]
+        best, end = max(row.score for row in reached.values()), rungs[-1]
+        return [*rows, _Row(trial.events[-1].seq, trial.trial_id, end, best)]
     # A first segment that is still running says too little to stand beside finished ones.
     if trial.status in _PENDING and last not in rungs:
         return rows
-    return [*rows, (trial, last, reached[last])]
+    return [*rows, reached[last]]
 
 
-def _shortfall(rows: list[tuple[Trial, Fidelity, float]]) -> Array:
-    """What a row's fidelity adds to its score against the highest one measured, (N,), mostly < 0.
+def _reached(study: Study, trial: Trial) -> dict[Fidelity, _Row]:
+    """What a trial reached, by fidelity; of one measured twice the first counts."""
+    rows: dict[Fidelity, _Row | None] = {}
+    for event in trial.events:
+        if isinstance(event, Measured) and event.measurement.fidelity not in rows:
+            fidelity = event.measurement.fidelity
+            value = event.measurement.metrics.get(study.spec.metric, math.nan)
+            row = _Row(event.seq, trial.trial_id, fidelity, study.sign * value)
+            rows[fidelity] = row if math.isfinite(value) else None
+    return {fidelity: row for fidelity, row in rows.items() if row is not None}
+
+
+def _lifted(measured_N: Array, fidelity_N: Array, trial_ids_N: NDArray[np.int_]) -> Array:
+    """Scores as they would be at the highest fidelity; failures have the worst."""
+    is_measured = ~np.isnan(measured_N)
+    if not is_measured.any():
+        return np.zeros(len(measured_N))
+    scores = measured_N.copy()
+    levels = sorted(set(fidelity_N[is_measured].tolist()))
+    if len(levels) > 1:
+        lift = _lift(
+            levels, measured_N[is_measured], fidelity_N[is_measured], trial_ids_N[is_measured]
+        )
+        scores[is_measured] += lift
+    return np.where(is_measured, scores, scores[is_measured].min())
+
+
+def _lift(
+    levels: Sequence[float], measured_N: Array, fidelity_N: Array, trial_ids_N: NDArray[np.int_]
+) -> Array:
+    """What is to come from each row's fidelity to the highest one measured, (N,), mostly > 0.
 
     The median gain between neighbouring fidelities over the trials that have both.
     """
-    by_trial: dict[int, dict[Fidelity, float]] = {}
-    for trial, fidelity, score in rows:
-        by_trial.setdefault(trial.trial_id, {})[fidelity] = score
-    levels = sorted({fidelity for _, fidelity, _ in rows})
-    gap = dict.fromkeys(levels, 0.0)
-    for lower, upper in reversed(list(pairwise(levels))):
-        gains = [
-            reached[upper] - reached[lower]
-            for reached in by_trial.values()
-            if lower in reached and upper in reached
-        ]
-        gap[lower] = gap[upper] - (float(np.median(gains)) if gains else 0.0)
-    return np.array([gap[fidelity] for _, fidelity, _ in rows])
+    at = [
+        dict(zip(trial_ids_N[here].tolist(), measured_N[here].tolist(), strict=True))
+        for here in (fidelity_N == level for level in levels)
+    ]
+    to_come = [0.0]
+    for lower, upper in reversed(list(pairwise(at))):
+        gains = [upper[trial_id] - lower[trial_id] for trial_id in lower if trial_id in upper]
+        to_come.append(to_come[-1] + (float(np.median(gains)) if gains else 0.0))
+    lift: Array = np.array(to_come[::-1])[np.searchsorted(levels, fidelity_N)]
+    return lift
 
 
-def _capped(history: History) -> History:
-    if len(history.scores) <= MAX_ROWS:
-        return history
-    order = np.argsort(-history.scores, kind="stable")
+def _capped(scores_N: Array) -> NDArray[np.int_]:
+    """The rows that a process sees."""
+    if len(scores_N) <= MAX_ROWS:
+        return np.arange(len(scores_N))
+    order = np.argsort(-scores_N, kind="stable")
     best, rest = order[: MAX_ROWS // 2], np.sort(order[MAX_ROWS // 2 :])
-    kept = np.sort(np.concatenate([best, rest[-(MAX_ROWS - len(best)) :]]))
-    return History(
-        units=history.units[kept],
-        scores=history.scores[kept],
-        fidelity=history.fidelity[kept],
-        failed=history.failed[kept],
-        pending=history.pending,
-        tried=history.tried,
-        num_scored=history.num_scored,
-        incumbent=history.incumbent,
-    )
+    return np.sort(np.concatenate([best, rest[-(MAX_ROWS - len(best)) :]]))
+
+
+def num_fitted(num_rows: int) -> int:
+    """How many of the first rows the length-scales are fitted to.
+
+    A geometric schedule, so that most decisions find the fit of an earlier one: it is a function
+    of the history alone, and remembering it changes no decision.
+    """
+    milestone = _FIRST_FIT
+    if num_rows <= milestone:
+        return num_rows
+    while (following := int(np.ceil(milestone * _FIT_GROWTH))) <= num_rows:
+        milestone = following
+    return milestone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What two processes (raw and Yeo-Johnson targets) say about M points.
+    """What the process says about M points: of the scores and of their Yeo-Johnson transform.
 
-    `means` and `stds` are (2, M) in standardised units of each process. `gains` and `gain_stds`
-    (M,) are the first one's, over the incumbent, in units of the objective.
+    `means` and `stds` are (2, M) in standardised units of each target. `gains` and `gain_stds` (M,)
+    are the first one's, over the incumbent, in units of the objective.
     """
 
     means: Array
@@ -166,16 +218,26 @@ class Surrogate:
     def __init__(self, history: History, encoding: Encoding) -> None:
         self._encoding = encoding
         self.history = history
-        # Beyond ±1e150 squares overflow.
-        scores = _cut_low(np.clip(history.scores, -1e150, 1e150))
-        self._shift, self._scale = _location(scores)
-        # Rounding makes an affine change of the objective leave no trace in the decisions.
-        raw = np.round((scores - self._shift) / self._scale, 9)
-        self.targets = np.stack([raw, yeo_johnson(raw)])
-        self._has_fidelity = len(np.unique(history.fidelity)) > 1
+        # Also where all rows are at the first rung: what the end adds to them is not known.
+        self._has_fidelity = bool(np.any(history.fidelity < 1.0))
         groups = encoding.groups
         self._groups = np.append(groups, groups[-1] + 1) if self._has_fidelity else groups
-        self._processes = [self._fitted(y) for y in self.targets]
+        kept = _capped(history.scores)
+        scores = _clipped(history.scores[kept])
+        self._shift, self._scale = _location(scores)
+        self.targets = _targets(scores)
+        Z = self._embed(history.units, history.fidelity)
+        pending = self._embed(history.pending, np.ones(len(history.pending)))
+        self._processes = [
+            GaussianProcess(Z[kept], y, groups_E=self._groups, hyper=hyper, pending_PE=pending)
+            for y, hyper in zip(self.targets, self._hypers(Z), strict=True)
+        ]
+
+    def _hypers(self, Z_NE: Array) -> list[Hyper]:
+        """The hyperparameters of each process, fitted to the first rows of the history."""
+        history, n = self.history, num_fitted(len(self.history.scores))
+        first = _lifted(history.measured[:n], history.fidelity[:n], history.trial_ids[:n])
+        return [fit(Z_NE[:n], y, self._groups) for y in _targets(_clipped(first))]
 
     @property
     def best(self) -> Array:
@@ -194,7 +256,7 @@ class Surrogate:
 
     @property
     def noise(self) -> float:
-        """Noise of the raw process, as a share of the spread of the history."""
+        """Standard deviation of the noise, as a share of the spread of the history."""
         return self._processes[0].noise
 
     def trust(self) -> float:
@@ -222,21 +284,18 @@ class Surrogate:
         Z = self._encoding.embed(units_MD)
         return np.column_stack([Z, places_M]) if self._has_fidelity else Z
 
-    def _fitted(self, y_N: Array) -> GaussianProcess:
-        Z = self._embed(self.history.units, self.history.fidelity)
-        hyper = fit(Z, y_N, self._groups)
-        process = GaussianProcess(Z, y_N, groups_E=self._groups, hyper=hyper)
-        if not len(self.history.pending):
-            return process
-        # Kriging believer (Ginsbourger et al. 2010): the mean stays, the uncertainty shrinks.
-        pending = self._embed(self.history.pending, np.ones(len(self.history.pending)))
-        fantasies, _ = process.predict(pending)
-        return GaussianProcess(
-            np.concatenate([Z, pending]),
-            np.concatenate([y_N, fantasies]),
-            groups_E=self._groups,
-            hyper=hyper,
-        )
+
+def _clipped(scores_N: Array) -> Array:
+    # Beyond ±1e150 squares overflow.
+    return _cut_low(np.clip(scores_N, -1e150, 1e150))
+
+
+def _targets(scores_N: Array) -> Array:
+    """Scores standardised, and the same made normal, (2, N)."""
+    shift, scale = _location(scores_N)
+    # Rounding makes an affine change of the objective leave no trace in the decisions.
+    raw = np.round((scores_N - shift) / scale, 9)
+    return np.stack([raw, yeo_johnson(raw)])
 
 
 def _cut_low(scores_N: Array) -> Array:

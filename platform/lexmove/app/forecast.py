@@ -3,25 +3,12 @@
 from collections.abc import Sequence
 
 from lexmove.job.spec import JobSpec
-from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.allowance import epochs_ahead
 from lexmove.study.study import Study
-from lexmove.study.trial import Measured, TrialStatus
+from lexmove.study.trial import Measured
 
 _MIN_MEASUREMENTS = 2
 """Measurements before a rate is worth a sentence."""
-
-
-def expected_epochs(plan: FidelityPlan, num_trials: int) -> int:
-    """Epochs that so many trials take in all, if of each rung the best 1/eta go on.
-
-    Asynchronous halving promotes a few more than this: an estimate from below.
-    """
-    total, before, left = 0, 0, num_trials
-    for rung in plan.rungs:
-        total += left * (rung - before)
-        before = rung
-        left = left // plan.eta if plan.eta else left
-    return total
 
 
 def repetition_epochs(job: JobSpec) -> int:
@@ -34,14 +21,10 @@ def repetition_epochs(job: JobSpec) -> int:
 
 def epochs_left(study: Study) -> int:
     """Epochs that a study still needs, from its budget, its rungs and what was measured."""
-    failed = study.with_status(TrialStatus.FAILED, TrialStatus.INFEASIBLE)
-    counted = [trial for trial in study.trials if trial not in failed]
-    done = sum(trial.fidelity for trial in counted)
     asked = sum(trial.until - trial.fidelity for trial in study.running)
-    expected = expected_epochs(study.spec.fidelity, study.spec.num_trials - len(failed))
     if not study.num_trials_left and not study.running:
         return 0
-    return max(asked, expected - done)
+    return max(asked, epochs_ahead(study))
 
 
 def seconds_left(

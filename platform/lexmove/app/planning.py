@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lexmove.app.forecast import expected_epochs, repetition_epochs
+from lexmove.app.forecast import repetition_epochs
+from lexmove.app.remembering import Memory, recall
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace
+from lexmove.study.allowance import expected_epochs
 from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import Measurement, Segment, Started, Suggestion
 
@@ -81,6 +82,7 @@ class Plan:
     job: JobSpec
     space: SearchSpace
     task: TaskSizes | None
+    memory: Memory
     suggestions: tuple[Suggestion, ...]
     rungs: tuple[int, ...]
     search_epochs: int
@@ -109,11 +111,13 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
     search, repetitions = expected_epochs(fidelity, job.budget.trials), repetition_epochs(job)
     fit = fit_here(job, num_gpus=None if offline else _count_gpus())
     task = None if offline else _load_task(job)
+    memory = recall(job, space)
     return Plan(
         job=job,
         space=space,
         task=None if task is None else _sizes(task),
-        suggestions=first_suggestions(job, space),
+        memory=memory,
+        suggestions=first_suggestions(job, space, starts=memory.starts),
         rungs=fidelity.rungs,
         search_epochs=search,
         repetition_epochs=repetitions,
@@ -125,11 +129,16 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
 def fidelity_plan(job: JobSpec) -> FidelityPlan:
     """How far the job's trials may train and where they are paused."""
     return FidelityPlan(
-        maximum=job.fidelity.max_epochs, eta=job.fidelity.eta, first=job.fidelity.first_rung
+        maximum=job.fidelity.max_epochs,
+        eta=job.fidelity.eta,
+        first=job.fidelity.first_rung,
+        promotion=job.fidelity.promotion,
     )
 
 
-def first_suggestions(job: JobSpec, space: SearchSpace) -> tuple[Suggestion, ...]:
+def first_suggestions(
+    job: JobSpec, space: SearchSpace, *, starts: tuple[PlannedStart, ...] = ()
+) -> tuple[Suggestion, ...]:
     """What the agent would start first, before anything is measured.
 
     The untrained policy decides as its floor does, which needs no torch.
@@ -146,6 +155,7 @@ def first_suggestions(job: JobSpec, space: SearchSpace) -> tuple[Suggestion, ...
         num_trials=job.budget.trials,
         parallel=job.budget.parallel,
         seed=job.seed,
+        starts=starts,
     )
     study = Study(spec=spec)
     suggestions: list[Suggestion] = []
@@ -204,7 +214,7 @@ def _load_task(job: JobSpec) -> "TaskData":
 
 
 def _sizes(task: "TaskData") -> TaskSizes:
-    counted = np.bincount(task.train.labels, minlength=len(task.labels))
+    counted = task.train.counts(len(task.labels))
     return TaskSizes(
         name=task.name,
         train=len(task.train),

@@ -12,6 +12,7 @@ from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import StudySpec
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ def settled(job: JobSpec) -> JobSpec:
     if model.name != "minilm":
         model = model.model_copy(update={"name": _from_anywhere(model.name)})
     changes: dict[str, Any] = {"storage": storage, "model": model}
+    if job.agent.weights is not None:
+        weights = str(Path(job.agent.weights).resolve())
+        changes["agent"] = job.agent.model_copy(update={"weights": weights})
     if job.store is not None:
         changes["store"] = without_password(job.store)
     if job.task.files is not None:
@@ -49,19 +53,24 @@ def check(job: JobSpec, space: SearchSpace) -> None:
     """Finds what would fail every trial, before anything is created.
 
     Raises:
-        LexmoveError: an unknown hyperparameter or proposer, unfit data, an unusable model, or a
-            comparison outside the space.
+        LexmoveError: an unknown hyperparameter or proposer, policy weights that cannot be read,
+            unfit data, an unusable model, or a comparison outside the space.
     """
     from lexmove.agent.baselines import check_proposer
     from lexmove.trials.model import check_model
-    from lexmove.trials.recipe import check_hyperparameters
+    from lexmove.trials.recipe import check_hyperparameters, check_labelling
     from lexmove.trials.tasks.task import load_task
 
     check_hyperparameters(space.names)
     check_proposer(job.agent.proposer)
+    if job.agent.weights is not None:
+        from lexmove.agent.policy import load_weights
+
+        load_weights(Path(job.agent.weights))
     for comparison in job.finalists.compare:
         space.config(comparison.config)
-    load_task(job.task)
+    task = load_task(job.task)
+    check_labelling(space.names, is_multi_label=task.is_multi_label)
     check_model(job.model)
 
 
@@ -107,8 +116,10 @@ def check_room_here(job: JobSpec) -> None:
     check_room(job, num_cpus=os.cpu_count() or 1, num_gpus=torch.cuda.device_count())
 
 
-def study_spec(job: JobSpec, space: SearchSpace) -> StudySpec:
-    """The study that a job asks for."""
+def study_spec(
+    job: JobSpec, space: SearchSpace, *, starts: tuple[PlannedStart, ...] = ()
+) -> StudySpec:
+    """The study that a job asks for, with what it begins with after the default."""
     return StudySpec(
         name=job.name,
         space=space,
@@ -118,11 +129,13 @@ def study_spec(job: JobSpec, space: SearchSpace) -> StudySpec:
             maximum=job.fidelity.max_epochs,
             eta=job.fidelity.eta,
             first=job.fidelity.first_rung,
+            promotion=job.fidelity.promotion,
         ),
         num_trials=job.budget.trials,
         parallel=job.budget.parallel,
         seed=job.seed,
         job=job_to_json(job),
+        starts=starts,
     )
 
 

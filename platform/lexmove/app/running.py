@@ -5,6 +5,7 @@ job is refused at once.
 """
 
 import time
+from pathlib import Path
 
 from lexmove.app.execution import Progress, execute
 from lexmove.app.preparing import (
@@ -16,6 +17,7 @@ from lexmove.app.preparing import (
     within_room,
     write_reference,
 )
+from lexmove.app.remembering import recall
 from lexmove.app.repeating import repeat
 from lexmove.app.stored import (
     Outcome,
@@ -33,6 +35,7 @@ from lexmove.errors import NoSuccessfulTrialError, UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.protocols import TrialStore
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
 
 
@@ -75,8 +78,18 @@ def tune(
     objective_of(job)  # refuses an unknown metric
     study_dir = study_dir_of(job)
     with study_dir.created():
-        opened.create(study_spec(job, space))
+        opened.create(study_spec(job, space, starts=_remembered(job, space, store, progress)))
     return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
+
+
+def _remembered(
+    job: JobSpec, space: SearchSpace, store: str | None, progress: Progress
+) -> tuple[PlannedStart, ...]:
+    """What to begin with, from past studies; told once, for it is then part of the study."""
+    memory = recall(job, space, store=store)
+    for line in memory.lines:
+        progress(line, None)
+    return memory.starts
 
 
 def resume(
@@ -153,6 +166,7 @@ def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         job.agent.proposer,
         study=store.load(job.name),
         weights_dir=study_dir.policy,
+        weights=None if job.agent.weights is None else Path(job.agent.weights),
         learns=job.agent.online_learning,
     )
     wall_clock_s = job.budget.wall_clock

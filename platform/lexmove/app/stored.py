@@ -17,7 +17,7 @@ from lexmove.study.study import Study
 
 DEFAULT_STORE = "sqlite:///studies.db"
 DEFAULT_STORAGE = "studies"
-_REPETITIONS = ".repetitions."
+REPETITIONS = ".repetitions."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def load(name: str, *, store: str | None = None) -> Outcome:
 def load_all(*, store: str | None = None) -> tuple[Outcome, ...]:
     """Every study of a store, oldest first; repetitions belong to their study."""
     opened = open_store(store_url(None, store))
-    names = [name for name in opened.names() if _REPETITIONS not in name]
+    names = [name for name in opened.names() if REPETITIONS not in name]
     return tuple(outcome_of(opened, opened.load(name)) for name in names)
 
 
@@ -100,7 +100,7 @@ def repetitions_name(study: Study) -> str:
 
     Another one for each number of trials: a study that goes on may have other finalists.
     """
-    return f"{study.spec.name}{_REPETITIONS}{len(study.trials)}"
+    return f"{study.spec.name}{REPETITIONS}{len(study.trials)}"
 
 
 def repetitions_of(store: TrialStore, study: Study) -> Study | None:

@@ -7,7 +7,7 @@ import typer
 
 from lexmove.app import running, stored
 from lexmove.app.stored import Outcome, store_url
-from lexmove.cli.conduct import resumable, say_next
+from lexmove.cli.conduct import INTERRUPTED, resumable, say_next
 from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_table
 from lexmove.cli.progress import progress_display
 from lexmove.cli.result_view import write_result
@@ -176,3 +176,39 @@ def run_doctor(*, store: str | None, network: bool, as_json: bool) -> None:
         write_table(("health", "what", "found", "fix"), rows)
     if any(item.health == "fail" for item in checks):
         raise typer.Exit(1)
+
+
+def run_pretrain(
+    out: Path,
+    *,
+    steps: int | None,
+    seed: int | None,
+    workers: int | None,
+    resume: bool,
+    from_studies: str | None,
+) -> None:
+    """`lexmove pretrain`."""
+    from lexmove.app import pretraining_job
+    from lexmove.cli.pretrain_view import say_progress, write_pretraining
+
+    options = {"steps": steps, "seed": seed, "workers": workers, "from-studies": from_studies}
+    given = [f"--{name}" for name, value in options.items() if value is not None]
+    if resume and given:
+        left_out = ", ".join(given)
+        raise UsageError(f"--resume goes on with what was asked first: leave out {left_out}")
+    if resume:
+        request = pretraining_job.request_of(out)
+    else:
+        request = pretraining_job.PretrainingRequest(
+            steps=pretraining_job.DEFAULT_DECISIONS if steps is None else steps,
+            seed=seed or 0,
+            workers=1 if workers is None else workers,
+            from_studies=from_studies,
+        )
+        pretraining_job.begin(out, request)
+    try:
+        result = pretraining_job.run(out, request, resume=resume, on_progress=say_progress)
+    except KeyboardInterrupt:
+        say(f"interrupted; to go on: lexmove pretrain --out {out} --resume", style="yellow")
+        raise typer.Exit(INTERRUPTED) from None
+    write_pretraining(result, out / pretraining_job.WEIGHTS_NAME)

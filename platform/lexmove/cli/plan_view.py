@@ -70,13 +70,17 @@ def _write_suggestions(plan: Plan) -> None:
         for index, item in enumerate(plan.suggestions)
     ]
     write_table(("trial", "to epoch", "what"), rows, right=("trial", "to epoch"))
+    for line in plan.memory.lines:
+        write(line)
 
 
 def _write_epochs(plan: Plan) -> None:
     write()
     write("Training", style="bold")
     rungs = ", ".join(map(str, plan.rungs[:-1]))
-    pauses = f"pause after {rungs}, the best 1 in {plan.job.fidelity.eta} go on" if rungs else ""
+    by_rank = plan.job.fidelity.promotion == "asha"
+    who = f"the best 1 in {plan.job.fidelity.eta} go on" if by_rank else "the most promising go on"
+    pauses = f"pause after {rungs}, {who}" if rungs else ""
     epochs = f"up to {say_count(plan.rungs[-1], 'epoch')} a trial"
     write(", ".join(filter(None, [epochs, pauses])))
     write(
@@ -117,6 +121,10 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "metric": plan.job.metric.name,
         "space": [_hyperparameter_json(item) for item in plan.space.hyperparameters],
         "task": None if plan.task is None else _task_json(plan.task),
+        "memory": {
+            "starts": [start.to_json() for start in plan.memory.starts],
+            "left_out": list(plan.memory.left_out),
+        },
         "suggestions": [
             {"config": dict(item.config), "fidelity": item.until, "text": item.decision.text}
             for item in plan.suggestions

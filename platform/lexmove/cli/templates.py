@@ -45,7 +45,7 @@ finalists:
 
 BUILT_IN_TASK = """\
 task:
-  name: {task}            # real licence texts, built in: license_category or license_role
+  name: {task}            # real licence texts: license_category, license_families, license_role
   max_train: 1000         # cut the splits down; leave these out for all of the data
   max_validation: 800
   max_test: 800"""

@@ -203,6 +203,51 @@ def doctor(
     run_doctor(store=store, network=network, as_json=json)
 
 
+@app.command(epilog="Example: lexmove pretrain --out policy --steps 200000 --workers 2")
+@conducted
+def pretrain(
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="A new folder for weights and checkpoints.", show_default=False
+        ),
+    ],
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Decisions to learn from. Default: 1000000.", show_default=False
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(metavar="S", help="Of tasks and learning. Default: 0.", show_default=False),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Processes that play studies. Default: 1.", show_default=False
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    from_studies: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="A store whose studies are learned from, too.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Train the agent's policy ahead, on simulated studies.
+
+    The policy starts at the classical rule (the floor) and is judged against it on kinds of tasks
+    that it does not train on. Jobs name the weights: `agent: {weights: DIR/policy.safetensors}`.
+    """
+    from lexmove.cli.commands import run_pretrain
+
+    run_pretrain(
+        out, steps=steps, seed=seed, workers=workers, resume=resume, from_studies=from_studies
+    )
+
+
 @app.command(epilog="Example: lexmove demo")
 @conducted
 def demo() -> None:

@@ -24,7 +24,7 @@ _CERTAIN = 0.995
 """From here on there was nothing to choose: the probability goes unsaid."""
 
 _BARS = "▁▂▃▄▅▆▇█"
-_EXPERTS = {"start:default": "the default", "start:sobol": "first look"}
+_EXPERTS = {"start:default": "the default", "start:sobol": "first look", "start:memory": "memory"}
 
 
 def say_number(value: float | None) -> str:

@@ -66,13 +66,15 @@ class TaskSpec(_Section):
     """The data: a built-in task by `name`, or the user's own `files` with their columns.
 
     `max_train`, `max_validation` and `max_test` cut the splits down to that many examples.
-    `group` is a column whose values never fall on both sides of a split.
+    `group` is a column whose values never fall on both sides of a split. `label_separator`
+    divides a label column that names several labels per text; a column of lists needs none.
     """
 
     name: str | None = None
     files: FilesSpec | None = None
     text: str = "text"
     label: str = "label"
+    label_separator: Annotated[str, Field(min_length=1)] | None = None
     group: str | None = None
     max_train: Annotated[int, Field(gt=0)] | None = None
     max_validation: Annotated[int, Field(gt=0)] | None = None
@@ -123,12 +125,15 @@ class FidelitySpec(_Section):
     """How long one trial trains, and whether weak ones are paused on the way.
 
     `eta: null` trains every trial to `max_epochs`. Otherwise trials pause after `first_rung`
-    epochs, after `eta` times as many, and so on; the best 1/`eta` of a rung go on.
+    epochs, after `eta` times as many, and so on; the best 1/`eta` of a rung go on. With
+    `promotion: gain_per_epoch` those go on that promise the most gain per epoch, weighed against
+    starting other trials, within the epochs that the best 1/`eta` would take.
     """
 
     max_epochs: Annotated[int, Field(gt=0)] = 4
     eta: Annotated[int, Field(ge=2)] | None = None
     first_rung: Annotated[int, Field(gt=0)] | None = None
+    promotion: Literal["asha", "gain_per_epoch"] = "asha"
 
     @model_validator(mode="after")
     def _rung_below_the_end(self) -> Self:
@@ -151,11 +156,16 @@ class ResourcesSpec(_Section):
 class AgentSpec(_Section):
     """What proposes: the policy, or a plain proposer to compare with.
 
-    `online_learning` lets the policy learn from this study's own trials.
+    `online_learning` lets the policy learn from this study's own trials. `memory` begins with what
+    did best in earlier studies of the same store, or in the tables that come with lexmove.
+    `weights` is the path of a policy that `lexmove pretrain` made; without it the policy is the one
+    that comes with lexmove.
     """
 
     proposer: str = "policy"
+    weights: str | None = None
     online_learning: bool = True
+    memory: bool = True
 
 
 class ComparisonSpec(_Section):

@@ -2,13 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lexmove.study.study import Study
 
 Fidelity = int
 """What one trial has spent or may spend: epochs in a job, any whole unit in `AskTell`."""
+
+Promotion = Literal["asha", "gain_per_epoch"]
+"""What decides whether a free slot continues a paused trial or starts another one: ASHA's ranks at
+each rung, which put every promotion before a start, or the gain that either promises per epoch.
+"""
 
 _FIRST_RUNG_RATIO = 13
 """First rung = maximum / 13: earlier ranks of long trainings say too little (agent/README.md)."""
@@ -19,12 +24,14 @@ class FidelityPlan:
     """How far a trial may train and where it may be paused.
 
     `maximum` is the full length of a trial. `eta` is the factor between rungs; None means that
-    every trial goes straight to the maximum. `first` overrides the first rung.
+    every trial goes straight to the maximum. `first` overrides the first rung. `promotion` is the
+    agent's rule for paused trials; baselines follow ASHA's whatever it says.
     """
 
     maximum: Fidelity = 1
     eta: int | None = None
     first: Fidelity | None = None
+    promotion: Promotion = "asha"
 
     @property
     def rungs(self) -> tuple[Fidelity, ...]:

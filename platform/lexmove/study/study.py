@@ -61,6 +61,7 @@ class StudySpec:
                 "maximum": self.fidelity.maximum,
                 "eta": self.fidelity.eta,
                 "first": self.fidelity.first,
+                "promotion": self.fidelity.promotion,
             },
             "num_trials": self.num_trials,
             "parallel": self.parallel,

@@ -16,9 +16,9 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
-from lexmove.errors import TrialFailedError
+from lexmove.errors import InfeasibleError, TrialFailedError
 from lexmove.space.move import say_value
 from lexmove.trials.model import (
     Precision,
@@ -40,6 +40,7 @@ _EVALUATION_TOKENS = 16_384
 class Plan:
     """What is fixed before the first step.
 
+    Whether a text has one of `num_labels` classes or several is said by the labels themselves.
     `max_epochs` is the full length that the schedule is planned for; `seed` that of the head, of
     dropout and of the data order.
     """
@@ -133,40 +134,49 @@ class FineTuning:
         return losses
 
     def _loss(self, index: NDArray[np.int64]) -> Tensor:
-        logits_BC, labels_B = self._forward(self._train, index)
+        logits_BC, labels = self._forward(self._train, index)
+        smoothing = self._plan.recipe.label_smoothing
+        if self._train.is_multi_label:
+            # Smoothed as for one class among two: each decision is one of its own.
+            targets_BC = labels * (1 - smoothing) + smoothing / 2
+            return binary_cross_entropy_with_logits(logits_BC, targets_BC)
         return cross_entropy(
-            logits_BC,
-            labels_B,
-            weight=self._class_weights,
-            label_smoothing=self._plan.recipe.label_smoothing,
+            logits_BC, labels, weight=self._class_weights, label_smoothing=smoothing
         )
 
     def _forward(self, tokens: Tokens, index: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         device = self._accelerator.device
-        ids_BL, mask_BL, labels_B = (
+        ids_BL, mask_BL, labels = (
             torch.from_numpy(array).to(device) for array in tokens.batch(index)
         )
         bf16 = self._plan.precision == "bf16"
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
             logits_BC: Tensor = self.model(ids_BL, mask_BL)
-        return logits_BC.float(), labels_B
+        return logits_BC.float(), labels
 
     @torch.inference_mode()
     def predict(self, tokens: Tokens) -> NDArray[np.int64]:
-        """The most likely class of every text, (N,).
+        """The most likely class of every text, (N,); with several labels, 0 or 1 for each, (N, C).
+
+        A label is given where its probability is above the recipe's threshold.
 
         Raises:
             TrialFailedError: the logits are not finite.
         """
         self.model.eval()
         size = max(1, _EVALUATION_TOKENS // self._plan.recipe.max_length)
-        predicted = np.empty(len(tokens), dtype=np.int64)
+        predicted = np.empty_like(tokens.labels)
         for index in evaluation_batches(tokens.lengths, size):
             logits_BC, _ = self._forward(tokens, index)
             if not bool(torch.isfinite(logits_BC).all()):
                 raise self._diverged("a logit", math.nan, self._num_steps_done)
-            predicted[index] = logits_BC.argmax(dim=1).cpu().numpy()
+            predicted[index] = self._decide(logits_BC).cpu().numpy()
         return predicted
+
+    def _decide(self, logits_BC: Tensor) -> Tensor:
+        if self._train.is_multi_label:
+            return (logits_BC.sigmoid() > self._plan.recipe.threshold).long()
+        return logits_BC.argmax(dim=1)
 
     def _diverged(self, what: str, value: float, step: int) -> TrialFailedError:
         rate = say_value(self._plan.recipe.learning_rate)
@@ -208,6 +218,8 @@ class FineTuning:
         """Weights (C,) of n / (C · n_c), scikit-learn's `balanced`; None if all count the same."""
         if self._plan.recipe.class_weighting == "none":
             return None
+        if self._train.is_multi_label:
+            raise InfeasibleError("model.class_weighting: balanced needs one class per text")
         counts = np.bincount(self._train.labels, minlength=self._plan.num_labels)
         weights = len(self._train) / (self._plan.num_labels * np.maximum(counts, 1))
         return torch.tensor(weights, dtype=torch.float32, device=self._accelerator.device)

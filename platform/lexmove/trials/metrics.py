@@ -9,7 +9,10 @@ from lexmove.errors import UsageError, did_you_mean
 
 Labels = NDArray[np.int64]
 Metric = Callable[[Labels, Labels], float]
-"""Takes the true and the predicted class indices, (N,) each; returns a ratio in [0, 1]."""
+"""Takes true and predicted labels; returns a ratio in [0, 1].
+
+Labels are class indices, (N,) each, or 0 and 1 per class, (N, C) each, of multi-label texts.
+"""
 
 
 def f1_macro(true: Labels, predicted: Labels) -> float:
@@ -27,8 +30,9 @@ def f1_micro(true: Labels, predicted: Labels) -> float:
 
 
 def accuracy(true: Labels, predicted: Labels) -> float:
-    """Share of examples whose class was predicted."""
-    return float(np.mean(true == predicted))
+    """Share of examples whose class was predicted; of several labels, all and no other."""
+    is_right = true == predicted
+    return float(np.mean(is_right.all(axis=1) if is_right.ndim == 2 else is_right))
 
 
 METRICS: dict[str, Metric] = {"f1_macro": f1_macro, "f1_micro": f1_micro, "accuracy": accuracy}

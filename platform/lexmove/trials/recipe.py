@@ -26,6 +26,9 @@ SCHEDULES = (
 )
 """Values of `lr_scheduler_type` that need no further arguments."""
 
+_THRESHOLD, _WEIGHTING = "model.threshold", "model.class_weighting"
+"""What means nothing where a text has one class, and what where it may have several."""
+
 _INSTEAD = {
     "num_train_epochs": "the job's fidelity.max_epochs says how long a trial trains",
     "epochs": "the job's fidelity.max_epochs says how long a trial trains",
@@ -42,6 +45,7 @@ _INSTEAD = {
     "batch_size": "it is called per_device_train_batch_size",
     "lr": "it is called learning_rate",
     "label_smoothing": "it is called label_smoothing_factor",
+    "threshold": "it is called model.threshold",
     "dropout": "it is called model.hidden_dropout (layers) or model.classifier_dropout (head)",
 }
 """Names that people try, and what to do instead."""
@@ -56,6 +60,10 @@ def _rule(
 
 def _ratio(value: float) -> bool:
     return 0.0 <= value < 1.0
+
+
+def _share(value: float) -> bool:
+    return 0.0 < value < 1.0
 
 
 def _positive(value: float) -> bool:
@@ -80,6 +88,7 @@ class Recipe:
 
     `warmup_steps` below 1 is a ratio of all optimizer steps. `head_lr_multiplier` times
     `learning_rate` is the head's rate; `layer_lr_decay` multiplies it once per layer downwards.
+    `threshold` is the probability from which a multi-label text gets a label.
     `freeze_layers` k > 0 freezes the embeddings and the first k layers. `use_lora` freezes the
     whole encoder and trains low-rank adapters beside it. None stands for what the pretrained
     model's own config says.
@@ -140,8 +149,9 @@ class Recipe:
         default=128, metadata=_rule("model.max_length", _positive, "at least 1", whole=True)
     )
     class_weighting: ClassWeighting = field(
-        default="none", metadata=_rule("model.class_weighting", *_one_of("none", "balanced"))
+        default="none", metadata=_rule(_WEIGHTING, *_one_of("none", "balanced"))
     )
+    threshold: float = field(default=0.5, metadata=_rule(_THRESHOLD, _share, "between 0 and 1"))
     use_lora: bool = field(
         default=False, metadata=_rule("peft.use_lora", _anything, "true or false")
     )
@@ -180,6 +190,19 @@ def check_hyperparameters(names: Iterable[str]) -> None:
             raise InvalidConfigError(f"{name!r} cannot be searched: {_INSTEAD[name]}")
         if name not in known:
             raise InvalidConfigError(f"unknown hyperparameter {name!r}{did_you_mean(name, known)}")
+
+
+def check_labelling(names: Iterable[str], *, is_multi_label: bool) -> None:
+    """Refuses names that mean nothing on a task's kind of labels; called before a study starts.
+
+    Raises:
+        InvalidConfigError: one that is for the other kind.
+    """
+    refused, kind = (_WEIGHTING, "several labels") if is_multi_label else (_THRESHOLD, "one class")
+    if refused in names:
+        raise InvalidConfigError(
+            f"{refused!r} has no effect where every text has {kind}: take it out of the space"
+        )
 
 
 def _check_value(value: Value, known: "Field[Any]") -> None:

@@ -15,7 +15,10 @@ _PAD_MULTIPLE = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tokens:
-    """N tokenised texts: text i is `ids[offsets[i]:offsets[i + 1]]`, int32, special tokens in."""
+    """N tokenised texts: text i is `ids[offsets[i]:offsets[i + 1]]`, int32, special tokens in.
+
+    `labels` are classes (N,), or indicators (N, C) where a text has several.
+    """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
@@ -26,6 +29,11 @@ class Tokens:
         return len(self.labels)
 
     @property
+    def is_multi_label(self) -> bool:
+        """Whether a text has any number of labels."""
+        return self.labels.ndim == 2
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of every text, (N,)."""
         return np.diff(self.offsets)
@@ -33,7 +41,7 @@ class Tokens:
     def batch(
         self, index: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Ids and attention mask, (B, L), and labels, (B,), of the texts at `index`, padded."""
+        """Ids and attention mask, (B, L), padded, and labels, (B,) or (B, C), of some texts."""
         longest = int(self.lengths[index].max())
         width = -(-longest // _PAD_MULTIPLE) * _PAD_MULTIPLE
         ids = np.full((len(index), width), self.pad_id, dtype=np.int64)

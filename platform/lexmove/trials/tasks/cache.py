@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from lexmove.trials.tasks.examples import Examples, Splits
+from lexmove.trials.tasks.examples import Examples, Splits, coded_labels, label_names, named_labels
 
 _SPLITS = ("train", "validation", "test")
 
@@ -48,16 +48,11 @@ def _read(path: Path) -> Splits | None:
         texts, labels, splits = (table[name].to_pylist() for name in ("text", "label", "split"))
     except (OSError, KeyError, pa.ArrowException):  # missing, cut short, or another file
         return None
-    names = tuple(sorted(set(labels)))
-    index = {name: number for number, name in enumerate(names)}
+    named = [label if isinstance(label, str) else tuple(label) for label in labels]
+    names = label_names(named)
+    kept = Examples(texts=tuple(texts), labels=coded_labels(named, names))
     train, validation, test = (
-        Examples(
-            texts=tuple(t for t, s in zip(texts, splits, strict=True) if s == part),
-            labels=np.array(
-                [index[n] for n, s in zip(labels, splits, strict=True) if s == part], dtype=np.int64
-            ),
-        )
-        for part in _SPLITS
+        kept.take(np.flatnonzero(np.array(splits) == part)) for part in _SPLITS
     )
     return Splits(labels=names, train=train, validation=validation, test=test)
 
@@ -70,7 +65,7 @@ def _write(path: Path, splits: Splits) -> None:
     table = pa.table(
         {
             "text": [text for part in parts for text in part.texts],
-            "label": [splits.labels[label] for part in parts for label in part.labels],
+            "label": [name for part in parts for name in named_labels(part, splits.labels)],
             "split": [n for n, part in zip(_SPLITS, parts, strict=True) for _ in part.texts],
         }
     )

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from lexmove.errors import TaskError, did_you_mean
 from lexmove.job.spec import TaskSpec
-from lexmove.trials.tasks.examples import Examples, Splits
+from lexmove.trials.tasks.examples import (
+    Examples,
+    Named,
+    Splits,
+    coded_labels,
+    label_names,
+)
 from lexmove.trials.tasks.near_duplicates import split_clusters
 from lexmove.trials.tasks.rows import Row, read_rows
 
@@ -23,20 +29,26 @@ _MIN_PER_CLASS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Labelled:
-    """One row that passed the checks."""
+    """One row that passed the checks; `label` names its class, or all its labels."""
 
     path: Path
     number: int
     text: str
-    label: str
+    label: Named
     group: str
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of its labels, also of a single one."""
+        return (self.label,) if isinstance(self.label, str) else self.label
 
 
 def load_files(spec: TaskSpec) -> Splits:
     """The user's data as splits; what is not given is split off `train`.
 
     By `spec.group`, values of that column stay together; else the split is stratified by class.
-    The same files and seed give the same splits.
+    The same files and seed give the same splits. Labels are multi-label where a separator is
+    named, or where the column holds lists.
 
     Raises:
         TaskError: a file, column, row or class that cannot be used, with its place.
@@ -47,10 +59,12 @@ def load_files(spec: TaskSpec) -> Splits:
         for name in ("train", "validation", "test")
         if (path := getattr(spec.files, name)) is not None
     }
-    names = tuple(sorted({row.label for row in given["train"]}))
+    _check_kind([row for rows in given.values() for row in rows], spec.label)
+    names = label_names([row.label for row in given["train"]])
     if len(names) < 2:
         raise TaskError(
-            f"{spec.files.train}: all labels are {names[0]!r}; a classifier needs two classes"
+            f"{spec.files.train}: all labels are {'empty' if not names else repr(names[0])};"
+            " a classifier needs two classes"
         )
     parts = _completed(given, names, spec)
     for part in ("validation", "test"):
@@ -77,7 +91,7 @@ def _read(path: Path, spec: TaskSpec) -> list[_Labelled]:
             path=path,
             number=row.number,
             text=_cell(path, row, spec.text),
-            label=_cell(path, row, spec.label),
+            label=_label(path, row, spec),
             group="" if spec.group is None else _cell(path, row, spec.group),
         )
         for row in rows
@@ -85,7 +99,10 @@ def _read(path: Path, spec: TaskSpec) -> list[_Labelled]:
 
 
 def _cell(path: Path, row: Row, column: str) -> str:
-    value = row.values.get(column)
+    return _cell_text(path, row, column, row.values.get(column))
+
+
+def _cell_text(path: Path, row: Row, column: str, value: object) -> str:
     if isinstance(value, list | dict):
         raise TaskError(
             f"{path}:{row.number}: column {column!r} holds a {type(value).__name__}, not a text"
@@ -94,6 +111,32 @@ def _cell(path: Path, row: Row, column: str) -> str:
     if not text:
         raise TaskError(f"{path}:{row.number}: column {column!r} is empty; fill it or drop the row")
     return text
+
+
+def _label(path: Path, row: Row, spec: TaskSpec) -> Named:
+    value = row.values.get(spec.label)
+    if isinstance(value, list):
+        return tuple(dict.fromkeys(_cell_text(path, row, spec.label, item) for item in value))
+    if spec.label_separator is None:
+        return _cell(path, row, spec.label)
+    parts = ("" if value is None else str(value)).split(spec.label_separator)
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _check_kind(rows: Sequence[_Labelled], column: str) -> None:
+    """Refuses lists and single names in one column: the rarer kind is a slip."""
+    single = [row for row in rows if isinstance(row.label, str)]
+    listed = [row for row in rows if not isinstance(row.label, str)]
+    if single and listed:
+        odd, has, others = (
+            (listed[0], "a list", "single labels")
+            if len(listed) < len(single)
+            else (single[0], f"the single label {single[0].label!r}", "lists")
+        )
+        raise TaskError(
+            f"{odd.path}:{odd.number}: column {column!r} holds {has}, but other rows {others};"
+            " write a list in every row, or in none"
+        )
 
 
 def _completed(
@@ -125,13 +168,14 @@ def _completed(
 def _sides(
     rows: list[_Labelled], names: Sequence[str], *, ratios: tuple[float, ...], spec: TaskSpec
 ) -> NDArray[np.int64]:
-    labels = _indices(rows, names)
+    examples = _examples(rows, names)
+    labels = examples.labels
     shares = tuple(ratio / sum(ratios) for ratio in ratios)
     if spec.group is not None:
         groups = np.unique([row.group for row in rows], return_inverse=True)[1].reshape(-1)
         # No bound on a group's size: a few contracts or cases may well be all there is.
         return split_clusters(groups, labels, ratios=shares, seed=spec.seed, max_cluster_ratio=1.0)
-    counts = np.bincount(labels, minlength=len(names))
+    counts = examples.counts(len(names))
     for name, count in zip(names, counts, strict=True):
         if count < max(_MIN_PER_CLASS, len(ratios)):
             raise TaskError(
@@ -139,6 +183,9 @@ def _sides(
                 f"example{'s' if count > 1 else ''}, too few to split; a class needs"
                 f" {_MIN_PER_CLASS}, better 30: add some, merge classes, or give the splits"
             )
+    if examples.is_multi_label:
+        each = np.arange(len(rows))
+        return split_clusters(each, labels, ratios=shares, seed=spec.seed, max_cluster_ratio=1.0)
     return _stratified_sides(labels, shares, np.random.default_rng(spec.seed))
 
 
@@ -158,17 +205,17 @@ def _stratified_sides(
 
 def _check_seen(rows: list[_Labelled], names: Sequence[str]) -> None:
     for row in rows:
-        if row.label not in names:
-            raise TaskError(
-                f"{row.path}:{row.number}: class {row.label!r} is not among the classes of the"
-                f" training data{did_you_mean(row.label, names)}"
-            )
+        for name in row.labels:
+            if name not in names:
+                raise TaskError(
+                    f"{row.path}:{row.number}: class {name!r} is not among the classes of the"
+                    f" training data{did_you_mean(name, names)}"
+                )
 
 
 def _check_classes(train: Examples, names: Sequence[str], spec: TaskSpec) -> None:
     """After a grouped split a class may have lost all of its training examples."""
-    counts = np.bincount(train.labels, minlength=len(names))
-    for name, count in zip(names, counts, strict=True):
+    for name, count in zip(names, train.counts(len(names)), strict=True):
         if count == 0:
             raise TaskError(
                 f"class {name!r} is empty: no training example is left after the split by"
@@ -176,10 +223,6 @@ def _check_classes(train: Examples, names: Sequence[str], spec: TaskSpec) -> Non
             )
 
 
-def _indices(rows: list[_Labelled], names: Sequence[str]) -> NDArray[np.int64]:
-    index = {name: number for number, name in enumerate(names)}
-    return np.array([index[row.label] for row in rows], dtype=np.int64)
-
-
 def _examples(rows: list[_Labelled], names: Sequence[str]) -> Examples:
-    return Examples(texts=tuple(row.text for row in rows), labels=_indices(rows, names))
+    labels = coded_labels([row.label for row in rows], names)
+    return Examples(texts=tuple(row.text for row in rows), labels=labels)

@@ -1,4 +1,4 @@
-"""Built-in tasks on licence texts: `license_category` and `license_role`, ready offline.
+"""Built-in tasks on licence texts: their category, role or licence families, ready offline.
 
 Real legal text: open-source and proprietary licence texts, notices and references, labelled by
 the curators of ScanCode's license database (package licensedcode-data, CC-BY-4.0, © nexB Inc.
@@ -17,7 +17,7 @@ import numpy as np
 
 from lexmove.errors import TaskError
 from lexmove.trials.tasks.cache import cached_splits
-from lexmove.trials.tasks.examples import Examples, Splits
+from lexmove.trials.tasks.examples import Examples, Splits, coded_labels, label_names
 from lexmove.trials.tasks.near_duplicates import (
     DUPLICATE,
     RELATED,
@@ -47,7 +47,31 @@ _CATEGORIES = (
 
 _ROLES = ("notice", "reference", "tag", "text")
 
-_MIN_WORDS = {"license_category": 12, "license_role": 5}
+_FAMILIES = (
+    "agpl",
+    "apache",
+    "artistic",
+    "bsd",
+    "cc",
+    "cc0",
+    "cddl",
+    "commercial-license",
+    "epl",
+    "gfdl",
+    "gpl",
+    "lgpl",
+    "mit",
+    "mpl",
+    "ofl",
+    "openssl",
+    "proprietary-license",
+    "public-domain",
+    "w3c",
+    "x11",
+)
+"""Licence families, by the first words of the keys that belong to them: the 20 with most texts."""
+
+_MIN_WORDS = {"license_category": 12, "license_families": 12, "license_role": 5}
 """Shorter items are names and links. Most tags and references are short, hence two bounds."""
 
 _FENCE = re.compile(r"^---[ \t]*$", re.MULTILINE)
@@ -65,7 +89,8 @@ class _Item:
     is_rule: bool
 
 
-_LabelOf = Callable[[_Item], str | None]
+_LabelsOf = Callable[[_Item], tuple[str, ...]]
+"""The labels of an item; none where it is not one of the task's."""
 
 
 def load_license_category(cache_dir: Path | None = None) -> Splits:
@@ -88,30 +113,54 @@ def load_license_role(cache_dir: Path | None = None) -> Splits:
     return _load("license_role", cache_dir, _role_of)
 
 
+def load_license_families(cache_dir: Path | None = None) -> Splits:
+    """Licence texts, notices and references by the families of all licences they refer to.
+
+    Multi-label: "GPL or MIT" has two. An item counts where at least one family is known.
+
+    Raises:
+        TaskError: the package is not installed, or in another version.
+    """
+    return _load("license_families", cache_dir, _families_of, is_multi_label=True)
+
+
 def _load(
-    name: str, cache_dir: Path | None, labelling: Callable[[list[_Item]], _LabelOf]
+    name: str,
+    cache_dir: Path | None,
+    labelling: Callable[[list[_Item]], _LabelsOf],
+    *,
+    is_multi_label: bool = False,
 ) -> Splits:
     key = f"{name}-{VERSION}-r{_RECIPE}"
-    return cached_splits(key, cache_dir, partial(_build, labelling, _MIN_WORDS[name]))
+    build = partial(_build, labelling, _MIN_WORDS[name], is_multi_label=is_multi_label)
+    return cached_splits(key, cache_dir, build)
 
 
-def _category_of(items: list[_Item]) -> _LabelOf:
+def _category_of(items: list[_Item]) -> _LabelsOf:
     category = {item.header["key"]: item.header["category"] for item in items if not item.is_rule}
 
-    def label_of(item: _Item) -> str | None:
+    def labels_of(item: _Item) -> tuple[str, ...]:
         found = {category.get(key) for key in _license_keys(item)}
-        name = found.pop() if len(found) == 1 else None
-        return name if name in _CATEGORIES else None
+        return tuple(name for name in found if len(found) == 1 and name in _CATEGORIES)
 
-    return label_of
+    return labels_of
 
 
-def _role_of(items: list[_Item]) -> _LabelOf:  # noqa: ARG001 - needs no look at the other items
-    def label_of(item: _Item) -> str | None:
-        roles = [role for role in _ROLES if item.header.get(f"is_license_{role}")]
-        return roles[0] if item.is_rule and len(roles) == 1 else None
+def _role_of(items: list[_Item]) -> _LabelsOf:  # noqa: ARG001 - needs no look at the other items
+    def labels_of(item: _Item) -> tuple[str, ...]:
+        roles = tuple(role for role in _ROLES if item.header.get(f"is_license_{role}"))
+        return roles if item.is_rule and len(roles) == 1 else ()
 
-    return label_of
+    return labels_of
+
+
+def _families_of(items: list[_Item]) -> _LabelsOf:  # noqa: ARG001 - needs no look at the others
+    def labels_of(item: _Item) -> tuple[str, ...]:
+        # What follows a WITH is an exception to a licence, and no licence.
+        keys = [f"{key}-" for key in _license_keys(item) if "exception" not in key]
+        return tuple(name for name in _FAMILIES if any(key.startswith(f"{name}-") for key in keys))
+
+    return labels_of
 
 
 def _license_keys(item: _Item) -> list[str]:
@@ -120,20 +169,17 @@ def _license_keys(item: _Item) -> list[str]:
     return [word for word in words if word and word not in _OPERATORS]
 
 
-def _build(labelling: Callable[[list[_Item]], _LabelOf], min_words: int) -> Splits:
+def _build(
+    labelling: Callable[[list[_Item]], _LabelsOf], min_words: int, *, is_multi_label: bool
+) -> Splits:
     """Reads, labels, drops near-duplicates and splits 60/20/20 by clusters of related texts."""
     items = list(_read_items(min_words))
-    label_of = labelling(items)
-    named = [
-        (item.text, name)
-        for item in items
-        if _is_usable(item, min_words) and (name := label_of(item)) is not None
-    ]
-    names = tuple(sorted({name for _, name in named}))
-    examples = Examples(
-        texts=tuple(text for text, _ in named),
-        labels=np.array([names.index(name) for _, name in named], dtype=np.int64),
-    )
+    labels_of = labelling(items)
+    found = [(item.text, labels_of(item)) for item in items if _is_usable(item, min_words)]
+    texts = tuple(text for text, labels in found if labels)
+    named = [labels if is_multi_label else labels[0] for _, labels in found if labels]
+    names = label_names(named)
+    examples = Examples(texts=texts, labels=coded_labels(named, names))
     shingles = shingle(examples.texts)
     kept = distinct(clusters(shingles, DUPLICATE))
     examples = examples.take(kept)

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from lexmove.trials.tasks.examples import with_none
+
 DUPLICATE = 0.8
 """Jaccard similarity from which two texts count as one: one of them is kept."""
 
@@ -101,12 +103,13 @@ def split_clusters(
 ) -> NDArray[np.int64]:
     """Side of every text, (N,): 0 for the first ratio and so on; whole clusters on one side.
 
+    `labels` are those of `Examples`: classes (N,), or indicators (N, C) of several.
     Largest clusters first, each to the side that lacks most of its labels in proportion; those
     over `max_cluster_ratio` of the data to side 0. The same input gives the same split.
     """
     counts = _label_counts(cluster, labels)
     wanted = np.outer(ratios, counts.sum(axis=0))
-    sizes = counts.sum(axis=1)
+    sizes = np.unique(cluster, return_counts=True)[1]
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     side = np.zeros(len(sizes), dtype=np.int64)
     given = np.zeros_like(wanted)
@@ -223,7 +226,12 @@ def _joined(
 
 
 def _label_counts(cluster: NDArray[np.int64], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Examples of every class in every cluster; those without any label count as a class."""
     rows = np.unique(cluster, return_inverse=True)[1].reshape(-1)
-    counts = np.zeros((rows.max() + 1, labels.max() + 1), dtype=np.int64)
-    np.add.at(counts, (rows, labels), 1)
+    if labels.ndim == 2:
+        classes = with_none(labels)
+    else:
+        classes = np.eye(labels.max() + 1, dtype=np.int64)[labels]
+    counts = np.zeros((rows.max() + 1, classes.shape[1]), dtype=np.int64)
+    np.add.at(counts, rows, classes)
     return counts

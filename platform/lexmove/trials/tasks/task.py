@@ -11,12 +11,17 @@ from lexmove.errors import TaskError, did_you_mean
 from lexmove.job.spec import TaskSpec
 from lexmove.trials.tasks.examples import Examples, Splits, cut
 from lexmove.trials.tasks.files import load_files
-from lexmove.trials.tasks.license import load_license_category, load_license_role
+from lexmove.trials.tasks.license import (
+    load_license_category,
+    load_license_families,
+    load_license_role,
+)
 
 Loader = Callable[[Path | None], Splits]
 
 BUILT_IN: dict[str, Loader] = {
     "license_category": load_license_category,
+    "license_families": load_license_families,
     "license_role": load_license_role,
 }
 """Built-in tasks; a loader takes the cache folder, or None for the default one."""
@@ -24,13 +29,18 @@ BUILT_IN: dict[str, Loader] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TaskData:
-    """A single-label task; label i of an example means the class `labels[i]`."""
+    """A task of texts with one class each, or with several; class i is called `labels[i]`."""
 
     name: str
     labels: tuple[str, ...]
     train: Examples
     validation: Examples
     test: Examples
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether a text has any number of labels, and not just one."""
+        return self.train.is_multi_label
 
     @cached_property
     def fingerprint(self) -> str:

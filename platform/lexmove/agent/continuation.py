@@ -1,0 +1,120 @@
+"""Continuing: which paused trials are worth more training, against starting another one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lexmove.agent.acquisition import log_expected_improvement
+from lexmove.agent.encoding import Array
+from lexmove.agent.surrogate import Prediction, Surrogate
+from lexmove.study.allowance import affordable
+from lexmove.study.fidelity import Fidelity, promotable
+from lexmove.study.study import Study
+from lexmove.study.trial import Trial
+
+STD_FACTOR = 2.0
+"""Standard deviations count this often: the surrogate trusts early epochs too much (README.md)."""
+
+MAX_CONTINUED = 16
+"""Paused trials on offer in one decision, the best of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """A paused trial that may go on `until` its next rung.
+
+    `units` (D,) is its config. `score` is its gain per epoch (see `log_gain_per_epoch`), or minus
+    its place in ASHA's order; comparable within one rule, `expert`, only.
+    """
+
+    trial: Trial
+    units: Array
+    until: Fidelity
+    score: float
+    expert: str
+
+
+def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuation, ...]:
+    """The paused trials that may go on now, the best first, at most `MAX_CONTINUED`.
+
+    By the study's `FidelityPlan.promotion`: all that it can afford, by their gain per epoch; or
+    those that ASHA promotes, in ASHA's order.
+    """
+    if study.spec.fidelity.promotion == "asha":
+        trials = [study.trials[trial_id] for trial_id in promotable(study)]
+        scores, expert = -np.arange(len(trials), dtype=float), "asha"
+    else:
+        trials = list(affordable(study))
+        scores, expert = _gains_per_epoch(study, surrogate, trials), "floor:gain_per_epoch"
+    return tuple(
+        Continuation(
+            trial=trials[index],
+            units=surrogate.history.tried[trials[index].trial_id],
+            until=study.spec.fidelity.next_rung(trials[index].fidelity),
+            score=float(scores[index]),
+            expert=expert,
+        )
+        for index in np.argsort(-scores, kind="stable")[:MAX_CONTINUED]
+    )
+
+
+def start_gain_per_epoch(study: Study, surrogate: Surrogate, units_D: Array) -> float:
+    """The gain per epoch of starting a config, on the scale of a continuation's score."""
+    maximum = study.spec.fidelity.maximum
+    prediction = surrogate.predict(units_D[None], np.ones(1))
+    return float(log_gain_per_epoch(prediction, surrogate.best, np.array([maximum]))[0])
+
+
+def _gains_per_epoch(study: Study, surrogate: Surrogate, trials: Sequence[Trial]) -> Array:
+    if not trials:
+        return np.empty(0)
+    units = surrogate.history.tried[[trial.trial_id for trial in trials]]
+    left = np.array([study.spec.fidelity.maximum - trial.fidelity for trial in trials])
+    prediction = surrogate.predict(units, np.ones(len(units)))
+    return log_gain_per_epoch(prediction, surrogate.best, left)
+
+
+def log_gain_per_epoch(prediction: Prediction, best: Array, epochs_M: Array) -> Array:
+    """log(expected improvement at the end of training / epochs from here to there), (M,).
+
+    A paused trial's own curve is among the surrogate's rows, so that its last value informs what
+    is predicted of its end. The improvement is over the `best` target of each process (2,),
+    averaged over both; `epochs_M` are what is left to train.
+    """
+    logs = log_expected_improvement(prediction.means, STD_FACTOR * prediction.stds, best[:, None])
+    gains: Array = np.logaddexp(logs[0], logs[1]) - np.log(2.0) - np.log(epochs_M)
+    return gains
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """A learning curve in numbers free of scale; all 0 for a config that was never trained.
+
+    `last_rank` in [0, 1] is the last value's among all trials measured at that fidelity. `slope`
+    and `curvature` are its last first and second difference, over the range of those trials.
+    """
+
+    last_rank: float = 0.0
+    slope: float = 0.0
+    curvature: float = 0.0
+
+
+def read_curve(study: Study, trial: Trial | None) -> Curve:
+    """The curve of a paused trial; that of a start, None, has nothing to say."""
+    if trial is None:
+        return Curve()
+    measured = [study.score_at(trial, item.fidelity) for item in trial.measurements]
+    scores = [score for score in measured if score is not None]
+    peers = [
+        score
+        for other in study.trials
+        if (score := study.score_at(other, trial.fidelity)) is not None
+    ]
+    if not scores or not peers:
+        return Curve()
+    spread = float(np.ptp(peers)) or np.inf
+    differences = [np.diff(scores, order) for order in (1, 2)]
+    slope, curvature = (float(d[-1] / spread) if len(d) else 0.0 for d in differences)
+    rank = float(np.mean([score <= scores[-1] for score in peers]))
+    return Curve(last_rank=rank, slope=slope, curvature=curvature)

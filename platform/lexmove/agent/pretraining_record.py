@@ -1,0 +1,124 @@
+"""The record of a pre-training run: its curve, its judgements, and the recipe of the weights."""
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from lexmove.agent.held_out import Comparison
+
+_PACKAGES = ("numpy", "scipy", "torch", "ray", "gymnasium")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a run did so far; what its checkpoints carry beside RLlib's state.
+
+    `iterations` holds a row of figures each (see `ppo_algorithm.train_once`); `judgements` the
+    iterations after which the policy was judged, with the comparison; `floor_regrets` the floor's
+    regrets on the same held-out tasks.
+    """
+
+    iterations: tuple[Mapping[str, float], ...] = ()
+    judgements: tuple[tuple[int, Comparison], ...] = ()
+    floor_regrets: tuple[float, ...] = ()
+
+    @property
+    def num_decisions(self) -> int:
+        """Decisions sampled so far."""
+        return int(sum(row["num_decisions"] for row in self.iterations))
+
+    @property
+    def best_iteration(self) -> int:
+        """How many iterations the best policy had learned for; the earliest of equals."""
+        return min(self.judgements, key=lambda item: (*_worth(item[1]), item[0]))[0]
+
+    def is_best(self, comparison: Comparison) -> bool:
+        """Whether no earlier policy had as little regret."""
+        return all(_worth(comparison) < _worth(earlier) for _, earlier in self.judgements)
+
+    def with_iteration(self, row: Mapping[str, float]) -> "Record":
+        """The record after one more iteration."""
+        return replace(self, iterations=(*self.iterations, row))
+
+    def with_floor(self, regrets: Sequence[float]) -> "Record":
+        """The record with the floor's regrets."""
+        return replace(self, floor_regrets=tuple(regrets))
+
+    def with_judgement(self, comparison: Comparison) -> "Record":
+        """The record after one more judgement, of the policy as it is now."""
+        return replace(self, judgements=(*self.judgements, (len(self.iterations), comparison)))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value; what is no number is null."""
+        return {
+            "iterations": [
+                {key: value if math.isfinite(value) else None for key, value in row.items()}
+                for row in self.iterations
+            ],
+            "judgements": [
+                {"iteration": iteration, **asdict(comparison)}
+                for iteration, comparison in self.judgements
+            ],
+            "floor_regrets": list(self.floor_regrets),
+        }
+
+    def write(self, path: Path) -> None:
+        """Writes what `read_record` reads."""
+        path.write_text(json.dumps(self.to_json()) + "\n")
+
+
+def _worth(comparison: Comparison) -> tuple[float, float]:
+    """What checkpoints are ranked by: interquartile mean regret, then the mean of all tasks."""
+    return comparison.policy, comparison.difference
+
+
+def read_record(path: Path) -> Record:
+    """Reads what `Record.write` wrote."""
+    data = json.loads(path.read_text())
+    return Record(
+        iterations=tuple(
+            {key: math.nan if value is None else value for key, value in row.items()}
+            for row in data["iterations"]
+        ),
+        judgements=tuple(
+            (
+                item["iteration"],
+                Comparison(**{key: value for key, value in item.items() if key != "iteration"}),
+            )
+            for item in data["judgements"]
+        ),
+        floor_regrets=tuple(data["floor_regrets"]),
+    )
+
+
+def write_recipe(path: Path, facts: Mapping[str, Any]) -> None:
+    """Writes how weights came about: the facts, the code's hash, the versions of packages."""
+    recipe = {
+        **facts,
+        "code_hash": code_hash(),
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in _PACKAGES},
+    }
+    aside = path.with_name(path.name + ".part")
+    aside.write_text(json.dumps(recipe, indent=2) + "\n")
+    aside.replace(path)
+
+
+def code_hash() -> str:
+    """16 hex digits of the SHA-256 of what a simulated decision depends on.
+
+    The sources of the packages agent, study and space, in the order of their paths.
+    """
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for package in ("agent", "space", "study"):
+        for path in sorted((root / package).glob("*.py")):
+            digest.update(f"{package}/{path.name}|".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]

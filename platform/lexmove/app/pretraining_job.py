@@ -1,0 +1,162 @@
+"""Pre-trains a policy in a folder of its own: checks what was asked, starts Ray, trains."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lexmove.app import stored
+from lexmove.errors import UsageError
+
+if TYPE_CHECKING:
+    from lexmove.agent.pretraining import OnProgress, PretrainingResult, PretrainingSpec
+    from lexmove.study.study import Study
+
+_REQUEST = "request.json"
+"""What a run was asked to do; a folder with it can be resumed."""
+
+WEIGHTS_NAME = "policy.safetensors"
+"""The weights, in the folder of a run; about them and their recipe stand beside."""
+
+DEFAULT_DECISIONS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainingRequest:
+    """What to pre-train on.
+
+    `steps` counts decisions of the policy; `workers` are the processes that play studies;
+    `from_studies` is the URL of a store whose studies are learned from beside the synthetic
+    families.
+    """
+
+    steps: int = DEFAULT_DECISIONS
+    seed: int = 0
+    workers: int = 1
+    from_studies: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise UsageError(f"steps must be 1 or more decisions, not {self.steps}")
+        if self.workers < 1:
+            raise UsageError(f"workers must be 1 or more processes, not {self.workers}")
+        if self.seed < 0:
+            raise UsageError(f"seed must be 0 or more, not {self.seed}")
+
+
+def begin(out: Path, request: PretrainingRequest) -> None:
+    """Makes the folder of a new run.
+
+    Raises:
+        UsageError: something is there already, or the folder cannot be made.
+        LexmoveError: the store of past studies cannot be read, or holds none to learn from.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        way = "--resume goes on with it" if (out / _REQUEST).is_file() else "it is no pre-training"
+        raise UsageError(f"{out} exists and is not empty ({way}); choose another folder for --out")
+    if request.from_studies is not None:
+        past_studies(request.from_studies)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / _REQUEST).write_text(json.dumps(asdict(request)) + "\n")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {out}: {error.strerror}; choose another folder for --out"
+        ) from error
+
+
+def request_of(out: Path) -> PretrainingRequest:
+    """What the run in `out` was asked to do.
+
+    Raises:
+        UsageError: there is no run, or its request is broken.
+    """
+    path = out / _REQUEST
+    try:
+        return PretrainingRequest(**json.loads(path.read_text()))
+    except OSError:
+        raise UsageError(
+            f"{out} holds no pre-training to resume: {_REQUEST} is missing; leave --resume out to "
+            "begin one"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise UsageError(
+            f"{path} is broken ({error}): restore it, or begin again in another folder"
+        ) from None
+
+
+def past_studies(store: str) -> "tuple[Study, ...]":
+    """The studies of a store that have enough results to learn from.
+
+    Raises:
+        StoreError: the store cannot be read.
+        UsageError: it holds no such study.
+    """
+    from lexmove.agent.study_tasks import MIN_RESULTS, usable
+
+    found = [outcome.study for outcome in stored.load_all(store=store)]
+    kept = usable(found)
+    if not kept:
+        raise UsageError(
+            f"the store has {len(found)} studies, but none with {MIN_RESULTS} results, the fewest "
+            "that can be learned from; leave --from-studies out to learn from synthetic tasks alone"
+        )
+    return kept
+
+
+def run(
+    out: Path,
+    request: PretrainingRequest,
+    *,
+    resume: bool,
+    on_progress: "OnProgress",
+) -> "PretrainingResult":
+    """Trains in `out`, which `begin` has made, on a Ray of its own.
+
+    Raises:
+        ClusterError: Ray does not start.
+        LexmoveError: the store of past studies cannot be read any more.
+    """
+    # A network this small is many times slower on two threads than on one.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    from lexmove.cluster.connection import connected
+
+    # Ray reads its settings when it is imported, which the agent's pre-training does.
+    with connected(None, num_cpus=request.workers + 1):
+        from lexmove.agent.pretraining import pretrain
+
+        return pretrain(spec_of(request), out, resume=resume, on_progress=on_progress)
+
+
+def spec_of(request: PretrainingRequest) -> "PretrainingSpec":
+    """The run that a request asks for."""
+    from lexmove.agent.ppo_algorithm import PpoSettings
+    from lexmove.agent.pretraining import PretrainingSpec
+    from lexmove.agent.study_tasks import StudyMix
+    from lexmove.agent.task_families import FamilyMix
+
+    usual, usual_ppo = PretrainingSpec(), PpoSettings()
+    ppo = PpoSettings(
+        num_steps=min(usual_ppo.num_steps, request.steps),
+        minibatch_size=min(usual_ppo.minibatch_size, request.steps),
+        # One worker plays in this process: nothing is gained by sending its episodes around.
+        num_env_runners=request.workers if request.workers > 1 else 0,
+    )
+    # A short run is not worth a long judgement.
+    num_held_out = min(usual.num_held_out, max(4, request.steps // 1000))
+    spec = PretrainingSpec(
+        num_decisions=request.steps,
+        seed=request.seed,
+        ppo=ppo,
+        num_held_out=num_held_out,
+        num_confirming=2 * num_held_out,
+    )
+    if request.from_studies is None:
+        return spec
+    studies = past_studies(request.from_studies)
+    return replace(
+        spec,
+        make_objective=StudyMix(studies=studies, families=FamilyMix()),
+        sources=f"synthetic families and {len(studies)} past studies, half of the tasks each",
+    )

@@ -1,0 +1,144 @@
+"""What past studies teach a new one: those of its store, else the shipped tables."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lexmove.app.stored import REPETITIONS, store_url
+from lexmove.coordinator.store import open_store
+from lexmove.errors import LexmoveError
+from lexmove.job.loading import job_from_json
+from lexmove.job.spec import JobSpec
+from lexmove.space.search_space import SearchSpace
+from lexmove.study.starts import PlannedStart
+from lexmove.study.study import Study
+
+if TYPE_CHECKING:
+    from lexmove.agent.memory import PastStudy
+
+MAX_READ = 48
+"""Past studies that are read, the newest: about 20 ms each."""
+
+_MAX_TOLD = 5
+"""Past studies left out that are told one by one."""
+
+_USING_STARTS = ("policy", "floor")
+
+_OTHER_MODEL, _OTHER_METRIC, _OTHER_TASK = 0.2, 0.7, 0.5
+"""Weight of a past study that differs in this from the job: what suits one model least suits
+another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a new study begins with, and what was left out of account.
+
+    `is_shipped` tells a table of the package from studies of the store. `left_out` holds a
+    sentence for each past study that could not be used.
+    """
+
+    starts: tuple[PlannedStart, ...] = ()
+    is_shipped: bool = False
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The past studies, or the table, that the starts come from, each once."""
+        return tuple(dict.fromkeys(start.source for start in self.starts))
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What a user is told: where the starts come from, and the first studies left out."""
+        told = [f"not used: {reason}" for reason in self.left_out[:_MAX_TOLD]]
+        if (num_more := len(self.left_out) - _MAX_TOLD) > 0:
+            told.append(f"not used: {num_more} more past studies")
+        return (f"memory: {self._origin()}", *told) if self.starts else tuple(told)
+
+    def _origin(self) -> str:
+        """`3 starts from 2 past studies: contracts, tos`."""
+        num, names = len(self.sources), ", ".join(self.sources)
+        studies = "1 past study" if num == 1 else f"{num} past studies"
+        starts = "1 start" if len(self.starts) == 1 else f"{len(self.starts)} starts"
+        return f"{starts} from {'the shipped table' if self.is_shipped else studies}: {names}"
+
+
+def recall(job: JobSpec, space: SearchSpace, *, store: str | None = None) -> Memory:
+    """What the studies of a store teach the study of a job; nothing is written.
+
+    Nothing that is wrong with a past study stands in the way of a new one: it is left out, with
+    a sentence that says why.
+    """
+    if not job.agent.memory or job.agent.proposer not in _USING_STARTS or not space.searched:
+        return Memory()
+    from lexmove.agent.memory import learn_portfolio
+    from lexmove.agent.shipped_starts import shipped_starts, shipped_tables
+
+    fit, left_out = _past_studies(job, space, store_url(job, store))
+    starts = learn_portfolio(fit, space)
+    if starts:
+        return Memory(starts=starts, left_out=tuple(left_out))
+    starts = shipped_starts(space, model=job.model.name, tables=shipped_tables())
+    return Memory(starts=starts, is_shipped=True, left_out=tuple(left_out))
+
+
+def _past_studies(
+    job: JobSpec, space: SearchSpace, url: str
+) -> tuple[list["PastStudy"], list[str]]:
+    """The newest studies that teach something, newest first, and why others do not."""
+    from lexmove.agent.memory import PastStudy, why_unfit
+
+    fit: list[PastStudy] = []
+    left_out: list[str] = []
+    if not _exists(url):
+        return fit, left_out
+    try:
+        store = open_store(url)
+        names = [name for name in store.names() if REPETITIONS not in name and name != job.name]
+    except LexmoveError as error:
+        return fit, [f"past studies: {error}"]
+    for name in reversed(names[-MAX_READ:]):
+        try:
+            study = store.load(name)
+        except LexmoveError as error:
+            left_out.append(str(error))
+            continue
+        past = PastStudy.from_study(study, weight=weight_of(study, job))
+        reason = why_unfit(past, space) if _has_ended(study) else "it has not ended"
+        if reason is None:
+            fit.append(past)
+        else:
+            left_out.append(f"study {name!r}: {reason}")
+    return fit, left_out
+
+
+def _exists(url: str) -> bool:
+    """Whether there may be a store: looking for a file needs no database library."""
+    scheme, _, path = url.partition(":///")
+    if scheme in ("sqlite", "journal"):
+        return Path(path).expanduser().exists()
+    return "://" in url or Path(url).exists()
+
+
+def _has_ended(study: Study) -> bool:
+    return all(trial.status.is_final for trial in study.trials)
+
+
+def weight_of(study: Study, job: JobSpec) -> float:
+    """How much a past study counts for a job, in (0, 1]; 1 is the same model, metric and task."""
+    try:
+        past = job_from_json(study.spec.job)
+    except LexmoveError:
+        return _OTHER_MODEL * _OTHER_TASK
+    weight = 1.0 if _last(past.model.name) == _last(job.model.name) else _OTHER_MODEL
+    weight *= 1.0 if study.spec.metric == job.metric.name else _OTHER_METRIC
+    return weight * (1.0 if _data(past) == _data(job) else _OTHER_TASK)
+
+
+def _data(job: JobSpec) -> str:
+    files = job.task.files
+    return f"task {job.task.name}" if files is None else f"file {_last(files.train)}"
+
+
+def _last(path: str) -> str:
+    """A stored job has absolute paths, a new one those of its file."""
+    return Path(path).name

@@ -1,0 +1,123 @@
+"""The start portfolio in a study: the default, what memory offers, Sobol points, then the floor."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from agent.landscapes import MIXED, config_of, finish, new_study, rungs, start
+from lexmove.agent.floor import FloorProposer
+from lexmove.space.search_space import Config
+from lexmove.study.starts import PlannedStart
+from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.trial import TrialStatus
+
+STARTS = tuple(
+    PlannedStart(
+        config=config_of(MIXED, seed), source="tos", reason=f"from tos (trial {seed}: f1 0.8)"
+    )
+    for seed in range(4)
+)
+
+
+def remembering(**fields: object) -> Study:
+    return new_study(MIXED, starts=STARTS, **fields)
+
+
+def go_on(study: Study, *values: float | None) -> Study:
+    """The study after one more trial for each value; None is a failure."""
+    for value in values:
+        suggestion = FloorProposer().propose(study, decision_rng(study))
+        assert suggestion is not None
+        study = finish(start(study, suggestion), len(study.trials), value)
+    return study
+
+
+def experts(study: Study) -> list[str]:
+    return [trial.decision.expert for trial in study.trials]
+
+
+def test_the_default_comes_first_then_what_memory_offers_then_the_floor() -> None:
+    study = go_on(remembering(), 0.1, 0.2, 0.3, 0.1, 0.2, 0.4)
+    assert experts(study)[:5] == ["start:default", *["start:memory"] * 4]
+    assert experts(study)[5].startswith("floor:")
+    assert [trial.config for trial in study.trials[1:5]] == [item.config for item in STARTS]
+
+
+def test_the_log_says_where_a_start_comes_from() -> None:
+    study = go_on(remembering(), 0.1, 0.2)
+    assert study.trials[1].decision.text.startswith("from tos (trial 0: f1 0.8): learning_rate ")
+
+
+def test_all_are_started_at_once_where_there_is_room() -> None:
+    study = remembering(parallel=8)
+    for _ in range(6):
+        suggestion = FloorProposer().propose(study, decision_rng(study))
+        assert suggestion is not None
+        study = start(study, suggestion)
+    assert experts(study) == ["start:default", *["start:memory"] * 4, "start:sobol"]
+
+
+@pytest.mark.parametrize(
+    ("values", "num_tried"),
+    [
+        ((0.5, 0.4, 0.5, 0.9, 0.9), 2),  # not above the default: memory misleads
+        ((0.5, 0.4, 0.6, 0.9, 0.9), 4),
+        ((0.5, None, None, 0.9, 0.9), 2),
+        ((0.5, None, 0.6, 0.9, 0.9), 4),
+        ((None, 0.4, 0.3, 0.9, 0.9), 4),  # the default failed: anything is better
+        ((None, None, None, 0.9, 0.9), 2),
+    ],
+)
+def test_memory_is_believed_until_it_misleads(
+    values: tuple[float | None, ...], num_tried: int
+) -> None:
+    assert experts(go_on(remembering(), *values)).count("start:memory") == num_tried
+
+
+def test_starts_are_compared_at_the_first_rung() -> None:
+    study = remembering(fidelity=rungs(maximum=9, eta=3))
+    for trial_id, value in enumerate((0.5, 0.6)):
+        suggestion = FloorProposer().propose(study, decision_rng(study))
+        assert suggestion is not None
+        study = finish(start(study, suggestion), trial_id, value, status=TrialStatus.PAUSED)
+    assert study.trials[1].decision.expert == "start:memory"
+    suggestion = FloorProposer().propose(study, decision_rng(study))
+    assert suggestion is not None
+    assert suggestion.decision.expert == "start:memory"
+
+
+def test_a_start_that_was_tried_is_not_tried_again() -> None:
+    default = replace(STARTS[0], config=MIXED.default)
+    study = go_on(new_study(MIXED, starts=(default, STARTS[1], STARTS[1])), 0.1, 0.2, 0.3)
+    assert experts(study) == ["start:default", "start:memory", "start:sobol"]
+
+
+def test_a_start_outside_the_space_is_passed_over() -> None:
+    forbidden = Config({**STARTS[0].config, "batch_size": 64, "use_lora": False})
+    assert not MIXED.is_valid(forbidden)
+    study = go_on(new_study(MIXED, starts=(replace(STARTS[0], config=forbidden),)), 0.1, 0.2)
+    assert experts(study) == ["start:default", "start:sobol"]
+
+
+def test_a_study_decides_alike_from_any_prefix() -> None:
+    study = go_on(remembering(), 0.1, 0.2, 0.3, 0.1, 0.2, 0.4)
+    stored = Study.from_events(StudySpec.from_json(study.spec.to_json()), study.events)
+    for trial in study.trials:
+        before = stored.prefix(trial.started.seq)
+        suggestion = FloorProposer().propose(before, decision_rng(before))
+        assert suggestion is not None
+        assert (suggestion.config, suggestion.decision) == (trial.config, trial.decision)
+
+
+def test_planned_starts_survive_the_store() -> None:
+    spec = remembering().spec
+    assert StudySpec.from_json(spec.to_json()) == spec
+    old = {key: value for key, value in spec.to_json().items() if key != "starts"}
+    assert StudySpec.from_json(old) == replace(spec, starts=())
+
+
+def test_without_memory_nothing_changes() -> None:
+    study = go_on(new_study(MIXED), 0.1, 0.2, 0.3)
+    assert experts(study) == ["start:default", "start:sobol", "start:sobol"]
+    assert np.isfinite(FloorProposer().propose(study, decision_rng(study)).decision.predicted_gain)

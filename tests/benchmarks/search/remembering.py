@@ -1,0 +1,58 @@
+"""The agent with memory: past studies of the other tasks of a family give it its first configs.
+
+A past study is what a user would have: 30 trials of the agent's own floor, one for each task.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from benchmarks.search.arm import straight
+from benchmarks.search.play import Budget, played
+from benchmarks.search.task import SearchTask
+from lexmove.agent.baselines import make_proposer
+from lexmove.agent.memory import PastStudy, learn_portfolio
+from lexmove.study.protocols import Proposer
+from lexmove.study.starts import PlannedStart
+from lexmove.study.study import Study
+from lexmove.study.trial import Suggestion
+
+NUM_PAST_TRIALS = 30
+
+
+class Past:
+    """One past study for each task of a family; they are played when first asked for."""
+
+    def __init__(self, tasks: Sequence[SearchTask]) -> None:
+        self._tasks = tuple(tasks)
+
+    def teach(self, task: SearchTask) -> tuple[PlannedStart, ...]:
+        """The start portfolio that the other tasks' studies give."""
+        others = [self._studies[other.name] for other in self._tasks if other.teaches(task)]
+        return learn_portfolio(others, task.space)
+
+    @cached_property
+    def _studies(self) -> dict[str, PastStudy]:
+        budget = Budget(trials=NUM_PAST_TRIALS)
+        return {
+            task.name: PastStudy.from_study(
+                played(task, make_proposer("floor"), budget, plan=straight(task), seed=0).study
+            )
+            for task in self._tasks
+        }
+
+
+class Remembering:
+    """A proposer whose studies were created with planned starts."""
+
+    def __init__(self, proposer: Proposer, starts: tuple[PlannedStart, ...]) -> None:
+        self._proposer, self._starts = proposer, starts
+        self.name = proposer.name
+
+    def propose(
+        self, study: Study, rng: np.random.Generator, *, lane: int = 0
+    ) -> Suggestion | None:
+        spec = replace(study.spec, starts=self._starts)
+        return self._proposer.propose(replace(study, spec=spec), rng, lane=lane)

