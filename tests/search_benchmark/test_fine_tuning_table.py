@@ -194,7 +194,7 @@ def test_the_surrogate_ranks_measured_configs_that_it_was_not_fitted_to(name: st
     assert isinstance(objective, fine_tuning_table.SurrogateObjective)
     measured: Measured = objective.measured
     ends = measured.curves("validation")[:, -1]
-    # Measured .78 to .92 with 20 configs.
+    # Measured .80 to .92 with 31 configs.
     assert spearmanr(measured.surrogate.left_out[:, -1], ends)[0] > 0.65
 
 

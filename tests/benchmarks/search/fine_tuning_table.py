@@ -3,15 +3,15 @@
 `record_fine_tuning.py` measures it. Two views of each data set:
 
 - `fine_tuning-NAME`: any config of the space, answered by a surrogate of the measured curves. A
-  measurement adds the residual of a real repeat: those at the best are small and those on the
-  slope large, and a lucky run is lucky in all its epochs.
-- `fine_tuning-NAME-pool`: measured configs alone; a call reports one of the runs, `value` is the mean
-  over them. Let `SnappingProposer` choose what a proposer's config stands for.
+  measurement adds the residuals of a real repeat, drawn from the configs next in score: a lucky
+  run is lucky in all its epochs.
+- `fine_tuning-NAME-pool`: measured configs alone; a call reports one of the runs, `value` is the
+  mean over them. Let `SnappingProposer` choose what a proposer's config stands for.
 
 Leaving one config out, the surrogate's final scores correlate in rank with the measured ones at
-.92, .82 and .78 (category, families, role; 20 configs each) and miss them by .06 to .07, where the
-mean of all misses by .12 to .24. Repeats differ by a standard deviation of .01 to .02.
-`fine_tuning_summary.py` says all that of the table as it is.
+.92, .80 and .82 (category, families, role; 31 configs each) and miss them by .06, .05 and .07,
+where the mean of all misses by .16, .13 and .24. Repeats differ by a standard deviation of .01 to
+.02. `fine_tuning_summary.py` says all that of the table as it is.
 
 Limits: one small model on 400 texts, so the learning rate and the pooling explain most of it. The
 surrogate smooths: its optimum is lower and broader than the real one. It is a Gaussian process and
