@@ -20,8 +20,9 @@ from benchmarks.search.fine_tuning_runs import (
     write_table,
 )
 from benchmarks.search.fine_tuning_surrogate import Surrogate
-from benchmarks.search.fine_tuning_table import Measured, SnappingProposer, tasks
+from benchmarks.search.fine_tuning_table import Measured, tasks
 from benchmarks.search.play import Budget, play
+from benchmarks.search.pools import SnappingProposer
 from benchmarks.search.task import METRIC, SearchTask
 from lexmove.agent.baselines import make_proposer
 from lexmove.agent.simulated_workers import SimulatedWorkers
@@ -284,8 +285,6 @@ def played_out(task: SearchTask, proposer: SnappingProposer, spec: StudySpec) ->
 def test_both_views_can_be_played_on_both_axes(view: str) -> None:
     task = tasks()[f"fine_tuning-{DATA[-1]}{view}"]()
     proposer = make_proposer("random")
-    if task.pool is not None:
-        proposer = SnappingProposer(proposer, task.pool)
     full = FidelityPlan(maximum=task.max_fidelity)
     by_trials = play(task, proposer, Budget(trials=12), plan=full, seed=0)
     assert by_trials.after_trials(12) <= by_trials.after_trials(2)

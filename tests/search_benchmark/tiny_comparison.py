@@ -25,7 +25,6 @@ SPACE = SearchSpace(
         Hyperparameter(name="n", domain=Ordinal(values=(1, 2, 3, 4))),
     )
 )
-POOL = tuple(SPACE.config({"x": x / 20, "n": n}) for x in range(21) for n in (1, 2, 3, 4))
 MAX_FIDELITY = 4
 
 
@@ -66,7 +65,6 @@ def task(name: str, peak: float) -> SearchTask:
         best=1.0,
         median=0.6,
         max_fidelity=MAX_FIDELITY,
-        pool=POOL,
     )
 
 

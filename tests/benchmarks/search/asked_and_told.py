@@ -52,6 +52,10 @@ class Optimiser(ABC):
     def fail(self, trial_id: int) -> None:
         """The trial has no result, and none will come."""
 
+    def withdraw(self, trial_id: int) -> None:
+        """What was asked for the trial is not tried; another config will be attached to it."""
+        self.fail(trial_id)
+
     def report(self, trial_id: int, fidelity: Fidelity, score: float) -> None:
         """The trial measured something on its way."""
         del trial_id, fidelity, score
@@ -73,7 +77,7 @@ class AskedAndTold:
         self._name = name
         self._optimiser = optimiser
         self._starts = list(starts)
-        self._known: set[int] = set()
+        self._known: dict[int, Config] = {}
         self._reported: dict[int, Fidelity] = {}
         self._judged: dict[int, Fidelity] = {}
         self._closed: set[int] = set()
@@ -99,14 +103,16 @@ class AskedAndTold:
         config = self._new(study.spec.space, len(study.trials), rng)
         if config is None:
             return None
-        self._known.add(len(study.trials))
+        self._known[len(study.trials)] = config
         return start(config, study.spec.fidelity.rungs[0], proposer=self.name, lane=lane)
 
     def _catch_up(self, study: Study, trial: Trial) -> None:
         """Tells what is new about one trial."""
         index = trial.trial_id
-        if index not in self._known:
-            self._known.add(index)
+        if self._known.get(index) != trial.config:
+            if index in self._known:
+                self._optimiser.withdraw(index)
+            self._known[index] = trial.config
             self._optimiser.attach(index, trial.config)
         for fidelity, score in measured(study, trial, after=self._reported.get(index, 0)):
             self._optimiser.report(index, fidelity, score)

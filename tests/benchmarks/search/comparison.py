@@ -38,6 +38,7 @@ class Comparison:
         arms: the arms of each axis, in the order of the tables.
         absent: arms that cannot run in this interpreter, and why.
         on_request: arms that are played only where they are named.
+        with_memory: whether the agent with memory of the other tasks is an arm.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Comparison:
         arms: Mapping[Axis, Sequence[Arm]],
         absent: Mapping[str, str],
         on_request: frozenset[str] = frozenset(),
+        with_memory: bool = False,
     ) -> None:
         self._make = tasks
         self._made: dict[str, SearchTask] = {}
@@ -57,7 +59,8 @@ class Comparison:
         self.absent = absent
         self.on_request = on_request
         self.arms: Mapping[Axis, tuple[Arm, ...]] = {
-            axis: (*of_axis, self._memory_arm, self._copy_arm) for axis, of_axis in arms.items()
+            axis: (*of_axis, *([self._memory_arm] if with_memory else []), self._copy_arm)
+            for axis, of_axis in arms.items()
         }
 
     def task(self, name: str) -> SearchTask:
@@ -73,8 +76,12 @@ class Comparison:
         return self._versions[name]
 
     def plays(self, arm: Arm, setting: Setting, task: str) -> bool:
-        """Whether the study makes sense: a curve on the epoch axis, something to copy."""
-        if not setting.has(self.task(task)):
+        """Whether the study makes sense: a curve on the epoch axis, something to copy.
+
+        A pool is played by trials: SMAC's Hyperband plans brackets over its own configs.
+        """
+        of_task = self.task(task)
+        if not setting.has(of_task) or (of_task.pool is not None and setting.axis == "epochs"):
             return False
         return self._family(task).can_teach() if arm.name in _TAUGHT or setting.starts else True
 

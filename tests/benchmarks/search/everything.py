@@ -17,4 +17,5 @@ def everything() -> Comparison:
         },
         absent=peers.absent(),
         on_request=ours.ON_REQUEST,
+        with_memory=True,
     )

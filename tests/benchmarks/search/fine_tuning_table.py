@@ -32,15 +32,13 @@ from numpy.typing import NDArray
 from benchmarks.search.fine_tuning_runs import Run, read_table
 from benchmarks.search.fine_tuning_surrogate import Surrogate
 from benchmarks.search.function_objective import best_and_median
+from benchmarks.search.pools import distances, features
 from benchmarks.search.task import METRIC, Config, SearchTask
-from lexmove.space.domain import Categorical
-from lexmove.space.move import move_between
 from lexmove.space.search_space import Config as SpaceConfig
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity
-from lexmove.study.protocols import Proposer, Report
-from lexmove.study.study import Study
-from lexmove.study.trial import Measurement, Segment, Suggestion
+from lexmove.study.protocols import Report
+from lexmove.study.trial import Measurement, Segment
 
 FAMILY = "fine_tuning"
 
@@ -49,9 +47,6 @@ Split = Literal["validation", "test"]
 
 _NUM_NEAR = 8
 """Residuals that a noisy measurement is drawn from: those of the configs next in score."""
-
-_SIDE = 0.5**0.5
-"""Of a category's column: two values are then as far apart as the two ends of a number."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,17 +119,6 @@ def _batch_size(config: Config) -> float:
     return float(config["per_device_train_batch_size"])
 
 
-def features(space: SearchSpace, config: Config) -> Array:
-    """The config's place in the unit cube, a category spread over a column per value, (F,)."""
-    columns: list[float] = []
-    for item in space.searched:
-        if isinstance(item.domain, Categorical):
-            columns += [_SIDE * (config[item.name] == value) for value in item.domain.values]
-        else:
-            columns.append(item.domain.to_unit(config[item.name]))
-    return np.array(columns)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SurrogateObjective:
     """Any config: the surrogate's curve, plus a real repeat's residuals in a measurement."""
@@ -182,7 +166,7 @@ class PoolObjective:
 
     def _runs(self, config: Config) -> tuple[Run, ...]:
         asked = features(self.measured.space, config)
-        return self.measured.runs[int(_distances(self.measured.places, asked).argmin())]
+        return self.measured.runs[int(distances(self.measured.places, asked).argmin())]
 
     def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
         runs = self._runs(segment.config)
@@ -201,55 +185,6 @@ def _report(segment: Segment, scores_E: Array, seconds_E: Array, report: Report)
                 checkpoint=f"epoch_{epoch}",
             )
         )
-
-
-def _distances(features_NF: Array, asked_F: Array) -> Array:
-    """Squared distances, (N,)."""
-    distances: Array = ((features_NF - asked_F) ** 2).sum(axis=1)
-    return distances
-
-
-class SnappingProposer:
-    """Lets a proposer search a pool: what it wants to start becomes the nearest config left.
-
-    The trial then holds the measured config, and the proposer finds that in the study. Stateless:
-    what is tried is read from the study. None once the whole pool is tried.
-    """
-
-    def __init__(self, proposer: Proposer, pool: Sequence[Config]) -> None:
-        self._proposer = proposer
-        self._pool = tuple(pool)
-
-    @property
-    def name(self) -> str:
-        """What the move log calls it."""
-        return self._proposer.name
-
-    def propose(
-        self, study: Study, rng: np.random.Generator, *, lane: int = 0
-    ) -> Suggestion | None:
-        suggestion = self._proposer.propose(study, rng, lane=lane)
-        if suggestion is None or suggestion.trial_id is not None:
-            return suggestion
-        space = study.spec.space
-        tried = {trial.config for trial in study.trials}
-        left = [config for item in self._pool if (config := space.config(item)) not in tried]
-        if not left:
-            return None
-        places = np.array([features(space, config) for config in left])
-        nearest = left[int(_distances(places, features(space, suggestion.config)).argmin())]
-        return _snapped(suggestion, nearest, study)
-
-
-def _snapped(suggestion: Suggestion, config: SpaceConfig, study: Study) -> Suggestion:
-    """The suggestion of another config; its move, where it is one, leads there."""
-    decision, space = suggestion.decision, study.spec.space
-    if decision.move is not None:
-        origin = decision.move.origin
-        before = space.default if origin is None else study.trials[origin].config
-        move = move_between(space, before, config, origin=origin)
-        decision = replace(decision, move=move)
-    return replace(suggestion, config=config, decision=decision)
 
 
 def tasks() -> dict[str, Callable[[], SearchTask]]:

@@ -71,6 +71,9 @@ class HeboOptimiser(Optimiser):
         self._failed.append(self._rows[trial_id])
         self._tell_failed()
 
+    def withdraw(self, trial_id: int) -> None:
+        """Nothing to undo: HEBO keeps no list of what it suggested."""
+
     def _tell_failed(self) -> None:
         """Before any value is known, failures wait."""
         if len(self._hebo.y):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.search.pools import SnappingProposer
 from benchmarks.search.task import METRIC, SearchTask
 from lexmove.agent.simulated_workers import SimulatedWorkers
 from lexmove.study.fidelity import FidelityPlan
@@ -78,6 +79,8 @@ def played(
     task: SearchTask, proposer: Proposer, budget: Budget, *, plan: FidelityPlan, seed: int
 ) -> Played:
     """One study from empty to spent, and what it did."""
+    if task.pool is not None:
+        proposer = SnappingProposer(proposer, task.pool)
     max_epochs = math.inf
     num_trials = budget.trials
     if num_trials is None:

@@ -187,6 +187,9 @@ class SmacOptimiser(Optimiser):
     def fail(self, trial_id: int) -> None:
         self._study.fail(self._infos[trial_id])
 
+    def withdraw(self, trial_id: int) -> None:
+        """Stays running for SMAC: a crash there would be a bad cost where nothing was tried."""
+
 
 class SmacHyperband:
     """SMAC's Hyperband: every answer of SMAC is a config and how far it is to be trained."""
