@@ -17,9 +17,10 @@ from lexmove.agent.continuation import (
 )
 from lexmove.agent.encoding import Encoding
 from lexmove.agent.floor import FloorProposer
+from lexmove.agent.history import read_history
 from lexmove.agent.observation import observe
 from lexmove.agent.proposer import PolicyProposer
-from lexmove.agent.surrogate import Prediction, Surrogate, read_history
+from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.study.allowance import affordable, expected_epochs
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.study import Study, decision_rng

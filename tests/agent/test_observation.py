@@ -23,6 +23,7 @@ from agent.landscapes import (
 from lexmove.agent.continuation import log_gain_per_epoch
 from lexmove.agent.encoding import SAME_TOLERANCE, Encoding
 from lexmove.agent.floor import FloorProposer
+from lexmove.agent.history import read_history
 from lexmove.agent.observation import (
     NUM_CANDIDATES,
     NUM_FEATURES,
@@ -30,7 +31,7 @@ from lexmove.agent.observation import (
     Observation,
     observe,
 )
-from lexmove.agent.surrogate import MAX_ROWS, Surrogate, read_history
+from lexmove.agent.surrogate import MAX_ROWS, Surrogate
 from lexmove.errors import UsageError
 from lexmove.space.domain import Constant, Ordinal
 from lexmove.space.move import apply_move

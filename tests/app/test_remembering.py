@@ -118,7 +118,7 @@ def _damage(path: Path, name: str) -> None:
 def test_a_store_that_is_none_does_not_stop_a_plan(tmp_path: Path) -> None:
     (tmp_path / "studies.db").write_text("no database at all, but something else entirely")
     memory = recall(make_job(tmp_path), SPACE, store=f"sqlite:///{tmp_path}/studies.db")
-    assert memory.starts == ()
+    assert memory.sources in ((), ("encoder_small",)), "at most the table that comes with lexmove"
     assert memory.left_out[0].startswith("past studies: cannot read ")
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.landscapes import finish, floats, new_study, start
-from lexmove.study.allowance import affordable, epochs_ahead, expected_epochs
+from lexmove.study.allowance import affordable, epochs_ahead, expected_epochs, most_epochs
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.study import Study
 from lexmove.study.trial import Decision, Suggestion, TrialStatus
@@ -93,6 +93,19 @@ def test_without_rungs_nothing_goes_on() -> None:
 )
 def test_expected_epochs_are_those_of_halving(plan: FidelityPlan, epochs: int) -> None:
     assert expected_epochs(plan, 8) == epochs
+
+
+@pytest.mark.parametrize(
+    ("plan", "epochs"),
+    [
+        (FidelityPlan(maximum=4), 4 * 8),
+        (FidelityPlan(maximum=4, eta=2, promotion="gain_per_epoch"), 16),
+        (FidelityPlan(maximum=4, eta=2), 29),
+        (FidelityPlan(maximum=4, eta=2, first=3), 4 * 8),
+    ],
+)
+def test_only_ashas_promotions_may_add_epochs(plan: FidelityPlan, epochs: int) -> None:
+    assert most_epochs(plan, 8) == epochs
 
 
 @given(

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from lexmove.agent.gate import DEPARTURE
 from lexmove.agent.observation import Observation
 from lexmove.study.trial import Decision, RunnerUp, Suggestion
 
@@ -24,16 +25,21 @@ def suggest(
     *,
     proposer: str,
     lane: int,
+    gain_std_factor: float,
+    departs: bool = False,
     policy_version: str | None = None,
 ) -> Suggestion:
-    """The suggestion of one candidate; `expert` is "policy" where it departs from the prior."""
+    """The suggestion of one candidate; `expert` is "policy" where it `departs` from the floor.
+
+    `gain_std_factor` widens the surrogate's standard deviation of the gain (`calibration`).
+    """
     candidate = observation.candidates[action]
-    prior = np.where(observation.mask, observation.prior_logits, -np.inf)
+    gain_std = candidate.predicted_gain_std
     likeliest = np.argsort(-log_probabilities_K, kind="stable")
     others = [int(i) for i in likeliest if i != action and observation.mask[i]][:NUM_RUNNERS_UP]
     decision = Decision(
         proposer=proposer,
-        expert=candidate.expert if action == int(np.argmax(prior)) else "policy",
+        expert=DEPARTURE if departs else candidate.expert,
         text=candidate.text,
         move=candidate.move,
         action=action,
@@ -46,7 +52,7 @@ def suggest(
             for i in others
         ),
         predicted_gain=candidate.predicted_gain,
-        predicted_gain_std=candidate.predicted_gain_std,
+        predicted_gain_std=None if gain_std is None else gain_std_factor * gain_std,
         policy_version=policy_version,
         lane=lane,
     )

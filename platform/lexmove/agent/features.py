@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 from scipy.special import ndtr
 
 from lexmove.agent.acquisition import floor_scores
@@ -67,8 +66,6 @@ GLOBAL_NAMES = (
     "rule_is_ucb",
 )
 _NO_DISTANCE = 1.0
-_CRASH_WIDTH = 0.15
-_CRASH_PRIOR = 0.05
 _DEFAULT = -1
 
 
@@ -141,7 +138,7 @@ def candidate_features(
         in_direction,
         (changed & encoding.is_discrete).sum(axis=1) / num_changed,
         slate.until - slate.after,
-        _crash_probability(surrogate, slate.units),
+        1.0 - surrogate.feasibility(slate.units),
         slate.after,
         slate.until,
         slate.last_rank,
@@ -197,15 +194,6 @@ def _distance(units_CD: Array, others_ND: Array | None) -> Array:
     if others_ND is None:
         return np.full(len(units_CD), _NO_DISTANCE)
     return np.minimum(nearest(units_CD, others_ND), _NO_DISTANCE)
-
-
-def _crash_probability(surrogate: Surrogate, units_CD: Array) -> Array:
-    """Share of failures nearby, by a kernel estimate shrunk to 5 %, (C,)."""
-    history = surrogate.history
-    gaps = cdist(units_CD, history.units, "sqeuclidean") / units_CD.shape[1]
-    weights = np.exp(-0.5 * gaps / _CRASH_WIDTH**2)
-    estimate: Array = (weights @ history.failed + _CRASH_PRIOR) / (weights.sum(axis=1) + 1.0)
-    return estimate
 
 
 def _past_steps(study: Study, encoding: Encoding, tried_TD: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from lexmove.agent.calibration import gain_std_factor
 from lexmove.agent.decision import log_softmax, suggest
 from lexmove.agent.observation import observe
 from lexmove.study.study import Study
@@ -25,4 +26,11 @@ class FloorProposer:
             return None
         log_probabilities = log_softmax(observation.prior_logits, observation.mask)
         action = int(np.argmax(log_probabilities))
-        return suggest(observation, log_probabilities, action, proposer=self.name, lane=lane)
+        return suggest(
+            observation,
+            log_probabilities,
+            action,
+            proposer=self.name,
+            lane=lane,
+            gain_std_factor=gain_std_factor(study),
+        )

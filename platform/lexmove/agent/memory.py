@@ -17,7 +17,8 @@ from typing import Self
 import numpy as np
 
 from lexmove.agent.encoding import Array, Encoding, Mask, nearest
-from lexmove.agent.surrogate import Surrogate, read_history
+from lexmove.agent.history import read_history
+from lexmove.agent.surrogate import Surrogate
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.space.translation import translate
 from lexmove.study.starts import PlannedStart

@@ -24,8 +24,9 @@ from lexmove.agent.features import (
     candidate_features,
     global_features,
 )
+from lexmove.agent.history import fidelity_place, read_history
 from lexmove.agent.selection import Start, choose_starts
-from lexmove.agent.surrogate import Prediction, Surrogate, fidelity_place, read_history
+from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.space.move import Move, describe, move_between
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity
@@ -200,7 +201,7 @@ def _filled(
     prediction = surrogate.predict(slate.units, np.ones(len(slots)))
     maximum = study.spec.fidelity.maximum
     places = np.array([fidelity_place(slot.until, maximum) for slot in slots])
-    asked = surrogate.predict(slate.units, places)
+    asked = prediction if places.min() == 1.0 else surrogate.predict(slate.units, places)
     features = candidate_features(study, encoding, surrogate, slate, prediction, asked)
     knows = surrogate.history.num_scored > 0
     candidates = tuple(

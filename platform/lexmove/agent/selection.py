@@ -123,7 +123,9 @@ def _scored_pool(
 
 def _score(surrogate: Surrogate, pool: Pool, rule: str) -> Array:
     prediction = surrogate.predict(pool.units, np.ones(len(pool.units)))
-    return floor_scores(prediction, surrogate.best, rule=rule)
+    scores = floor_scores(prediction, surrogate.best, rule=rule)
+    feasible: Array = scores + np.log(surrogate.feasibility(pool.units))
+    return feasible
 
 
 def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArray[np.int_]:

@@ -86,7 +86,7 @@ class ServedProposer:
             ) from error
         # A policy gradient needs actions that the policy drew. Drawing costs nothing measurable:
         # see "Drawing or taking the likeliest" in this package's README.
-        return PolicyProposer(self._policy, sample=self._learns)
+        return PolicyProposer(self._policy, sample=self._learns, gated=True)
 
     def after(self, study: Study) -> Proposer:
         """The proposer to use from here on; learns from `study` on the side. Never blocks."""

@@ -1,19 +1,14 @@
 """The surrogate: two Gaussian processes that learn from a study what any config would reach."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexmove.agent.encoding import Array, Encoding, Mask
+from lexmove.agent.encoding import Array, Encoding
+from lexmove.agent.feasibility import Feasibility
 from lexmove.agent.gaussian_process import GaussianProcess, Hyper, fit
-from lexmove.study.fidelity import Fidelity
-from lexmove.study.study import Study
-from lexmove.study.trial import Measured, Trial, TrialStatus
+from lexmove.agent.history import History, lifted
 
 MAX_ROWS = 256
 """Rows that a process sees at most: the best half and the latest of the rest."""
@@ -23,156 +18,6 @@ _MAX_DROP = 5.0
 
 _FIRST_FIT, _FIT_GROWTH = 10, 1.25
 """Length-scales are fitted at every length of the history up to the first, then at each growth."""
-
-_FAILED = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
-_PENDING = (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
-    """A study as rows in the order of their arrival: N measured or failed ones, P pending.
-
-    A trial has several rows where it has rungs. `scores` is the objective, higher is better,
-    lifted to full fidelity by the median gain of the trials measured on both sides; a failure
-    has the worst score. `measured` are the scores before that, NaN of a failure. `fidelity` is
-    in [0, 1], logarithmic, 1 the maximum. `trial_ids` says whose a row is. `units` (N, D) and
-    `pending` (P, D) are points of the unit cube. `tried` (T, D) are those of all trials, by id.
-    `num_scored` counts the trials with measured rows; `incumbent` is the best score as measured,
-    0 without one.
-    """
-
-    units: Array
-    scores: Array
-    measured: Array
-    fidelity: Array
-    trial_ids: NDArray[np.int_]
-    failed: Mask
-    pending: Array
-    tried: Array
-    num_scored: int
-    incumbent: float
-
-
-class _Row(NamedTuple):
-    """What one trial had reached at one fidelity; `seq` is the event since when it is known."""
-
-    seq: int
-    trial_id: int
-    fidelity: Fidelity
-    score: float
-
-
-def fidelity_place(fidelity: Fidelity, maximum: Fidelity) -> float:
-    """A fidelity on a logarithmic scale: 1 unit is 0, the maximum is 1."""
-    if maximum <= 1:
-        return 1.0
-    return float(np.log(min(max(fidelity, 1), maximum)) / np.log(maximum))
-
-
-def read_history(study: Study, encoding: Encoding) -> History:
-    """The rows of a study: what each trial reached, what failed, what is still running."""
-    rows: list[_Row] = []
-    pending: list[int] = []
-    rungs = study.spec.fidelity.rungs
-    for trial in study.trials:
-        if trial.status in _PENDING:
-            pending.append(trial.trial_id)
-        reached = _rows_of(study, trial, rungs)
-        rows += reached
-        if not reached and trial.status not in _PENDING:
-            rows.append(_failure(study, trial))
-    rows.sort()
-    tried = encoding.units([trial.started.config for trial in study.trials])
-    maximum = study.spec.fidelity.maximum
-    trial_ids = np.array([row.trial_id for row in rows], dtype=int)
-    measured = np.array([row.score for row in rows])
-    fidelity = np.array([fidelity_place(row.fidelity, maximum) for row in rows])
-    failed = np.isnan(measured)
-    return History(
-        units=tried[trial_ids],
-        scores=_lifted(measured, fidelity, trial_ids),
-        measured=measured,
-        fidelity=fidelity,
-        trial_ids=trial_ids,
-        failed=failed,
-        pending=tried[np.array(pending, dtype=int)],
-        tried=tried,
-        num_scored=len(set(trial_ids[~failed].tolist())),
-        incumbent=0.0 if study.incumbent is None else study.sign * study.incumbent.value,
-    )
-
-
-def _failure(study: Study, trial: Trial) -> _Row:
-    return _Row(
-        seq=trial.events[-1].seq,
-        trial_id=trial.trial_id,
-        fidelity=study.spec.fidelity.maximum,
-        score=np.nan,
-    )
-
-
-def _rows_of(study: Study, trial: Trial, rungs: Sequence[Fidelity]) -> list[_Row]:
-    """A finished trial at its best; one that stopped early at its last and at every rung."""
-    if trial.status in _FAILED:
-        return []
-    reached = _reached(study, trial)
-    if not reached:
-        return []
-    last = max(reached)
-    rows = [reached[rung] for rung in rungs[:-1] if rung in reached and rung < last]
-    if trial.status is TrialStatus.COMPLETED:
-        best, end = max(row.score for row in reached.values()), rungs[-1]
-        return [*rows, _Row(trial.events[-1].seq, trial.trial_id, end, best)]
-    # A first segment that is still running says too little to stand beside finished ones.
-    if trial.status in _PENDING and last not in rungs:
-        return rows
-    return [*rows, reached[last]]
-
-
-def _reached(study: Study, trial: Trial) -> dict[Fidelity, _Row]:
-    """What a trial reached, by fidelity; of one measured twice the first counts."""
-    rows: dict[Fidelity, _Row | None] = {}
-    for event in trial.events:
-        if isinstance(event, Measured) and event.measurement.fidelity not in rows:
-            fidelity = event.measurement.fidelity
-            value = event.measurement.metrics.get(study.spec.metric, math.nan)
-            row = _Row(event.seq, trial.trial_id, fidelity, study.sign * value)
-            rows[fidelity] = row if math.isfinite(value) else None
-    return {fidelity: row for fidelity, row in rows.items() if row is not None}
-
-
-def _lifted(measured_N: Array, fidelity_N: Array, trial_ids_N: NDArray[np.int_]) -> Array:
-    """Scores as they would be at the highest fidelity; failures have the worst."""
-    is_measured = ~np.isnan(measured_N)
-    if not is_measured.any():
-        return np.zeros(len(measured_N))
-    scores = measured_N.copy()
-    levels = sorted(set(fidelity_N[is_measured].tolist()))
-    if len(levels) > 1:
-        lift = _lift(
-            levels, measured_N[is_measured], fidelity_N[is_measured], trial_ids_N[is_measured]
-        )
-        scores[is_measured] += lift
-    return np.where(is_measured, scores, scores[is_measured].min())
-
-
-def _lift(
-    levels: Sequence[float], measured_N: Array, fidelity_N: Array, trial_ids_N: NDArray[np.int_]
-) -> Array:
-    """What is to come from each row's fidelity to the highest one measured, (N,), mostly > 0.
-
-    The median gain between neighbouring fidelities over the trials that have both.
-    """
-    at = [
-        dict(zip(trial_ids_N[here].tolist(), measured_N[here].tolist(), strict=True))
-        for here in (fidelity_N == level for level in levels)
-    ]
-    to_come = [0.0]
-    for lower, upper in reversed(list(pairwise(at))):
-        gains = [upper[trial_id] - lower[trial_id] for trial_id in lower if trial_id in upper]
-        to_come.append(to_come[-1] + (float(np.median(gains)) if gains else 0.0))
-    lift: Array = np.array(to_come[::-1])[np.searchsorted(levels, fidelity_N)]
-    return lift
 
 
 def _capped(scores_N: Array) -> NDArray[np.int_]:
@@ -213,7 +58,11 @@ class Prediction:
 
 
 class Surrogate:
-    """Two processes over one history; running trials are fantasies at their posterior means."""
+    """Two processes over one history; running and failed trials are fantasies at their means.
+
+    A failure so leaves the scores around it as they are, and tells `feasibility` alone what it
+    was. `feasibility` gives the probability that a trial at a point ends with a score.
+    """
 
     def __init__(self, history: History, encoding: Encoding) -> None:
         self._encoding = encoding
@@ -222,22 +71,32 @@ class Surrogate:
         self._has_fidelity = bool(np.any(history.fidelity < 1.0))
         groups = encoding.groups
         self._groups = np.append(groups, groups[-1] + 1) if self._has_fidelity else groups
+        Z = self._embed(history.units, history.fidelity)
         kept = _capped(history.scores)
-        scores = _clipped(history.scores[kept])
+        scored, failed = kept[~history.failed[kept]], kept[history.failed[kept]]
+        scores = _clipped(history.scores[scored])
         self._shift, self._scale = _location(scores)
         self.targets = _targets(scores)
-        Z = self._embed(history.units, history.fidelity)
-        pending = self._embed(history.pending, np.ones(len(history.pending)))
+        running = self._embed(history.pending, np.ones(len(history.pending)))
+        fantasies = np.concatenate([running, Z[failed]])
         self._processes = [
-            GaussianProcess(Z[kept], y, groups_E=self._groups, hyper=hyper, pending_PE=pending)
+            GaussianProcess(Z[scored], y, groups_E=self._groups, hyper=hyper, pending_PE=fantasies)
             for y, hyper in zip(self.targets, self._hypers(Z), strict=True)
         ]
+        self.feasibility = Feasibility(
+            encoding,
+            history.units,
+            history.failed,
+            kept=kept,
+            num_fitted=num_fitted(len(history.failed)),
+        )
 
     def _hypers(self, Z_NE: Array) -> list[Hyper]:
-        """The hyperparameters of each process, fitted to the first rows of the history."""
-        history, n = self.history, num_fitted(len(self.history.scores))
-        first = _lifted(history.measured[:n], history.fidelity[:n], history.trial_ids[:n])
-        return [fit(Z_NE[:n], y, self._groups) for y in _targets(_clipped(first))]
+        """The hyperparameters of each process, fitted to the first scores of the history."""
+        history, scored = self.history, np.flatnonzero(~self.history.failed)
+        first = scored[: num_fitted(len(scored))]
+        scores = lifted(history.measured[first], history.fidelity[first], history.trial_ids[first])
+        return [fit(Z_NE[first], y, self._groups) for y in _targets(_clipped(scores))]
 
     @property
     def best(self) -> Array:

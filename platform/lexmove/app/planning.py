@@ -15,7 +15,7 @@ from lexmove.app.forecast import repetition_epochs
 from lexmove.app.remembering import Memory, recall
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace
-from lexmove.study.allowance import expected_epochs
+from lexmove.study.allowance import expected_epochs, most_epochs
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec, decision_rng
@@ -48,11 +48,13 @@ class Estimate:
     """Extrapolated from one small epoch of the default config on this machine; seconds, hours.
 
     `epoch_s` is one epoch on the whole task, `search_s` and `repetitions_s` wall-clock times with
-    `parallel` trials at once, `gpu_hours` what both take of GPUs together.
+    `parallel` trials at once. `search_most_s` is the search with the epochs that ASHA's
+    promotions may add; with them, `gpu_hours` is what search and repetitions take of GPUs.
     """
 
     epoch_s: float
     search_s: float
+    search_most_s: float
     repetitions_s: float
     gpu_hours: float
 
@@ -77,7 +79,10 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a job would do. `task` and `estimate` are None offline."""
+    """What a job would do. `task` and `estimate` are None offline.
+
+    The search takes `search_epochs` to `search_most_epochs`.
+    """
 
     job: JobSpec
     space: SearchSpace
@@ -86,9 +91,17 @@ class Plan:
     suggestions: tuple[Suggestion, ...]
     rungs: tuple[int, ...]
     search_epochs: int
+    search_most_epochs: int
     repetition_epochs: int
     estimate: Estimate | None
     fit: Fit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Epochs:
+    search: int
+    search_most: int
+    repetitions: int
 
 
 def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
@@ -108,7 +121,11 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
     for comparison in job.finalists.compare:
         space.config(comparison.config)
     fidelity = fidelity_plan(job)
-    search, repetitions = expected_epochs(fidelity, job.budget.trials), repetition_epochs(job)
+    epochs = _Epochs(
+        search=expected_epochs(fidelity, job.budget.trials),
+        search_most=most_epochs(fidelity, job.budget.trials),
+        repetitions=repetition_epochs(job),
+    )
     fit = fit_here(job, num_gpus=None if offline else _count_gpus())
     task = None if offline else _load_task(job)
     memory = recall(job, space)
@@ -119,9 +136,10 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
         memory=memory,
         suggestions=first_suggestions(job, space, starts=memory.starts),
         rungs=fidelity.rungs,
-        search_epochs=search,
-        repetition_epochs=repetitions,
-        estimate=None if task is None else _estimate(job, space, task, fit, search, repetitions),
+        search_epochs=epochs.search,
+        search_most_epochs=epochs.search_most,
+        repetition_epochs=epochs.repetitions,
+        estimate=None if task is None else _estimate(job, space, task, fit, epochs),
         fit=fit,
     )
 
@@ -225,15 +243,16 @@ def _sizes(task: "TaskData") -> TaskSizes:
 
 
 def _estimate(
-    job: JobSpec, space: SearchSpace, task: "TaskData", fit: Fit, search: int, repetitions: int
+    job: JobSpec, space: SearchSpace, task: "TaskData", fit: Fit, epochs: _Epochs
 ) -> Estimate:
     epoch_s = time_epoch(job, space, task)
     lanes = max(1, min(job.budget.parallel, fit.num_slots))
     return Estimate(
         epoch_s=epoch_s,
-        search_s=search * epoch_s / lanes,
-        repetitions_s=repetitions * epoch_s / lanes,
-        gpu_hours=(search + repetitions) * epoch_s * job.resources.gpu / 3600,
+        search_s=epochs.search * epoch_s / lanes,
+        search_most_s=epochs.search_most * epoch_s / lanes,
+        repetitions_s=epochs.repetitions * epoch_s / lanes,
+        gpu_hours=(epochs.search_most + epochs.repetitions) * epoch_s * job.resources.gpu / 3600,
     )
 
 

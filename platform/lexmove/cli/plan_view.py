@@ -83,17 +83,20 @@ def _write_epochs(plan: Plan) -> None:
     pauses = f"pause after {rungs}, {who}" if rungs else ""
     epochs = f"up to {say_count(plan.rungs[-1], 'epoch')} a trial"
     write(", ".join(filter(None, [epochs, pauses])))
+    least, most = plan.search_epochs, say_count(plan.search_most_epochs, "epoch")
+    search = f"{least} to {most}" if least < plan.search_most_epochs else f"about {most}"
     write(
-        f"about {say_count(plan.search_epochs, 'epoch')} in all for the search, "
+        f"{search} in all for the search, "
         f"at most {plan.repetition_epochs} for the repetitions after it"
     )
 
 
 def _write_estimate(estimate: Estimate) -> None:
+    search, most = say_duration(estimate.search_s), say_duration(estimate.search_most_s)
     write(
         f"estimate: one epoch takes {say_duration(estimate.epoch_s)}, the search "
-        f"{say_duration(estimate.search_s)}, the repetitions "
-        f"{say_duration(estimate.repetitions_s)}; {estimate.gpu_hours:.2g} GPU hours"
+        f"{search if search == most else f'{search} to {most}'}, the repetitions "
+        f"{say_duration(estimate.repetitions_s)}; up to {estimate.gpu_hours:.2g} GPU hours"
     )
     write("(from one small epoch of the default config here, extrapolated; other configs differ)")
 
@@ -131,7 +134,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         ],
         "budget": {"trials": plan.job.budget.trials, "parallel": plan.job.budget.parallel},
         "rungs": list(plan.rungs),
-        "epochs": {"search": plan.search_epochs, "repetitions": plan.repetition_epochs},
+        "epochs": {
+            "search": plan.search_epochs,
+            "search_most": plan.search_most_epochs,
+            "repetitions": plan.repetition_epochs,
+        },
         "estimate": None if plan.estimate is None else _estimate_json(plan.estimate),
         "fit": _fit_json(plan.fit),
     }
@@ -160,6 +167,7 @@ def _estimate_json(estimate: Estimate) -> dict[str, Any]:
     return {
         "epoch_s": estimate.epoch_s,
         "search_s": estimate.search_s,
+        "search_most_s": estimate.search_most_s,
         "repetitions_s": estimate.repetitions_s,
         "gpu_hours": estimate.gpu_hours,
     }

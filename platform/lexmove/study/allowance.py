@@ -6,12 +6,15 @@ from lexmove.study.trial import Trial, TrialStatus
 
 _LOST = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
 
+ASHA_FACTOR = 1.8
+"""By ASHA's rule a study takes up to this often what halving takes (measured: agent/README.md)."""
+
 
 def expected_epochs(plan: FidelityPlan, num_trials: int) -> Fidelity:
     """Epochs that so many trials take in all, if of each rung the best 1/eta go on.
 
-    Asynchronous halving promotes more than this where trials get better on the way: for it an
-    estimate from below (agent/README.md).
+    Asynchronous halving promotes more than this where trials get better on the way
+    (`most_epochs`).
     """
     total, before, left = 0, 0, num_trials
     for rung in plan.rungs:
@@ -19,6 +22,18 @@ def expected_epochs(plan: FidelityPlan, num_trials: int) -> Fidelity:
         before = rung
         left = left // plan.eta if plan.eta else left
     return total
+
+
+def most_epochs(plan: FidelityPlan, num_trials: int) -> Fidelity:
+    """The most epochs that so many trials can be expected to take.
+
+    With rungs and ASHA's rule that is `ASHA_FACTOR` times `expected_epochs`, at most full
+    trainings; otherwise `expected_epochs` itself.
+    """
+    expected = expected_epochs(plan, num_trials)
+    if plan.eta is None or plan.promotion != "asha":
+        return expected
+    return min(round(ASHA_FACTOR * expected), num_trials * plan.maximum)
 
 
 def epochs_ahead(study: Study) -> int:

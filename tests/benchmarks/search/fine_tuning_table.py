@@ -9,9 +9,9 @@
   mean over them. Let `SnappingProposer` choose what a proposer's config stands for.
 
 Leaving one config out, the surrogate's final scores correlate in rank with the measured ones at
-.92, .80 and .82 (category, families, role; 31 configs each) and miss them by .06, .05 and .07,
-where the mean of all misses by .16, .13 and .24. Repeats differ by a standard deviation of .01 to
-.02. `fine_tuning_summary.py` says all that of the table as it is.
+.95, .91 and .85 (category, families, role; 72 configs each) and miss them by .05, .04 and .07,
+where the mean of all misses by .16, .13 and .24. Repeats differ by a standard deviation of .02 to
+.04. `fine_tuning_summary.py` says all that of the table as it is.
 
 Limits: one small model on 400 texts, so the learning rate and the pooling explain most of it. The
 surrogate smooths: its optimum is lower and broader than the real one. It is a Gaussian process and

@@ -55,7 +55,7 @@ class OnlineProposer:
 
         self._seed = seed
         self._policy = PointerPolicy.untrained()
-        self._proposer = PolicyProposer(self._policy, sample=True)
+        self._proposer = PolicyProposer(self._policy, sample=True, gated=True)
         self._earlier: list[str] = []
         self._num_learned = 0
 
@@ -83,7 +83,7 @@ class OnlineProposer:
         if result.applied:
             self._earlier.append(self._proposer.policy_version)
             self._policy.load_state_dict(dict(result.weights))
-            self._proposer = PolicyProposer(self._policy, sample=True)
+            self._proposer = PolicyProposer(self._policy, sample=True, gated=True)
 
 
 def _arm(
@@ -105,7 +105,8 @@ def _starting(make: Callable[[int], Proposer]) -> Make:
 
 
 _MAKE: Mapping[str, Callable[[int], Proposer]] = {
-    "lexmove": lambda seed: PolicyProposer(sample=True),
+    "lexmove": lambda seed: PolicyProposer(sample=True, gated=True),
+    "lexmove − gate": lambda seed: PolicyProposer(sample=True),
     "lexmove floor": lambda seed: make_proposer("floor"),
     "lexmove, learning online": OnlineProposer,
     "hill climbing": lambda seed: make_proposer("hill_climbing"),
@@ -122,5 +123,5 @@ EPOCH_ARMS: tuple[Arm, ...] = (
     _arm("lexmove − continue", _MAKE["lexmove"], plan=straight),
 )
 
-ON_REQUEST = frozenset({"lexmove, learning online"})
-"""Played only where `--arms` names them."""
+ON_REQUEST = frozenset({"lexmove, learning online", "lexmove − gate"})
+"""Played only where `--arms` names them: without trained weights the gate changes nothing."""

@@ -19,7 +19,8 @@ from benchmarks.search.results import Journal, Key, Record
 from benchmarks.search.schedule import Clock, Planned
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_ONE_STD, _TWO_STD = 1.0, 1.96
+_INTERVALS = (1.2816, 1.96)
+"""Half widths of the 80 % and the 95 % interval of a normal, in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,8 @@ def play_one(comparison: Comparison, planned: Planned) -> Record:
 
 def _surprises(trace: Trace) -> tuple[int, int, int]:
     sizes = np.abs(trace.surprises)
-    return len(sizes), int((sizes <= _ONE_STD).sum()), int((sizes <= _TWO_STD).sum())
+    inner, outer = (int((sizes <= width).sum()) for width in _INTERVALS)
+    return len(sizes), inner, outer
 
 
 def _rounded(number: float) -> float:

@@ -40,7 +40,7 @@ class Record:
     `regrets` is normalised regret by checkpoint, 4 digits. `cpu_s` is the processor time of
     playing the study in seconds, `decision_ms` the median of one decision and `decision_p99_ms`
     its 99th percentile. `surprises` counts the predicted gains that could be checked, those within
-    one predicted standard deviation, and those within 1.96.
+    the predicted 80 % interval, and those within the 95 % interval.
     """
 
     arm: str

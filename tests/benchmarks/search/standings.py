@@ -106,10 +106,10 @@ class Standings:
         return Speed(median_ms=float(median_ms), p99_ms=float(p99_ms))
 
     def coverage(self, setting: Setting, arm: str) -> tuple[int, int, int]:
-        """Predicted gains that could be checked, within 1 and within 1.96 predicted deviations."""
+        """Predicted gains that could be checked, within the 80 % and within the 95 % interval."""
         counts = np.array([record.surprises for record in self._of(setting, arm)]).sum(axis=0)
-        num, one, two = counts.tolist()
-        return num, one, two
+        num, inner, outer = counts.tolist()
+        return num, inner, outer
 
     def num_crashed(self, setting: Setting, arm: str) -> float:
         """Crashed trials of a study, on average."""

@@ -139,15 +139,12 @@ def _coverage(standings: Standings, setting: Setting, arms: Sequence[str]) -> li
     """How often the realised gain lay within the predicted interval, of arms that predict one."""
     said = []
     for arm in arms:
-        num, one, two = standings.coverage(setting, arm)
+        num, inner, outer = standings.coverage(setting, arm)
         if num:
-            said.append(f"{arm} {one / num:.0%} and {two / num:.0%} of {num:,}")
+            said.append(f"{arm} {inner / num:.0%} and {outer / num:.0%} of {num:,}")
     if not said:
         return []
-    return [
-        "Realised gains within 1 and 1.96 predicted standard deviations (68 % and 95 % if "
-        f"calibrated): {'; '.join(said)}."
-    ]
+    return [f"Realised gains within the predicted 80 % and 95 % intervals: {'; '.join(said)}."]
 
 
 def targets_table(targets: Sequence[Target]) -> str:
