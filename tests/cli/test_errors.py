@@ -160,6 +160,8 @@ def test_ctrl_c_ends_a_real_process_with_130(tmp_path: Path, environment: dict[s
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
+        # A suite that was started in the background ignores Ctrl-C, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread
     )
     with pipe.open("w"):  # opens as soon as the verb reads
         time.sleep(0.2)
