@@ -68,14 +68,15 @@ def test_ppo_learns_an_identity_environment(ray_session: None) -> None:
             settings=IDENTITY,
             num_decisions=10_000,
         )
-        for iteration in range(6):
+        for iteration in range(12):
             train_once(algorithm, iteration, seed=seed, kl_to_floor=0.0)
         policy = PointerPolicy.untrained()
         policy.load_state_dict(weights_of(algorithm))
         stop(algorithm)
         reached.append(mean_reward(policy.eval(), seed=10_000))
-    # Measured: chance .06; .67, 1.00 and .83 after 6 iterations of 128 decisions.
-    assert sum(reward > 0.5 for reward in reached) >= NUM_SEEDS - 1
+    # Measured: chance .06; .995, 1.00 and .995 after 12 iterations of 128 decisions (.67, 1.00 and
+    # .83 after 6).
+    assert sum(reward > 0.9 for reward in reached) >= NUM_SEEDS - 1
 
 
 LEARNING = PpoSettings(

@@ -91,9 +91,10 @@ def _seeded(seed: int, index: int) -> Iterator[None]:
     """The global generators at a place of their own for each question; warnings are kept back."""
     import torch
 
+    # HEBO and pymoo draw from NumPy's global generator, so that one it has to be.
     numpy_state, torch_state = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     drawn = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-    np.random.seed(drawn)  # noqa: NPY002  # HEBO and pymoo draw from it
+    np.random.seed(drawn)  # noqa: NPY002
     torch.manual_seed(drawn)
     try:
         with warnings.catch_warnings():

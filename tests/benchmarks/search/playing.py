@@ -76,8 +76,7 @@ def play_all(
             continue
         try:
             record = play_one(comparison, planned)
-        # A peer may raise anything; it is named at the end, and the others go on.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - a peer may raise anything; the others go on
             failed[what] = f"{type(error).__name__}: {error}".splitlines()[0]
             say(f"{what}: {failed[what]}")
             continue

@@ -146,7 +146,7 @@ def _category_of(items: list[_Item]) -> _LabelsOf:
     return labels_of
 
 
-def _role_of(items: list[_Item]) -> _LabelsOf:  # noqa: ARG001 - needs no look at the other items
+def _role_of(_items: list[_Item]) -> _LabelsOf:
     def labels_of(item: _Item) -> tuple[str, ...]:
         roles = tuple(role for role in _ROLES if item.header.get(f"is_license_{role}"))
         return roles if item.is_rule and len(roles) == 1 else ()
@@ -154,7 +154,7 @@ def _role_of(items: list[_Item]) -> _LabelsOf:  # noqa: ARG001 - needs no look a
     return labels_of
 
 
-def _families_of(items: list[_Item]) -> _LabelsOf:  # noqa: ARG001 - needs no look at the others
+def _families_of(_items: list[_Item]) -> _LabelsOf:
     def labels_of(item: _Item) -> tuple[str, ...]:
         # What follows a WITH is an exception to a licence, and no licence.
         keys = [f"{key}-" for key in _license_keys(item) if "exception" not in key]
