@@ -7,6 +7,7 @@ import numpy as np
 
 from lexmove.agent.acquisition import log_expected_improvement
 from lexmove.agent.encoding import Array
+from lexmove.agent.gate import DEPARTURE
 from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.study.allowance import affordable
 from lexmove.study.fidelity import Fidelity, promotable
@@ -39,23 +40,36 @@ def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuati
     """The paused trials that may go on now, the best first, at most `MAX_CONTINUED`.
 
     By the study's `FidelityPlan.promotion`: all that it can afford, by their gain per epoch; or
-    those that ASHA promotes, in ASHA's order.
+    those that ASHA promotes, in ASHA's order, and after them those that wait, which a trained
+    policy alone would choose. Who waits is on offer beside something else only, so that a study
+    ends when ASHA would end it.
     """
-    if study.spec.fidelity.promotion == "asha":
-        trials = [study.trials[trial_id] for trial_id in promotable(study)]
-        scores, expert = -np.arange(len(trials), dtype=float), "asha"
-    else:
-        trials = list(affordable(study))
-        scores, expert = _gains_per_epoch(study, surrogate, trials), "floor:gain_per_epoch"
+    if study.spec.fidelity.promotion == "gain_per_epoch":
+        trials = affordable(study)
+        gains = _gains_per_epoch(study, surrogate, trials)
+        return _ordered(study, surrogate, trials, gains, expert="floor:gain_per_epoch")
+    promoted = [study.trials[trial_id] for trial_id in promotable(study)]
+    places = -np.arange(len(promoted), dtype=float)
+    found = _ordered(study, surrogate, promoted, places, expert="asha")
+    if not (promoted or study.num_trials_left):
+        return found
+    waiting = [trial for trial in affordable(study) if trial not in promoted]
+    gains = _gains_per_epoch(study, surrogate, waiting)
+    return (*found, *_ordered(study, surrogate, waiting, gains, expert=DEPARTURE))[:MAX_CONTINUED]
+
+
+def _ordered(
+    study: Study, surrogate: Surrogate, trials: Sequence[Trial], scores_N: Array, *, expert: str
+) -> tuple[Continuation, ...]:
     return tuple(
         Continuation(
             trial=trials[index],
             units=surrogate.history.tried[trials[index].trial_id],
             until=study.spec.fidelity.next_rung(trials[index].fidelity),
-            score=float(scores[index]),
+            score=float(scores_N[index]),
             expert=expert,
         )
-        for index in np.argsort(-scores, kind="stable")[:MAX_CONTINUED]
+        for index in np.argsort(-scores_N, kind="stable")[:MAX_CONTINUED]
     )
 
 

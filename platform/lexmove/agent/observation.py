@@ -24,6 +24,7 @@ from lexmove.agent.features import (
     candidate_features,
     global_features,
 )
+from lexmove.agent.gate import DEPARTURE
 from lexmove.agent.history import fidelity_place, read_history
 from lexmove.agent.selection import Start, choose_starts
 from lexmove.agent.surrogate import Prediction, Surrogate
@@ -52,7 +53,10 @@ likeliest of 64 candidates had a probability of a few hundredths.
 _LOWEST_PRIOR, _HIGHEST_PRIOR = -20.0, 20.0
 _START_PRIOR = 8.0
 _ASHA_PRIOR = 16.0
-_ASHA_STEP = 0.5
+_ASHA_STEP = 2.0
+"""Between neighbours in ASHA's order: wide enough that a policy that draws keeps to it."""
+
+_WAITING_PRIOR = -8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +156,11 @@ def _continue_logits(
     """The prior of continuations, on the scale of the starts', whose best has 0.
 
     Gains per epoch are compared with that of the best start by the floor's rule. A point of the
-    start portfolio stands before them; what ASHA promotes stands before any start.
+    start portfolio stands before them; what ASHA promotes stands before any start, and what
+    waits at a rung behind the best ones.
     """
     if study.spec.fidelity.promotion == "asha":
-        return [_ASHA_PRIOR + _ASHA_STEP * item.score for item in continued]
+        return [_asha_logit(item) for item in continued]
     scored = [start for start in starts if np.isfinite(start.score)]
     if scored and continued:
         reference = start_gain_per_epoch(study, surrogate, scored[0].units)
@@ -167,6 +172,12 @@ def _continue_logits(
         float(np.clip(sharpness * (item.score - reference), _LOWEST_PRIOR, highest))
         for item in continued
     ]
+
+
+def _asha_logit(item: Continuation) -> float:
+    if item.expert == DEPARTURE:
+        return _WAITING_PRIOR
+    return max(_ASHA_PRIOR + _ASHA_STEP * item.score, _WAITING_PRIOR)
 
 
 def _start_slots(study: Study, starts: Sequence[Start], sharpness: float) -> list[_Slot]:
