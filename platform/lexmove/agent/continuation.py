@@ -35,17 +35,28 @@ class Continuation:
     expert: str
 
 
+def continuable(study: Study) -> tuple[Trial, ...]:
+    """The paused trials that may go on now by the study's `FidelityPlan.promotion`."""
+    if study.spec.fidelity.promotion == "asha":
+        return tuple(study.trials[trial_id] for trial_id in promotable(study))
+    return affordable(study)
+
+
+def has_options(study: Study) -> bool:
+    """Whether anything may be started or continued, without looking for what; False is certain."""
+    return bool(study.num_trials_left or continuable(study))
+
+
 def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuation, ...]:
     """The paused trials that may go on now, the best first, at most `MAX_CONTINUED`.
 
     By the study's `FidelityPlan.promotion`: all that it can afford, by their gain per epoch; or
     those that ASHA promotes, in ASHA's order.
     """
+    trials = continuable(study)
     if study.spec.fidelity.promotion == "asha":
-        trials = [study.trials[trial_id] for trial_id in promotable(study)]
         scores, expert = -np.arange(len(trials), dtype=float), "asha"
     else:
-        trials = list(affordable(study))
         scores, expert = _gains_per_epoch(study, surrogate, trials), "floor:gain_per_epoch"
     return tuple(
         Continuation(
@@ -100,10 +111,13 @@ class Curve:
     curvature: float = 0.0
 
 
+_NO_CURVE = Curve()
+
+
 def read_curve(study: Study, trial: Trial | None) -> Curve:
     """The curve of a paused trial; that of a start, None, has nothing to say."""
     if trial is None:
-        return Curve()
+        return _NO_CURVE
     measured = [study.score_at(trial, item.fidelity) for item in trial.measurements]
     scores = [score for score in measured if score is not None]
     peers = [

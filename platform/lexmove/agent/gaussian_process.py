@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -212,8 +212,10 @@ class GaussianProcess:
     def _block(self, left_BE: Array) -> tuple[Array, Array]:
         """Means and explained variances (B,), both still without the signal's factors."""
         correlation_BN = _correlation(left_BE @ self._right)
-        V = correlation_BN @ self._root.T
-        return correlation_BN @ self._alpha, np.einsum("bn,bn->b", V, V)
+        means = correlation_BN @ self._alpha
+        # A product with a triangle takes half the time of one with a full matrix.
+        V_NB = blas.dtrmm(1.0, self._root, correlation_BN.T, lower=1, overwrite_b=1)
+        return means, np.einsum("nb,nb->b", V_NB, V_NB)
 
     def leave_one_out(self) -> Array:
         """Mean at each point predicted from the others, (N,).
