@@ -197,7 +197,11 @@ def test_what_asha_promotes_stands_before_every_start() -> None:
     assert first[0].text == f"continue trial {ready[0]} from 1 to 3"
     assert first[0].until == 3
     assert observation.prior_logits[1] > observation.prior_logits[2:].max()
-    assert {candidate.kind for candidate in observation.candidates[2:]} == {"move", "global"}
+    waiting = [item for item in observation.candidates[2:] if item.kind == "continue"]
+    assert {item.trial_id for item in waiting} == {
+        trial.trial_id for trial in affordable(study) if trial.trial_id not in ready
+    }
+    assert observation.candidates[-len(waiting) :] == tuple(waiting), "behind every likely start"
 
 
 def test_by_gain_per_epoch_all_paused_trials_may_be_chosen() -> None:

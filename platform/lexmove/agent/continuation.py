@@ -36,6 +36,18 @@ class Continuation:
     expert: str
 
 
+def continuable(study: Study) -> tuple[Trial, ...]:
+    """The paused trials that the floor may continue now, by `FidelityPlan.promotion`."""
+    if study.spec.fidelity.promotion == "asha":
+        return tuple(study.trials[trial_id] for trial_id in promotable(study))
+    return affordable(study)
+
+
+def has_options(study: Study) -> bool:
+    """Whether anything may be started or continued, without looking for what; False is certain."""
+    return bool(study.num_trials_left or continuable(study))
+
+
 def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuation, ...]:
     """The paused trials that may go on now, the best first, at most `MAX_CONTINUED`.
 
@@ -44,16 +56,15 @@ def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuati
     policy alone would choose. Who waits is on offer beside something else only, so that a study
     ends when ASHA would end it.
     """
+    trials = continuable(study)
     if study.spec.fidelity.promotion == "gain_per_epoch":
-        trials = affordable(study)
         gains = _gains_per_epoch(study, surrogate, trials)
         return _ordered(study, surrogate, trials, gains, expert="floor:gain_per_epoch")
-    promoted = [study.trials[trial_id] for trial_id in promotable(study)]
-    places = -np.arange(len(promoted), dtype=float)
-    found = _ordered(study, surrogate, promoted, places, expert="asha")
-    if not (promoted or study.num_trials_left):
+    places = -np.arange(len(trials), dtype=float)
+    found = _ordered(study, surrogate, trials, places, expert="asha")
+    if not has_options(study):
         return found
-    waiting = [trial for trial in affordable(study) if trial not in promoted]
+    waiting = [trial for trial in affordable(study) if trial not in trials]
     gains = _gains_per_epoch(study, surrogate, waiting)
     return (*found, *_ordered(study, surrogate, waiting, gains, expert=DEPARTURE))[:MAX_CONTINUED]
 
@@ -114,10 +125,13 @@ class Curve:
     curvature: float = 0.0
 
 
+_NO_CURVE = Curve()
+
+
 def read_curve(study: Study, trial: Trial | None) -> Curve:
     """The curve of a paused trial; that of a start, None, has nothing to say."""
     if trial is None:
-        return Curve()
+        return _NO_CURVE
     measured = [study.score_at(trial, item.fidelity) for item in trial.measurements]
     scores = [score for score in measured if score is not None]
     peers = [

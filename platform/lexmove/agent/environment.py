@@ -13,6 +13,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from lexmove.agent.continuation import has_options
 from lexmove.agent.encoding import Encoding
 from lexmove.agent.observation import NUM_CANDIDATES, Observation, observe
 from lexmove.agent.regret import Regret, potential, potentials, true_values
@@ -20,7 +21,7 @@ from lexmove.agent.rl_module import action_space, observation_space, privileged_
 from lexmove.agent.simulated_workers import KnownObjective, SimulatedWorkers
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
-from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.study import Incumbent, Study, StudySpec, decision_rng
 from lexmove.study.trial import Decision, Suggestion
 
 _SEED_RANGE = 2**31
@@ -141,8 +142,11 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
         incumbent = self.study.incumbent
         if incumbent is None:
             return 1.0
-        config = self.study.trials[incumbent.trial_id].config
-        return self.regret(self.objective.value(config, incumbent.fidelity))
+        if incumbent not in self._regrets:
+            config = self.study.trials[incumbent.trial_id].config
+            value = self.objective.value(config, incumbent.fidelity)
+            self._regrets[incumbent] = self.regret(value)
+        return self._regrets[incumbent]
 
     @property
     def current_potential(self) -> float:
@@ -174,6 +178,7 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
         )
         self._num_epochs = math.inf if episode.num_epochs is None else episode.num_epochs
         self.regret = Regret.of(self.objective, space, episode.fidelity.maximum, rng)
+        self._regrets: dict[Incumbent, float] = {}
         self._workers = SimulatedWorkers(spec, self.objective)
         self._play_by_chance(episode.num_seeded, rng)
         self._observation = self._next_decision()
@@ -232,7 +237,8 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
         """Advances to the next free worker with something to do, or to the end of the study."""
         while True:
             is_spent = sum(trial.fidelity for trial in self.study.trials) >= self._num_epochs
-            if self._workers.has_free_worker and (self._workers.is_idle or not is_spent):
+            may_go_on = not is_spent and has_options(self.study)
+            if self._workers.has_free_worker and (self._workers.is_idle or may_go_on):
                 observation = observe(self.study, decision_rng(self.study))
                 if is_spent:
                     return replace(observation, mask=np.zeros_like(observation.mask))
