@@ -197,7 +197,13 @@ def test_what_asha_promotes_stands_before_every_start() -> None:
     assert first[0].text == f"continue trial {ready[0]} from 1 to 3"
     assert first[0].until == 3
     assert observation.prior_logits[1] > observation.prior_logits[2:].max()
-    assert {candidate.kind for candidate in observation.candidates[2:]} == {"move", "global"}
+    waiting = {
+        item.trial_id: float(observation.prior_logits[slot])
+        for slot, item in enumerate(observation.candidates)
+        if slot > 1 and item.kind == "continue"
+    }
+    assert waiting.keys() == {trial.trial_id for trial in affordable(study)} - set(ready)
+    assert max(waiting.values()) < observation.prior_logits[2], "the best start"
 
 
 def test_by_gain_per_epoch_all_paused_trials_may_be_chosen() -> None:

@@ -195,13 +195,29 @@ def test_episodes_differ_in_length_parallelism_history_and_rungs() -> None:
         EpisodeDistribution().draw(np.random.default_rng(seed), 9 if seed % 2 else 1)
         for seed in range(300)
     ]
-    lengths = [item.num_trials - item.num_seeded for item in drawn]
+    lengths = [item.num_trials - item.num_seeded for item in drawn if item.num_epochs is None]
     assert (min(lengths), max(lengths)) == (12, 60)
     assert {item.parallel for item in drawn} == {1, 2, 4, 8}
     assert 0.2 < np.mean([item.num_seeded > 0 for item in drawn]) < 0.4
     for item, has_curve in zip(drawn, [seed % 2 for seed in range(300)], strict=True):
         assert item.fidelity.maximum == (9 if has_curve else 1)
         assert (item.fidelity.eta is not None) == bool(has_curve)
+        assert (item.num_epochs is not None) == bool(has_curve)
+        if item.num_epochs is not None:
+            own = item.num_epochs - item.num_seeded * item.fidelity.rungs[0]
+            assert 3 * 9 <= own <= 12 * 9
+
+
+def test_an_episode_on_curves_ends_when_its_epochs_are_spent() -> None:
+    env = make_env(num_trials=60, parallel=2, fidelity=RUNGS, num_epochs=20)
+    env.reset(seed=3)
+    is_over, before = False, 0
+    while not is_over:
+        before = sum(trial.fidelity for trial in env.study.trials)
+        action = int(np.flatnonzero(env.observation.mask)[0])
+        _, _, _, is_over, _ = env.step(action)
+    assert before < 20 <= sum(trial.fidelity for trial in env.study.trials)
+    assert not env.study.running
 
 
 def test_an_episode_may_begin_in_the_middle_of_a_study() -> None:

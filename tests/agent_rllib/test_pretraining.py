@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from agent_rllib.tasks import IdentityEnv, make_bowl, make_slope
 from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, TrainingEnv
@@ -13,8 +15,10 @@ from lexmove.agent.held_out import HeldOut, compare
 from lexmove.agent.lanes import logits_of
 from lexmove.agent.policy import PointerPolicy, load_weights, weights_hash
 from lexmove.agent.ppo_algorithm import (
+    EpisodeRunner,
     PpoSettings,
     build_algorithm,
+    ppo_config,
     sharpened,
     stop,
     train_once,
@@ -23,6 +27,7 @@ from lexmove.agent.ppo_algorithm import (
 from lexmove.agent.ppo_learner import kl_to_floor, outcome_loss
 from lexmove.agent.pretraining import WEIGHTS_NAME, PretrainingSpec, Progress, pretrain
 from lexmove.agent.pretraining_record import Record
+from lexmove.agent.rl_module import quiet_rllib
 
 NUM_SEEDS = 3
 IDENTITY = PpoSettings(
@@ -51,6 +56,28 @@ def mean_reward(policy: PointerPolicy, *, seed: int, num_decisions: int = 400) -
     logits = logits_of(policy, observations)
     chosen = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
     return float((chosen == marked).mean())
+
+
+@pytest.mark.parametrize("explore", [True, False])
+def test_the_runner_samples_what_that_of_rllib_does(ray_session: None, *, explore: bool) -> None:
+    config = ppo_config(IdentityEnv, {"seed": 3}, seed=3, settings=IDENTITY, num_decisions=100)
+    sampled = []
+    for kind in (SingleAgentEnvRunner, EpisodeRunner):
+        with quiet_rllib():
+            runner = kind(config=config, worker_index=0)
+        runner.module.policy.load_state_dict(some_policy().state_dict())
+        torch.manual_seed(5)
+        sampled.append(runner.sample(num_episodes=1, explore=explore)[0])
+        runner.stop()
+    theirs, ours = sampled
+    assert ours.is_done
+    assert np.array_equal(ours.get_actions(), theirs.get_actions())
+    assert np.array_equal(ours.get_rewards(), theirs.get_rewards())
+    for name, rows in theirs.get_observations().items():
+        assert np.array_equal(ours.get_observations()[name], rows)
+    for key in (Columns.ACTION_DIST_INPUTS, Columns.ACTION_LOGP):
+        outputs = ours.get_extra_model_outputs(key)
+        assert np.allclose(outputs, theirs.get_extra_model_outputs(key), atol=1e-6)
 
 
 @pytest.mark.timeout(900)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import random
 
 import pytest
@@ -144,6 +145,35 @@ def test_the_incumbent_ignores_the_order_of_arrival(study: Study) -> None:
         again = again.with_event(type(event)(**{**_fields(event), "seq": seq}))
     assert again.incumbent == study.incumbent
     assert again.ranking == study.ranking
+
+
+@given(studies)
+def test_a_study_that_grows_knows_what_one_read_whole_knows(study: Study) -> None:
+    grown = Study(spec=study.spec)
+    for event in study.events:
+        # Whatever was asked is carried on from event to event.
+        _ = grown.ranking, grown.decisions, list(map(grown.realised_gain, grown.trials))
+        grown = grown.with_event(event)
+    whole = Study.from_events(study.spec, study.events)
+    assert grown.ranking == whole.ranking
+    assert grown.decisions == whole.decisions
+    for one, other in zip(grown.trials, whole.trials, strict=True):
+        assert grown.realised_gain(one) == whole.realised_gain(other)
+
+
+@given(studies)
+def test_the_best_was_reached_at_the_end_of_the_trajectory(study: Study) -> None:
+    if _measured_once(study):
+        started = study.trajectory[-1][0] if study.trajectory else 0
+        assert study.num_started_at_best == started
+
+
+def test_a_trial_travels_without_what_was_derived_from_it() -> None:
+    trial = _study(("start",), (0, 1, 0.5)).trials[0]
+    assert trial.derive("key", lambda: 3) == trial.derive("key", lambda: 4) == 3
+    again = pickle.loads(pickle.dumps(trial))
+    assert again == trial
+    assert not again.derived
 
 
 def _fields(event: Event) -> dict[str, object]:

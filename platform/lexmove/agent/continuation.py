@@ -7,6 +7,7 @@ import numpy as np
 
 from lexmove.agent.acquisition import log_expected_improvement
 from lexmove.agent.encoding import Array
+from lexmove.agent.gate import DEPARTURE
 from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.study.allowance import affordable
 from lexmove.study.fidelity import Fidelity, promotable
@@ -35,27 +36,51 @@ class Continuation:
     expert: str
 
 
+def continuable(study: Study) -> tuple[Trial, ...]:
+    """The paused trials that the floor may continue now, by `FidelityPlan.promotion`."""
+    if study.spec.fidelity.promotion == "asha":
+        return tuple(study.trials[trial_id] for trial_id in promotable(study))
+    return affordable(study)
+
+
+def has_options(study: Study) -> bool:
+    """Whether anything may be started or continued, without looking for what; False is certain."""
+    return bool(study.num_trials_left or continuable(study))
+
+
 def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuation, ...]:
     """The paused trials that may go on now, the best first, at most `MAX_CONTINUED`.
 
     By the study's `FidelityPlan.promotion`: all that it can afford, by their gain per epoch; or
-    those that ASHA promotes, in ASHA's order.
+    those that ASHA promotes, in ASHA's order, and after them those that wait, which a trained
+    policy alone would choose. Who waits is on offer beside something else only, so that a study
+    ends when ASHA would end it.
     """
-    if study.spec.fidelity.promotion == "asha":
-        trials = [study.trials[trial_id] for trial_id in promotable(study)]
-        scores, expert = -np.arange(len(trials), dtype=float), "asha"
-    else:
-        trials = list(affordable(study))
-        scores, expert = _gains_per_epoch(study, surrogate, trials), "floor:gain_per_epoch"
+    trials = continuable(study)
+    if study.spec.fidelity.promotion == "gain_per_epoch":
+        gains = _gains_per_epoch(study, surrogate, trials)
+        return _ordered(study, surrogate, trials, gains, expert="floor:gain_per_epoch")
+    places = -np.arange(len(trials), dtype=float)
+    found = _ordered(study, surrogate, trials, places, expert="asha")
+    if not has_options(study):
+        return found
+    waiting = [trial for trial in affordable(study) if trial not in trials]
+    gains = _gains_per_epoch(study, surrogate, waiting)
+    return (*found, *_ordered(study, surrogate, waiting, gains, expert=DEPARTURE))[:MAX_CONTINUED]
+
+
+def _ordered(
+    study: Study, surrogate: Surrogate, trials: Sequence[Trial], scores_N: Array, *, expert: str
+) -> tuple[Continuation, ...]:
     return tuple(
         Continuation(
             trial=trials[index],
             units=surrogate.history.tried[trials[index].trial_id],
             until=study.spec.fidelity.next_rung(trials[index].fidelity),
-            score=float(scores[index]),
+            score=float(scores_N[index]),
             expert=expert,
         )
-        for index in np.argsort(-scores, kind="stable")[:MAX_CONTINUED]
+        for index in np.argsort(-scores_N, kind="stable")[:MAX_CONTINUED]
     )
 
 
@@ -100,10 +125,13 @@ class Curve:
     curvature: float = 0.0
 
 
+_NO_CURVE = Curve()
+
+
 def read_curve(study: Study, trial: Trial | None) -> Curve:
     """The curve of a paused trial; that of a start, None, has nothing to say."""
     if trial is None:
-        return Curve()
+        return _NO_CURVE
     measured = [study.score_at(trial, item.fidelity) for item in trial.measurements]
     scores = [score for score in measured if score is not None]
     peers = [

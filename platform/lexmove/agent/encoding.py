@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from lexmove.errors import UsageError
 from lexmove.space.domain import Constant, Domain, Float, Integer, Value
 from lexmove.space.search_space import Config, SearchSpace
+from lexmove.study.trial import Trial
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -75,6 +76,15 @@ class Encoding:
             here = [row for row, value in enumerate(values) if value is not None]
             units[here, i] = _unit_places(item.domain, [v for v in values if v is not None])
         return units
+
+    def points(self, trials: Sequence[Trial]) -> Array:
+        """`units` of the configs of trials, (N, D), each read once."""
+        new = [trial for trial in trials if self not in trial.derived]
+        units = self.units([trial.started.config for trial in new])
+        for trial, units_D in zip(new, units, strict=True):
+            trial.derived[self] = units_D
+        points = [trial.derived[self] for trial in trials]
+        return np.array(points, dtype=float).reshape(-1, self.num_dims)
 
     @property
     def is_discrete(self) -> Mask:
@@ -166,18 +176,29 @@ class Encoding:
         different values are 1 apart (a Hamming distance). A conditional one has its activity
         beside it, at half weight, so that inactive is not the same as active at the default.
         """
-        first = np.searchsorted(self.groups, np.arange(self.num_dims))
+        if self._is_embedded:
+            return units_ND
         Z = np.zeros((len(units_ND), len(self.groups)))
-        Z[:, first[self.is_ordered]] = units_ND[:, self.is_ordered]
+        Z[:, self._first_columns[self.is_ordered]] = units_ND[:, self.is_ordered]
         rows = np.arange(len(units_ND))
         for i in np.flatnonzero(~self.is_ordered):
             level = np.minimum(units_ND[:, i] * self.levels[i], self.levels[i] - 1).astype(int)
-            Z[rows, first[i] + level] = _ONE_HOT
+            Z[rows, self._first_columns[i] + level] = _ONE_HOT
         if self._conditional:
-            conditional = np.array(self._conditional)
+            conditional = list(self._conditional)
             last = np.searchsorted(self.groups, conditional, side="right") - 1
             Z[:, last] = 0.5 * self.active(units_ND)[:, conditional]
         return Z
+
+    @cached_property
+    def _first_columns(self) -> NDArray[np.int_]:
+        """The first embedded column of every dimension, (D,)."""
+        return np.searchsorted(self.groups, np.arange(self.num_dims))
+
+    @cached_property
+    def _is_embedded(self) -> bool:
+        """Whether points are their own embedding."""
+        return bool(self.is_ordered.all()) and not self._conditional
 
     @cached_property
     def places(self) -> tuple[Array, ...]:

@@ -4,14 +4,16 @@ Observations come from `observe` and actions become events as in serving, so tha
 here holds there.
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
+from lexmove.agent.continuation import has_options
 from lexmove.agent.encoding import Encoding
 from lexmove.agent.observation import NUM_CANDIDATES, Observation, observe
 from lexmove.agent.regret import Regret, potential, potentials, true_values
@@ -19,7 +21,7 @@ from lexmove.agent.rl_module import action_space, observation_space, privileged_
 from lexmove.agent.simulated_workers import KnownObjective, SimulatedWorkers
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
-from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.study import Incumbent, Study, StudySpec, decision_rng
 from lexmove.study.trial import Decision, Suggestion
 
 _SEED_RANGE = 2**31
@@ -34,7 +36,8 @@ class EpisodeSpec:
 
     `num_trials` is the budget in trials, `parallel` the number of workers, `metric` the name
     under which the objective reports. `num_seeded` of the trials are there before the first
-    decision: the episode begins in the middle of a study.
+    decision: the episode begins in the middle of a study. With `num_epochs` no decision is made
+    once that many epochs were spent: what trials may be continued costs no budget of trials.
     """
 
     num_trials: int = 25
@@ -42,6 +45,7 @@ class EpisodeSpec:
     fidelity: FidelityPlan = field(default_factory=FidelityPlan)
     metric: str = "value"
     num_seeded: int = 0
+    num_epochs: int | None = None
 
 
 @runtime_checkable
@@ -55,12 +59,14 @@ class HasCurves(Protocol):
 class EpisodeDistribution:
     """Episodes of mixed length and parallelism; an objective with curves is played with rungs.
 
-    `num_trials` are the least and the largest budget, drawn log-uniformly; `parallels` are
+    `num_trials` are the least and the largest budget, drawn log-uniformly; on curves it is that
+    many `trainings` worth of epochs instead, and as many trials as they pay for. `parallels` are
     equally likely. With probability `seeded_ratio` an episode begins after up to `max_seeded`
     trials of a search by chance, on top of its budget. `etas` are the factors between rungs.
     """
 
     num_trials: tuple[int, int] = (12, 60)
+    trainings: tuple[float, float] = (3.0, 12.0)
     parallels: tuple[int, ...] = (1, 1, 2, 4, 8)
     seeded_ratio: float = 0.3
     max_seeded: int = 24
@@ -74,13 +80,23 @@ class EpisodeDistribution:
         num_seeded = 0
         if rng.random() < self.seeded_ratio:
             num_seeded = int(rng.integers(2, self.max_seeded + 1))
-        eta = int(rng.choice(self.etas)) if max_fidelity > 1 else None
+        if max_fidelity == 1:
+            return EpisodeSpec(
+                num_trials=budget + num_seeded,
+                parallel=parallel,
+                metric=self.metric,
+                num_seeded=num_seeded,
+            )
+        plan = FidelityPlan(maximum=max_fidelity, eta=int(rng.choice(self.etas)))
+        num_epochs = num_seeded * plan.rungs[0]
+        num_epochs += round(max_fidelity * float(np.exp(rng.uniform(*np.log(self.trainings)))))
         return EpisodeSpec(
-            num_trials=budget + num_seeded,
+            num_trials=math.ceil(num_epochs / plan.rungs[0]),
             parallel=parallel,
-            fidelity=FidelityPlan(maximum=max_fidelity, eta=eta),
+            fidelity=plan,
             metric=self.metric,
             num_seeded=num_seeded,
+            num_epochs=num_epochs,
         )
 
 
@@ -126,8 +142,11 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
         incumbent = self.study.incumbent
         if incumbent is None:
             return 1.0
-        config = self.study.trials[incumbent.trial_id].config
-        return self.regret(self.objective.value(config, incumbent.fidelity))
+        if incumbent not in self._regrets:
+            config = self.study.trials[incumbent.trial_id].config
+            value = self.objective.value(config, incumbent.fidelity)
+            self._regrets[incumbent] = self.regret(value)
+        return self._regrets[incumbent]
 
     @property
     def current_potential(self) -> float:
@@ -157,7 +176,9 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
             parallel=episode.parallel,
             seed=episode_seed,
         )
+        self._num_epochs = math.inf if episode.num_epochs is None else episode.num_epochs
         self.regret = Regret.of(self.objective, space, episode.fidelity.maximum, rng)
+        self._regrets: dict[Incumbent, float] = {}
         self._workers = SimulatedWorkers(spec, self.objective)
         self._play_by_chance(episode.num_seeded, rng)
         self._observation = self._next_decision()
@@ -215,8 +236,12 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
     def _next_decision(self) -> Observation:
         """Advances to the next free worker with something to do, or to the end of the study."""
         while True:
-            if self._workers.has_free_worker:
+            is_spent = sum(trial.fidelity for trial in self.study.trials) >= self._num_epochs
+            may_go_on = not is_spent and has_options(self.study)
+            if self._workers.has_free_worker and (self._workers.is_idle or may_go_on):
                 observation = observe(self.study, decision_rng(self.study))
+                if is_spent:
+                    return replace(observation, mask=np.zeros_like(observation.mask))
                 if observation.mask.any() or self._workers.is_idle:
                     return observation
             self._workers.advance()

@@ -158,13 +158,12 @@ def global_features(
     """The study in the order of `GLOBAL_NAMES`, (G,)."""
     history, num_trials = surrogate.history, len(study.trials)
     targets = surrogate.targets[0] if history.num_scored else np.zeros(1)
-    started_at = study.trajectory[-1][0] if study.trajectory else 0
     values = [
         num_trials / max(1, study.spec.num_trials),
         study.num_trials_left / max(1, study.spec.num_trials),
         np.log1p(num_trials) / 5.0,
         len(history.pending) / max(1, study.spec.parallel),
-        (num_trials - started_at) / (10.0 + num_trials),
+        (num_trials - study.num_started_at_best) / (10.0 + num_trials),
         targets.max(),
         targets.max() - np.median(targets),
         encoding.num_dims / 20.0,

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import lapack
+from scipy.linalg import blas, lapack
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -48,11 +48,14 @@ class Hyper:
         return np.concatenate([self.log_lengths, [self.log_signal, self.log_noise]])
 
 
+@lru_cache(maxsize=64)
 def prior(num_groups: int) -> tuple[Array, Array]:
     """Mean and standard deviation of the log-hyperparameters, (G + 2,) each."""
     length = _LENGTH_PRIOR[0] + 0.5 * np.log(num_groups)
     mean = np.array([length] * num_groups + [_SIGNAL_PRIOR[0], _NOISE_PRIOR[0]])
     std = np.array([_LENGTH_PRIOR[1]] * num_groups + [_SIGNAL_PRIOR[1], _NOISE_PRIOR[1]])
+    mean.setflags(write=False)
+    std.setflags(write=False)
     return mean, std
 
 
@@ -97,8 +100,9 @@ def negative_log_posterior(theta: Array, pairs: Pairs, y_N: Array) -> tuple[floa
     W = alpha[pairs.rows] * alpha[pairs.columns] - inverse[pairs.rows, pairs.columns]
     trace = alpha @ alpha - np.trace(inverse)
     # dk/d(log l_g) = (5/3) s (1 + a) exp(−a) d²_g / l_g²: no division by r, so none by zero.
-    lengths = (5.0 / 3.0) * ((W * slope) @ pairs.distances) * inverse_l2
-    gradient = -np.append(lengths, [W @ k + 0.5 * signal * trace, 0.5 * noise * trace])
+    gradient = np.empty(len(theta))
+    gradient[:-2] = (-5.0 / 3.0) * ((W * slope) @ pairs.distances) * inverse_l2
+    gradient[-2:] = -(W @ k + 0.5 * signal * trace), -0.5 * noise * trace
     value = 0.5 * y_N @ alpha + log_root + 0.5 * n * np.log(2 * np.pi)
     mean, std = prior(len(theta) - 2)
     deviation = (theta - mean) / std
@@ -212,8 +216,10 @@ class GaussianProcess:
     def _block(self, left_BE: Array) -> tuple[Array, Array]:
         """Means and explained variances (B,), both still without the signal's factors."""
         correlation_BN = _correlation(left_BE @ self._right)
-        V = correlation_BN @ self._root.T
-        return correlation_BN @ self._alpha, np.einsum("bn,bn->b", V, V)
+        means = correlation_BN @ self._alpha
+        # A product with a triangle takes half the time of one with a full matrix.
+        V_NB = blas.dtrmm(1.0, self._root, correlation_BN.T, lower=1, overwrite_b=1)
+        return means, np.einsum("nb,nb->b", V_NB, V_NB)
 
     def leave_one_out(self) -> Array:
         """Mean at each point predicted from the others, (N,).

@@ -11,8 +11,10 @@ from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, MakeObje
 from lexmove.agent.policy import PointerPolicy
 from lexmove.agent.proposer import policy_logits
 
-HELD_OUT_EPISODES = EpisodeDistribution(num_trials=(25, 25), parallels=(1, 8), seeded_ratio=0.0)
-"""How held-out tasks are played: 25 trials, one or eight at a time, with rungs on curves."""
+HELD_OUT_EPISODES = EpisodeDistribution(
+    num_trials=(25, 25), trainings=(7.0, 7.0), parallels=(1, 8), seeded_ratio=0.0
+)
+"""How held-out tasks are played: 25 trials, one or eight at once; on curves 7 trainings' worth."""
 
 _NUM_RESAMPLES = 2000
 

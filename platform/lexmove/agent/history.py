@@ -3,7 +3,9 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -49,9 +51,11 @@ class _Row(NamedTuple):
     seq: int
     trial_id: int
     fidelity: Fidelity
+    place: float
     score: float
 
 
+@lru_cache(maxsize=1024)
 def fidelity_place(fidelity: Fidelity, maximum: Fidelity) -> float:
     """A fidelity on a logarithmic scale: 1 unit is 0, the maximum is 1."""
     if maximum <= 1:
@@ -61,22 +65,15 @@ def fidelity_place(fidelity: Fidelity, maximum: Fidelity) -> float:
 
 def read_history(study: Study, encoding: Encoding) -> History:
     """The rows of a study: what each trial reached, what failed, what is still running."""
-    rows: list[_Row] = []
-    pending: list[int] = []
-    rungs = study.spec.fidelity.rungs
-    for trial in study.trials:
-        if trial.status in _PENDING:
-            pending.append(trial.trial_id)
-        reached = _rows_of(study, trial, rungs)
-        rows += reached
-        if not reached and trial.status not in _PENDING:
-            rows.append(_failure(study, trial))
-    rows.sort()
-    tried = encoding.units([trial.started.config for trial in study.trials])
-    maximum = study.spec.fidelity.maximum
+    plan = study.spec.fidelity
+    key = repr(("rows", study.spec.metric, study.sign, plan))
+    read = partial(_rows_of, study, rungs=plan.rungs)
+    rows = sorted(row for trial in study.trials for row in trial.derive(key, partial(read, trial)))
+    pending = [trial.trial_id for trial in study.trials if trial.status in _PENDING]
+    tried = encoding.points(study.trials)
     trial_ids = np.array([row.trial_id for row in rows], dtype=int)
     measured = np.array([row.score for row in rows])
-    fidelity = np.array([fidelity_place(row.fidelity, maximum) for row in rows])
+    fidelity = np.array([row.place for row in rows])
     failed = np.isnan(measured)
     return History(
         units=tried[trial_ids],
@@ -92,16 +89,20 @@ def read_history(study: Study, encoding: Encoding) -> History:
     )
 
 
-def _failure(study: Study, trial: Trial) -> _Row:
-    return _Row(
-        seq=trial.events[-1].seq,
-        trial_id=trial.trial_id,
-        fidelity=study.spec.fidelity.maximum,
-        score=np.nan,
-    )
-
-
 def _rows_of(study: Study, trial: Trial, rungs: Sequence[Fidelity]) -> list[_Row]:
+    """What a trial reached; a failure, at full fidelity, where it has ended without."""
+    rows = _measured_rows(study, trial, rungs)
+    if rows or trial.status in _PENDING:
+        return rows
+    return [_row(study, trial, trial.events[-1].seq, rungs[-1], np.nan)]
+
+
+def _row(study: Study, trial: Trial, seq: int, fidelity: Fidelity, score: float) -> _Row:
+    place = fidelity_place(fidelity, study.spec.fidelity.maximum)
+    return _Row(seq, trial.trial_id, fidelity, place, score)
+
+
+def _measured_rows(study: Study, trial: Trial, rungs: Sequence[Fidelity]) -> list[_Row]:
     """A finished trial at its best; one that stopped early at its last and at every rung."""
     if trial.status in _FAILED:
         return []
@@ -112,7 +113,7 @@ def _rows_of(study: Study, trial: Trial, rungs: Sequence[Fidelity]) -> list[_Row
     rows = [reached[rung] for rung in rungs[:-1] if rung in reached and rung < last]
     if trial.status is TrialStatus.COMPLETED:
         best, end = max(row.score for row in reached.values()), rungs[-1]
-        return [*rows, _Row(trial.events[-1].seq, trial.trial_id, end, best)]
+        return [*rows, _row(study, trial, trial.events[-1].seq, end, best)]
     # A first segment that is still running says too little to stand beside finished ones.
     if trial.status in _PENDING and last not in rungs:
         return rows
@@ -126,7 +127,7 @@ def _reached(study: Study, trial: Trial) -> dict[Fidelity, _Row]:
         if isinstance(event, Measured) and event.measurement.fidelity not in rows:
             fidelity = event.measurement.fidelity
             value = event.measurement.metrics.get(study.spec.metric, math.nan)
-            row = _Row(event.seq, trial.trial_id, fidelity, study.sign * value)
+            row = _row(study, trial, event.seq, fidelity, study.sign * value)
             rows[fidelity] = row if math.isfinite(value) else None
     return {fidelity: row for fidelity, row in rows.items() if row is not None}
 
@@ -160,6 +161,6 @@ def _lift(
     to_come = [0.0]
     for lower, upper in reversed(list(pairwise(at))):
         gains = [upper[trial_id] - lower[trial_id] for trial_id in lower if trial_id in upper]
-        to_come.append(to_come[-1] + (float(np.median(gains)) if gains else 0.0))
+        to_come.append(to_come[-1] + (median(gains) if gains else 0.0))
     lift: Array = np.array(to_come[::-1])[np.searchsorted(levels, fidelity_N)]
     return lift

@@ -1,9 +1,10 @@
 """The observation: what the policy sees before one decision, in training and in serving."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,10 @@ from lexmove.agent.features import (
     candidate_features,
     global_features,
 )
+from lexmove.agent.gate import DEPARTURE
 from lexmove.agent.history import fidelity_place, read_history
 from lexmove.agent.selection import Start, choose_starts
-from lexmove.agent.surrogate import Prediction, Surrogate
+from lexmove.agent.surrogate import Surrogate
 from lexmove.space.move import Move, describe, move_between
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity
@@ -51,8 +53,11 @@ likeliest of 64 candidates had a probability of a few hundredths.
 
 _LOWEST_PRIOR, _HIGHEST_PRIOR = -20.0, 20.0
 _START_PRIOR = 8.0
-_ASHA_PRIOR = 16.0
-_ASHA_STEP = 0.5
+_ASHA_PRIOR = 12.0
+_ASHA_STEP = 2.0
+"""Between neighbours in ASHA's order: wide enough that a policy that draws keeps to it."""
+
+_WAITING_PRIOR = -4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +87,7 @@ class Observation:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Slot:
+class _Slot(NamedTuple):
     """One filled slot before the surrogate is asked about it."""
 
     decode: Callable[[], Config]
@@ -91,9 +95,9 @@ class _Slot:
     kind: Kind
     until: Fidelity
     logit: float
+    expert: str
     origin: int | None = None
     trial: Trial | None = None
-    expert: str
     reason: str = ""
 
 
@@ -152,15 +156,18 @@ def _continue_logits(
     """The prior of continuations, on the scale of the starts', whose best has 0.
 
     Gains per epoch are compared with that of the best start by the floor's rule. A point of the
-    start portfolio stands before them; what ASHA promotes stands before any start.
+    start portfolio stands before them; what ASHA promotes stands before any start, and what
+    waits at a rung behind the best ones.
     """
+    if not continued:
+        return []
     if study.spec.fidelity.promotion == "asha":
-        return [_ASHA_PRIOR + _ASHA_STEP * item.score for item in continued]
-    scored = [start for start in starts if np.isfinite(start.score)]
-    if scored and continued:
+        return [_asha_logit(item) for item in continued]
+    scored = [start for start in starts if math.isfinite(start.score)]
+    if scored:
         reference = start_gain_per_epoch(study, surrogate, scored[0].units)
     else:
-        reference = max((item.score for item in continued), default=0.0)
+        reference = max(item.score for item in continued)
     highest = _HIGHEST_PRIOR if len(scored) == len(starts) else 0.0
     sharpness = PRIOR_SHARPNESS["EI"]
     return [
@@ -169,16 +176,22 @@ def _continue_logits(
     ]
 
 
+def _asha_logit(item: Continuation) -> float:
+    if item.expert == DEPARTURE:
+        return _WAITING_PRIOR
+    return max(_ASHA_PRIOR + _ASHA_STEP * item.score, _WAITING_PRIOR)
+
+
 def _start_slots(study: Study, starts: Sequence[Start], sharpness: float) -> list[_Slot]:
     """Starts with their prior: 0 for the floor's best, the portfolio's point above it."""
-    finite = [start.score for start in starts if np.isfinite(start.score)]
-    top = max(finite, default=0.0)
+    top = max((start.score for start in starts if math.isfinite(start.score)), default=0.0)
+    until = study.spec.fidelity.rungs[0]
     return [
         _Slot(
             decode=start.decode,
             units=start.units,
             kind=start.kind,
-            until=study.spec.fidelity.rungs[0],
+            until=until,
             logit=min(max(sharpness * (start.score - top), _LOWEST_PRIOR), _START_PRIOR),
             origin=start.origin,
             expert=start.expert,
@@ -204,9 +217,12 @@ def _filled(
     asked = prediction if places.min() == 1.0 else surrogate.predict(slate.units, places)
     features = candidate_features(study, encoding, surrogate, slate, prediction, asked)
     knows = surrogate.history.num_scored > 0
+    unknown = [None] * len(slots)
+    gains = prediction.gains.tolist() if knows else unknown
+    gain_stds = prediction.gain_stds.tolist() if knows else unknown
     candidates = tuple(
-        _candidate(study, origins, slot, prediction if knows else None, index)
-        for index, slot in enumerate(slots)
+        _candidate(study, origins, slot, gain, gain_std)
+        for slot, gain, gain_std in zip(slots, gains, gain_stds, strict=True)
     )
     return Observation(
         candidates=candidates,
@@ -226,11 +242,11 @@ def _padded(rows_C: NDArray[Any]) -> NDArray[Any]:
 
 def _slate(study: Study, origins: Sequence[Origin], slots: Sequence[_Slot]) -> Slate:
     maximum = study.spec.fidelity.maximum
-    units = np.stack([slot.units for slot in slots])
+    units = np.array([slot.units for slot in slots])
     curves = [read_curve(study, slot.trial) for slot in slots]
     return Slate(
         units=units,
-        origins=np.stack(
+        origins=np.array(
             [slot.units if slot.origin is None else origins[slot.origin].units for slot in slots]
         ),
         origin_rank=np.array([_origin_rank(origins, slot) for slot in slots]),
@@ -253,8 +269,8 @@ def _candidate(
     study: Study,
     origins: Sequence[Origin],
     slot: _Slot,
-    prediction: Prediction | None,
-    index: int,
+    gain: float | None,
+    gain_std: float | None,
 ) -> Candidate:
     return Candidate(
         decode=slot.decode,
@@ -262,8 +278,8 @@ def _candidate(
         until=slot.until,
         kind=slot.kind,
         trial_id=None if slot.trial is None else slot.trial.trial_id,
-        predicted_gain=None if prediction is None else float(prediction.gains[index]),
-        predicted_gain_std=None if prediction is None else float(prediction.gain_stds[index]),
+        predicted_gain=gain,
+        predicted_gain_std=gain_std,
         expert=slot.expert,
     )
 

@@ -8,6 +8,9 @@ import numpy as np
 import torch
 from ray.rllib.algorithms.ppo import PPOConfig
 from ray.rllib.core import DEFAULT_MODULE_ID
+from ray.rllib.core.columns import Columns
+from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
+from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
 from lexmove.agent.ppo_learner import KL_TO_FLOOR, FloorPpoLearner, pretraining_module_spec
 from lexmove.agent.rl_module import (
@@ -82,6 +85,7 @@ def ppo_config(
         PPOConfig()  # type: ignore[no-untyped-call]  # ray is typed in part only
         .environment(env, env_config=env_config, disable_env_checking=True)
         .env_runners(
+            env_runner_cls=EpisodeRunner,
             num_env_runners=settings.num_env_runners,
             # Whole episodes, one at a time: several side by side would be cut where the first
             # of them ends, and what follows from an iteration's start alone can be resumed.
@@ -113,6 +117,66 @@ def ppo_config(
         .reporting(metrics_num_episodes_for_smoothing=1)
         .debugging(seed=seed, log_level="ERROR")
     )
+
+
+class EpisodeRunner(SingleAgentEnvRunner):
+    """RLlib's runner for whole episodes of one environment: the same samples, with less a step.
+
+    Left out are connectors, callbacks, and the copies that environments side by side need.
+    """
+
+    def _sample(
+        self, *, num_episodes: int | None = None, explore: bool, **_: Any
+    ) -> list[SingleAgentEpisode]:
+        assert num_episodes is not None, "only whole episodes are sampled"
+        assert self.num_envs == 1, "environments are played one at a time"
+        episodes = [self._play(explore=explore) for _ in range(num_episodes)]
+        num_steps = sum(map(len, episodes))
+        self._done_episodes_for_metrics.extend(episodes)
+        self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=num_steps)
+        self._increase_sampled_metrics(num_steps, len(episodes))  # type: ignore[no-untyped-call]
+        return episodes
+
+    def _play(self, *, explore: bool) -> SingleAgentEpisode:
+        """One episode from reset to end, as arrays."""
+        vectorised: Any = self.env
+        env = vectorised.unwrapped.envs[0].unwrapped
+        episode = SingleAgentEpisode(
+            observation_space=env.observation_space, action_space=env.action_space
+        )
+        seen, info = env.reset(seed=self._seed)
+        episode.add_env_reset(observation=seen, infos=info)
+        module: Any = self.module
+        # Once for all: the module changes its mode around every forward unless it is this one.
+        module.eval()
+        while not episode.is_done:
+            action, outputs = _act(module, seen, explore=explore)
+            seen, reward, terminated, truncated, info = env.step(action)
+            episode.add_env_step(
+                observation=seen,
+                action=action,
+                reward=reward,
+                infos=info,
+                terminated=terminated,
+                truncated=truncated,
+                extra_model_outputs=outputs,
+            )
+        return episode.to_numpy()
+
+
+def _act(module: Any, seen: dict[str, Any], *, explore: bool) -> tuple[Any, dict[str, Any]]:
+    """An action drawn by the module, or its likeliest, and what PPO asks for beside it."""
+    batch = {Columns.OBS: {name: torch.from_numpy(rows)[None] for name, rows in seen.items()}}
+    forward = module.forward_exploration if explore else module.forward_inference
+    logits_BK = forward(batch)[Columns.ACTION_DIST_INPUTS]
+    chances = module.get_exploration_action_dist_cls().from_logits(logits_BK)
+    chosen_from = chances if explore else chances.to_deterministic()
+    action_B = chosen_from.sample()
+    outputs = {
+        Columns.ACTION_DIST_INPUTS: logits_BK[0].numpy(),
+        Columns.ACTION_LOGP: chosen_from.logp(action_B)[0].numpy(),
+    }
+    return action_B[0].numpy(), outputs
 
 
 def train_once(

@@ -48,7 +48,7 @@ class Latent:
 
 
 def draw_latent(
-    rng: np.random.Generator, encoding: Encoding, *, irrelevant: float = 0.3, warp: float = 0.0
+    rng: np.random.Generator, encoding: Encoding, *, irrelevant: float = 0.2, warp: float = 0.0
 ) -> Latent:
     """A latent in which each dimension is irrelevant with a probability, but never all of them.
 
@@ -296,9 +296,9 @@ def draw_fine_tuning(
         optimum=float(rng.uniform(0.3, 0.8)),
         couplings=rng.normal(0.0, coupling, size) * matters,
         centre=rng.uniform(0.2, 0.8, size),
-        weak=rng.exponential(0.12, size) * matters,
+        weak=rng.exponential(0.5, size) * matters,
         offsets=tuple((int(i), rng.normal(0.0, 0.04, encoding.levels[i])) for i in categorical),
-        width_below=float(rng.uniform(0.15, 0.5)),
+        width_below=float(rng.uniform(0.1, 0.4)),
         cliff_gap=float(rng.uniform(0.05, 0.25)),
         cliff_width=float(rng.uniform(0.01, 0.06)),
         chance=chance,

@@ -69,6 +69,12 @@ class PointerRLModule(TorchRLModule, ValueFunctionAPI):
         """Builds the policy; RLlib calls it once."""
         self.policy = PointerPolicy.untrained()
 
+    def train(self, mode: bool = True) -> "PointerRLModule":
+        """Training or not; RLlib says so before every decision, mostly what it said before."""
+        if self.training != mode:
+            super().train(mode)
+        return self
+
     def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
         # Exploration, inference and training differ in RLlib's own wrapping only.
         logits_BK, _value_B = self._policy_outputs(batch)

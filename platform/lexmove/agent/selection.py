@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +24,10 @@ MIN_GLOBAL_RATIO = 0.125
 """Share of the slots kept for global points."""
 
 _MAX_RANKED = 400
+_BLOCK = 96
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
+class Start(NamedTuple):
     """A config that may be started now; `origin` indexes the origins, `score` is the floor's.
 
     `decode` makes the config when it is asked for. `expert` says what put it forward: the
@@ -65,7 +66,7 @@ def choose_starts(
     scored = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
     taken = np.stack([*seen, *(start.units for start in first)]) if first else seen
     kept = _spread(scored.pool, scored.scores, taken, room=room - len(first))
-    starts = [_floor_start(encoding, origins, scored, int(index), rule) for index in kept]
+    starts = _floor_starts(encoding, origins, scored, kept, rule)
     return (*first, *starts)
 
 
@@ -87,19 +88,32 @@ class _Scored:
     scores: Array
 
 
-def _floor_start(
-    encoding: Encoding, origins: Sequence[Origin], scored: _Scored, index: int, rule: str
-) -> Start:
-    units, origin = scored.pool.units[index], int(scored.pool.origin[index])
-    is_global = bool(scored.pool.is_global[index])
-    return Start(
-        decode=partial(encoding.config, units, None if is_global else origins[origin].config),
-        units=units,
-        origin=origin,
-        kind="global" if is_global else "move",
-        score=float(scored.scores[index]),
-        expert=f"floor:{rule}",
+def _floor_starts(
+    encoding: Encoding,
+    origins: Sequence[Origin],
+    scored: _Scored,
+    kept: NDArray[np.int_],
+    rule: str,
+) -> list[Start]:
+    pool = scored.pool.take(kept)
+    rows = zip(
+        pool.units,
+        pool.origin.tolist(),
+        pool.is_global.tolist(),
+        scored.scores[kept].tolist(),
+        strict=True,
     )
+    return [
+        Start(
+            decode=partial(encoding.config, units, None if is_global else origins[origin].config),
+            units=units,
+            origin=origin,
+            kind="global" if is_global else "move",
+            score=score,
+            expert=f"floor:{rule}",
+        )
+        for units, origin, is_global, score in rows
+    ]
 
 
 def _scored_pool(
@@ -150,11 +164,16 @@ def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArr
 
 def _greedy(units_MD: Array, order: NDArray[np.int_], *, room: int) -> NDArray[np.int_]:
     """Takes points in order, leaving out those too near to one taken before."""
-    units = units_MD[order]
     chosen: list[int] = []
-    is_free = np.ones(len(order), dtype=bool)
-    while len(chosen) < room and is_free.any():
-        index = int(is_free.argmax())
-        chosen.append(index)
-        is_free &= cdist(units[index : index + 1], units, "chebyshev")[0] > MIN_DISTANCE
-    return order[chosen]
+    for at in range(0, len(order), _BLOCK):
+        block = order[at : at + _BLOCK]
+        units = units_MD[block]
+        is_free = nearest(units, units_MD[chosen]) > MIN_DISTANCE
+        is_far = cdist(units, units, "chebyshev") > MIN_DISTANCE
+        while len(chosen) < room and is_free.any():
+            index = is_free.argmax()
+            chosen.append(block[index])
+            is_free &= is_far[index]
+        if len(chosen) == room:
+            break
+    return np.array(chosen, dtype=int)

@@ -70,23 +70,26 @@ class Curves:
     hump_height: float = 0.0
     base_rate: float = 10.0
 
-    def __call__(self, finals_N: Array, units_ND: Array, share: float) -> Array:
-        """Scores (N,) after a share in (0, 1] of the full training; the final ones at 1."""
-        if share >= 1.0:
+    def __call__(self, finals_N: Array, units_ND: Array, share: float | Array) -> Array:
+        """Scores (N,) after a share in (0, 1] of the full training; the final ones at 1.
+
+        Of one point, the shares may be many (S,), and so are the scores.
+        """
+        if np.min(share) >= 1.0:
             return finals_N
         speed = self.base_rate * np.exp(self.rate(units_ND))
         power = np.log1p(speed * share) / np.log1p(speed)
-        middle = 0.5 / (1.0 + np.exp(-self.lateness(units_ND)))
+        lateness = self.lateness(units_ND)
+        middle = 0.5 / (1.0 + np.exp(-lateness))
         late = _sigmoid(share, middle) / _sigmoid(1.0, middle)
-        is_late = self.lateness(units_ND) > 0.5
-        progress = np.where(is_late, late, power)
+        progress = np.where(lateness > 0.5, late, power)
         hump = np.maximum(self.hump_level(units_ND) - self.hump_from, 0.0)
         over = self.hump_height * self.spread * np.minimum(hump, 2.0) * 4.0 * share * (1.0 - share)
         scores: Array = self.start + (finals_N - self.start) * progress + over
-        return scores
+        return np.where(np.asarray(share) >= 1.0, finals_N, scores)
 
 
-def _sigmoid(share: float, middle_N: Array) -> Array:
+def _sigmoid(share: float | Array, middle_N: Array) -> Array:
     """A rise around `middle`, 0 at share 0."""
     at_share = 1.0 / (1.0 + np.exp(-12.0 * (share - middle_N)))
     at_zero = 1.0 / (1.0 + np.exp(12.0 * middle_N))
@@ -117,12 +120,15 @@ class SyntheticObjective:
 
     def values(self, units_ND: Array, fidelity: Fidelity) -> Array:
         """Noiseless scores (N,) of snapped points; NaN where they fail."""
-        scores = self.surface(units_ND)
-        if self.curves is not None:
-            scores = self.curves(scores, units_ND, min(1.0, fidelity / self.max_fidelity))
+        scores = self._scores(units_ND, min(1.0, fidelity / self.max_fidelity))
         if self.crash is not None:
             scores = np.where(self.crash(units_ND), np.nan, scores)
         return scores
+
+    def _scores(self, units_ND: Array, share: float | Array) -> Array:
+        """Noiseless scores as if nothing failed; see `Curves` for the shapes."""
+        finals = self.surface(units_ND)
+        return finals if self.curves is None else self.curves(finals, units_ND, share)
 
     def value(self, config: Config, fidelity: Fidelity) -> float:
         """The noiseless score of a config; NaN where it fails."""
@@ -143,14 +149,16 @@ class SyntheticObjective:
         if self.luck and np.random.default_rng([self.seed, segment.seed]).random() < self.luck:
             raise TrialFailedError("the worker was lost")
         pace = self.seconds * float(np.exp(self.cost(units)[0]))
-        for fidelity in range(segment.after + 1, segment.until + 1):
+        fidelities = np.arange(segment.after + 1, segment.until + 1)
+        scores = self._scores(units, np.minimum(1.0, fidelities / self.max_fidelity))
+        scores = np.broadcast_to(scores, len(fidelities))
+        for fidelity, score in zip(fidelities.tolist(), scores.tolist(), strict=True):
             rng = np.random.default_rng([self.seed, segment.seed, fidelity])
             noise, jitter = rng.normal(size=2)
-            value = float(self.values(units, fidelity)[0]) + self.noise * noise
             report(
                 Measurement(
                     fidelity=fidelity,
-                    metrics={METRIC: value},
+                    metrics={METRIC: score + self.noise * noise},
                     duration_s=pace * float(np.exp(0.1 * jitter)),
                     checkpoint=f"trial_{segment.trial_id}/{fidelity}",
                 )

@@ -5,7 +5,7 @@ is held out, so that checkpoints are chosen on families that training has not se
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -43,11 +43,10 @@ _LENGTHS = (4, 6, 9, 13, 20, 27)
 def draw_space(rng: np.random.Generator, *, num_dims: int | None = None) -> SearchSpace:
     """A space of 2 to 12 hyperparameters, up to half of them discrete, at times conditional.
 
-    Few dimensions are likelier than many. The default is the middle of a domain or, in half of
-    the spaces, any value.
+    The default is the middle of a domain or, in half of the spaces, any value.
     """
     if num_dims is None:
-        num_dims = int(np.exp(rng.uniform(np.log(MIN_DIMS), np.log(MAX_DIMS + 0.999))))
+        num_dims = int(rng.integers(MIN_DIMS, MAX_DIMS + 1))
     discrete_ratio, middle = rng.uniform(0.0, 0.5), rng.random() < 0.5
     domains = [_domain(rng, rng.random() < discrete_ratio, middle) for _ in range(num_dims)]
     parents = [i for i, domain in enumerate(domains) if isinstance(domain, Categorical)]
@@ -83,18 +82,18 @@ def _domain(rng: np.random.Generator, is_discrete: bool, middle: bool) -> Domain
 
 def process_smooth(rng: np.random.Generator) -> Task:
     """Squared exponential process over a bowl."""
-    return _process(rng, smoothness=np.inf, bowl=float(rng.uniform(0.0, 8.0)))
+    return _process(rng, smoothness=np.inf, bowl=float(rng.uniform(2.0, 12.0)))
 
 
 def process_rough(rng: np.random.Generator) -> Task:
-    """Matérn process, ν 3/2 or 5/2, over a bowl or none."""
+    """Matérn process, ν 3/2 or 5/2, over a shallow bowl or a deep one."""
     nu = float(rng.choice([1.5, 2.5]))
-    return _process(rng, smoothness=nu, bowl=float(rng.choice([0.0, 4.0])))
+    return _process(rng, smoothness=nu, bowl=float(rng.choice([2.0, 8.0])))
 
 
 def process_warped(rng: np.random.Generator) -> Task:
     """Matérn process with input and output warping, after the assumptions of HEBO."""
-    return _process(rng, smoothness=2.5, bowl=2.0, warp=0.6, bend=float(rng.uniform(-0.3, 1.2)))
+    return _process(rng, smoothness=2.5, bowl=4.0, warp=0.6, bend=float(rng.uniform(-0.3, 1.2)))
 
 
 def process_additive(rng: np.random.Generator) -> Task:
@@ -162,6 +161,12 @@ def tuning_curves(rng: np.random.Generator) -> Task:
     return _fine_tuning(rng, max_fidelity=int(rng.choice(_LENGTHS)))
 
 
+def tuning_crossing(rng: np.random.Generator) -> Task:
+    """Fine-tuning in which a higher learning rate is faster and ends lower: early ranks mislead."""
+    length = int(rng.choice(_LENGTHS[1:]))
+    return _fine_tuning(rng, max_fidelity=length, haste=float(rng.uniform(2.0, 8.0)))
+
+
 def tuning_overfitting(rng: np.random.Generator) -> Task:
     """Fine-tuning with a kinked optimum; curves, where there are some, pass a peak."""
     has_curves = rng.random() < 0.5
@@ -181,6 +186,7 @@ def _fine_tuning(
     coupling: float = 0.15,
     max_fidelity: int = 1,
     hump: float = 0.0,
+    haste: float = 0.0,
 ) -> Task:
     space = draw_space(rng, num_dims=int(rng.integers(3, 9)))
     rate = Hyperparameter(name="h0", domain=Float(low=1e-6, high=1e-2, log=True, default=None))
@@ -195,6 +201,9 @@ def _fine_tuning(
     curves = None
     if max_fidelity > 1:
         curves = _curves(rng, encoding, surface.chance, surface.peak - surface.chance, hump=hump)
+        if haste:
+            hurry = Haste(per_range=haste, optimum=surface.optimum, rest=curves.rate)
+            curves = replace(curves, rate=hurry)
     return _task(
         "fine-tuning",
         rng,
@@ -220,6 +229,23 @@ def _curves(
         hump_from=0.5 if hump else np.inf,
         hump_height=hump,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Haste:
+    """How fast curves rise: with the learning rate, dimension 0, and a little with the rest.
+
+    `per_range` is the logarithm of the speed that a unit range of the learning rate brings.
+    """
+
+    per_range: float
+    optimum: float
+    rest: Surface
+
+    def __call__(self, units_ND: Array) -> Array:
+        """Values (N,)."""
+        values: Array = self.per_range * (units_ND[:, 0] - self.optimum)
+        return values + 0.3 * self.rest(units_ND)
 
 
 def _task(
@@ -289,6 +315,7 @@ FAMILIES: Mapping[str, Family] = {
     "network_wavy": network_wavy,
     "tuning_straight": tuning_straight,
     "tuning_curves": tuning_curves,
+    "tuning_crossing": tuning_crossing,
     "tuning_overfitting": tuning_overfitting,
 }
 """All families by name."""
@@ -301,6 +328,7 @@ TRAINING_MIX: Mapping[str, float] = {
     "network_plateau": 1.0,
     "tuning_straight": 1.5,
     "tuning_curves": 1.5,
+    "tuning_crossing": 1.5,
 }
 """What training draws from, by weight."""
 

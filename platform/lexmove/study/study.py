@@ -1,8 +1,10 @@
 """The study: everything that was decided and measured. Immutable; the single truth."""
 
 import math
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -120,7 +122,32 @@ class Study:
                 Trial(events=(*old.events, event)),
                 *self.trials[index + 1 :],
             )
-        return replace(self, trials=trials, num_events=event.seq + 1)
+        after = replace(self, trials=trials, num_events=event.seq + 1)
+        after.__dict__.update(self._carried(trials[event.trial_id], event))
+        return after
+
+    def _carried(self, trial: Trial, event: Event) -> dict[str, object]:
+        """What is known of the study so far, as it is after one event of `trial`.
+
+        So that a study that grows is not read again from its first event at every decision.
+        """
+        carried: dict[str, object] = {}
+        if "ranking" in self.__dict__:
+            is_news = isinstance(event, Measured | Ended)
+            carried["ranking"] = self._reranked(trial) if is_news else self.ranking
+        if "_incumbents_before" in self.__dict__:
+            before = (self.incumbent,) if isinstance(event, Started) else ()
+            carried["_incumbents_before"] = (*self._incumbents_before, *before)
+        if "decisions" in self.__dict__:
+            carried["decisions"] = (*self.decisions, *_decision_of(event))
+        return carried
+
+    def _reranked(self, trial: Trial) -> tuple[Incumbent, ...]:
+        """The ranking with a trial of it, or a new one, as it is now."""
+        ranking = [item for item in self.ranking if item.trial_id != trial.trial_id]
+        if (best := self.best_of(trial)) is not None:
+            insort(ranking, best, key=self._rank)
+        return tuple(ranking)
 
     @classmethod
     def from_events(cls, spec: StudySpec, events: "list[Event] | tuple[Event, ...]") -> Self:
@@ -158,12 +185,16 @@ class Study:
 
     def score_at(self, trial: Trial, fidelity: Fidelity) -> float | None:
         """The objective, higher is better, at one fidelity; None if missing, NaN or failed."""
+        key = ("scores", self.spec.metric, self.spec.goal)
+        return trial.derive(key, lambda: self._scores(trial)).get(fidelity)
+
+    def _scores(self, trial: Trial) -> dict[Fidelity, float | None]:
         if trial.status in _WITHOUT_SCORE:
-            return None
-        for measurement in trial.measurements:
-            if measurement.fidelity == fidelity:
-                return self._score(measurement.metrics.get(self.spec.metric))
-        return None
+            return {}
+        return {
+            item.fidelity: self._score(item.metrics.get(self.spec.metric))
+            for item in trial.measurements
+        }
 
     def _score(self, value: float | None) -> float | None:
         return None if value is None or not math.isfinite(value) else self.sign * value
@@ -175,6 +206,10 @@ class Study:
 
     def best_of(self, trial: Trial) -> Incumbent | None:
         """A trial's own best measurement; None if it failed or has none that counts."""
+        key = ("best_of", self.spec.metric, self.spec.goal)
+        return trial.derive(key, lambda: self._best_of(trial))
+
+    def _best_of(self, trial: Trial) -> Incumbent | None:
         if trial.status in _WITHOUT_SCORE:
             return None
         scored = [
@@ -224,6 +259,24 @@ class Study:
                     points.append((started, self.sign * score))
         return tuple(points)
 
+    @property
+    def num_started_at_best(self) -> int:
+        """How many trials had started when the incumbent's value was reached first; 0 without."""
+        if self.incumbent is None:
+            return 0
+        value = self.incumbent.value
+        equals = takewhile(lambda item: item.value == value, self.ranking)
+        first = min(self._reached_seq(self.trials[item.trial_id], value) for item in equals)
+        return bisect_left(self.trials, first, key=lambda trial: trial.started.seq)
+
+    def _reached_seq(self, trial: Trial, value: float) -> int:
+        return min(
+            event.seq
+            for event in trial.events
+            if isinstance(event, Measured)
+            and event.measurement.metrics.get(self.spec.metric) == value
+        )
+
     def with_status(self, *statuses: TrialStatus) -> tuple[Trial, ...]:
         """The trials that stand so, by id."""
         return tuple(trial for trial in self.trials if trial.status in statuses)
@@ -241,11 +294,7 @@ class Study:
     @cached_property
     def decisions(self) -> tuple[tuple[Event, Decision], ...]:
         """Every decision with the event that carries it, in order."""
-        return tuple(
-            (event, event.decision)
-            for event in self.events
-            if isinstance(event, Started | Continued) and event.decision is not None
-        )
+        return tuple(found for event in self.events for found in _decision_of(event))
 
     def realised_gain(self, trial: Trial) -> float | None:
         """Improvement of a trial over the incumbent at the time it was suggested.
@@ -276,6 +325,13 @@ class Study:
                 best = {key: item for key, item in best.items() if key[0] != event.trial_id}
                 incumbent = min(filter(None, best.values()), key=self._rank, default=None)
         return tuple(found)
+
+
+def _decision_of(event: Event) -> tuple[tuple[Event, Decision], ...]:
+    """The event and its decision; () where it carries none."""
+    if isinstance(event, Started | Continued) and event.decision is not None:
+        return ((event, event.decision),)
+    return ()
 
 
 def decision_rng(study: Study) -> np.random.Generator:

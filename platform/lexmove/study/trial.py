@@ -1,11 +1,11 @@
 """A trial: what was decided, what was measured, what became of it; all derived from its events."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
@@ -13,6 +13,8 @@ from lexmove.space.domain import Value
 from lexmove.space.move import Move
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity
+
+_T = TypeVar("_T")
 
 
 class TrialStatus(StrEnum):
@@ -199,6 +201,20 @@ class Trial:
     """A suggestion that was started. Everything follows from `events`, the first a `Started`."""
 
     events: tuple[Event, ...] = field(repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"events": self.events}
+
+    @cached_property
+    def derived(self) -> dict[Hashable, object]:
+        """What others made of this trial, each under a key of its own: a trial never changes."""
+        return {}
+
+    def derive(self, key: Hashable, make: Callable[[], _T]) -> _T:
+        """What stands under `key` in `derived`, made where nothing does."""
+        if key not in self.derived:
+            self.derived[key] = make()
+        return cast("_T", self.derived[key])
 
     @property
     def started(self) -> Started:
