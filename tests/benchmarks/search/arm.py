@@ -31,7 +31,8 @@ class Arm:
 
     `plan` says where trials may be paused on the epoch axis. `version` changes when the arm
     would decide differently: results are kept under it. A `Proposer` of a peer may keep state
-    between calls, one study long.
+    between calls, one study long. Not every peer `searches_pools`: the config that it asked for
+    and did not get stays open for it.
     """
 
     name: str
@@ -39,3 +40,4 @@ class Arm:
     make: Make
     version: str
     plan: Callable[[SearchTask], FidelityPlan] = straight
+    searches_pools: bool = True

@@ -81,7 +81,9 @@ class Comparison:
         A pool is played by trials: SMAC's Hyperband plans brackets over its own configs.
         """
         of_task = self.task(task)
-        if not setting.has(of_task) or (of_task.pool is not None and setting.axis == "epochs"):
+        if not setting.has(of_task):
+            return False
+        if of_task.pool is not None and (setting.axis == "epochs" or not arm.searches_pools):
             return False
         return self._family(task).can_teach() if arm.name in _TAUGHT or setting.starts else True
 

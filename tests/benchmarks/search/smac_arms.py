@@ -355,7 +355,8 @@ def _in_budgets(name: str, plan: Callable[[SearchTask], FidelityPlan]) -> Arm:
     return Arm(name=name, group="peer", make=make, version=_VERSION, plan=plan)
 
 
-ARMS = (Arm(name="SMAC3", group="peer", make=_make, version=_VERSION),)
+# On a pool it was still searching for one config after seven minutes, with others left open.
+ARMS = (Arm(name="SMAC3", group="peer", make=_make, version=_VERSION, searches_pools=False),)
 EPOCH_ARMS = (
     _in_budgets("SMAC3 multi-fidelity", rungs(_ETA, first=1)),
     _in_budgets("SMAC3 multi-fidelity, tuned", rungs(_ETA, first=None)),
