@@ -253,8 +253,13 @@ def judged() -> Comparison:
     )
 
 
-def make_up(folder: Path, comparison: Comparison, *worse: str) -> None:
-    """Records of every arm; those named `worse` have the regret of a random config."""
+def make_up(
+    folder: Path, comparison: Comparison, *worse: str, slow: str = "", tasks: Sequence[str] = ()
+) -> None:
+    """Records of every arm; those named `worse` have the regret of a random config.
+
+    The `slow` one has one seed and no regret, on some `tasks` only.
+    """
     settings: Sequence[Setting] = (
         Setting.usual("trials", 1),
         Setting.usual("trials", 8),
@@ -263,9 +268,12 @@ def make_up(folder: Path, comparison: Comparison, *worse: str) -> None:
         Setting.usual("epochs", 1, starts=True),
     )
     with Journal(folder) as journal:
-        for (name, regret), setting, task_name, seed in product(
+        for (name, usual), setting, task_name, seed in product(
             NAMES.items(), settings, comparison.families, range(3)
         ):
+            if name == slow and (seed or task_name not in tasks):
+                continue
+            regret = 1.0 if name in worse else 0.0 if name == slow else usual
             journal.append(
                 Record(
                     arm=name,
@@ -274,7 +282,7 @@ def make_up(folder: Path, comparison: Comparison, *worse: str) -> None:
                     task=task_name,
                     task_version=comparison.task_version(task_name),
                     seed=seed,
-                    regrets=dict.fromkeys(setting.checkpoints, 1.0 if name in worse else regret),
+                    regrets=dict.fromkeys(setting.checkpoints, regret),
                     cpu_s=1.0,
                     decision_ms=1.0,
                     decision_p99_ms=2.0,
@@ -301,6 +309,16 @@ def test_check_fails_when_a_target_is_short(tmp_path, capsys, worse, num_short):
     assert run(tmp_path, "--no-play", "--check", comparison=judged()) == 1
     assert verdicts(capsys.readouterr().out).count("short") == num_short
     assert run(tmp_path, "--no-play", comparison=judged()) == 0
+
+
+@pytest.mark.parametrize(("num_tasks", "rival"), [(1, "Optuna TPE"), (2, "random + ASHA, tuned")])
+def test_the_hardest_peer_counts_whatever_its_seeds(tmp_path, capsys, num_tasks, rival):
+    tasks = list(judged().families)[:num_tasks]
+    make_up(tmp_path, judged(), slow="random + ASHA, tuned", tasks=tasks)
+    assert run(tmp_path, "--no-play", comparison=judged()) == 0
+    first = next(line for line in capsys.readouterr().out.splitlines() if "; target " in line)
+    assert f"({rival}, hardest of" in first or f"({rival};" in first
+    assert f"{9 if num_tasks == 1 else 2} pairs" in first
 
 
 def test_what_was_not_measured_is_short(tmp_path, capsys):

@@ -11,10 +11,10 @@ from benchmarks.search.arm import Group
 from benchmarks.search.comparison import Comparison
 from benchmarks.search.results import Record
 from benchmarks.search.setting import Axis, Setting
-from benchmarks.search.statistics import Scores, interquartile_mean, on, shared
+from benchmarks.search.statistics import Pair, Scores, shared
 
 _MIN_COVERAGE = 0.5
-"""Share of the pairs that an arm must have to be ranked or to be the best peer."""
+"""Share of the tasks that an arm must have to be ranked or to be compared with as a peer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,19 +120,14 @@ class Standings:
 
 
 def covered(scores: Mapping[str, Scores], *, like: Scores) -> dict[str, Scores]:
-    """The arms that have at least half of the pairs of `like`."""
-    least = _MIN_COVERAGE * len(like)
+    """The arms that were played, with seeds that `like` has, on at least half of its tasks."""
+    least = _MIN_COVERAGE * len(_tasks(like))
     return {
         arm: of_arm
         for arm, of_arm in scores.items()
-        if of_arm and len(shared(like, of_arm)) >= least
+        if of_arm and len(_tasks(shared(like, of_arm))) >= least
     }
 
 
-def best_of(scores: Mapping[str, Scores], *, like: Scores) -> str | None:
-    """The arm with the least interquartile mean, on the pairs that all of them and `like` have."""
-    able = covered(scores, like=like)
-    pairs = shared(like, *able.values())
-    if not able or not pairs:
-        return None
-    return min(able, key=lambda arm: float(interquartile_mean(on(able[arm], pairs))))
+def _tasks(pairs: Iterable[Pair]) -> set[str]:
+    return {task for task, _ in pairs}

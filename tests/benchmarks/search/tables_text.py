@@ -49,7 +49,8 @@ def _section(standings: Standings, setting: Setting) -> list[str]:
     about = (
         f"Normalised regret on {', '.join(families)}. Interquartile means with 95 % intervals; "
         f"mean, rank, and the probability that {reference} ends below the row's arm are @{at:g}. "
-        f"A row's figures are over the pairs of task and seed that {reference} has too."
+        f"A row's figures are over the pairs of task and seed that {reference} has too, whose own "
+        f"figure on these pairs stands beside them, since slow arms have fewer seeds."
     )
     return [
         f"**{setting.title}**",
@@ -70,6 +71,7 @@ def _main_table(standings: Standings, setting: Setting, arms: Sequence[str], ref
         "arm",
         "pairs",
         *(f"@{at:g}" for at in setting.columns),
+        f"{reference} there, @{last:g}",
         "mean",
         "rank",
         f"P({reference} better)",
@@ -89,6 +91,7 @@ def _main_table(standings: Standings, setting: Setting, arms: Sequence[str], ref
                 arm,
                 str(len(pairs)),
                 *(_iqm_cell(standings, setting, arm, at, pairs) for at in setting.columns),
+                _number(float(interquartile_mean(on(ours, pairs)))),
                 _number(float(on(scores[arm], pairs).mean())),
                 f"{ranks[arm]:.2f}" if arm in ranks else _NONE,
                 _NONE if arm == reference else _probability(ours, scores[arm]),
