@@ -53,11 +53,11 @@ likeliest of 64 candidates had a probability of a few hundredths.
 
 _LOWEST_PRIOR, _HIGHEST_PRIOR = -20.0, 20.0
 _START_PRIOR = 8.0
-_ASHA_PRIOR = 12.0
+_ASHA_PRIOR = 6.0
 _ASHA_STEP = 2.0
 """Between neighbours in ASHA's order: wide enough that a policy that draws keeps to it."""
 
-_WAITING_PRIOR = -4.0
+_WAITING_PRIOR = -3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@
 itself is an arm of its own, since its nine updates cost ten times the study (`ON_REQUEST`).
 """
 
+import ast
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -24,20 +25,41 @@ from lexmove.study.protocols import Proposer
 from lexmove.study.study import Study
 from lexmove.study.trial import Suggestion
 
-_DECIDING = ("space", "study", "agent")
+_DECIDING = ("agent.proposer", "agent.baselines", "agent.memory", "agent.simulated_workers")
+_LEARNING = ("agent.learning", "agent.serving")
+"""Modules that, with all that they import, make a study what it is; the latter where it learns."""
 
 
 @cache
-def source_version() -> str:
-    """Hash over all that decides: the sources of three packages, and the weights they ship."""
+def source_version(*, learns: bool = False) -> str:
+    """Hash over all that decides: the sources behind the decisions, and the weights they ship.
+
+    What a policy is trained on and judged by is left out: it decides nothing here.
+    """
     root = Path(lexmove.__file__).parent
+    sources = _behind(root, (*_DECIDING, *(_LEARNING if learns else ())))
+    shipped = [*root.glob("agent/portfolios/*"), *root.glob("agent/weights/*.safetensors")]
     digest = hashlib.sha256()
-    for package in _DECIDING:
-        for path in sorted((root / package).rglob("*")):
-            if path.suffix in (".py", ".json", ".safetensors", ".parquet"):
-                digest.update(path.relative_to(root).as_posix().encode())
-                digest.update(path.read_bytes())
+    for path in sorted([*sources, *shipped]):
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:10]
+
+
+def _behind(root: Path, modules: Sequence[str]) -> set[Path]:
+    """The files of some modules of the package and of all that they import of it."""
+    found: set[Path] = set()
+    waiting = [root.joinpath(*module.split(".")).with_suffix(".py") for module in modules]
+    while waiting:
+        path = waiting.pop()
+        if path in found or not path.exists():
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lexmove."):
+                parts = str(node.module).split(".")[1:]
+                waiting.append(root.joinpath(*parts).with_suffix(".py"))
+    return found
 
 
 def paused(task: SearchTask) -> FidelityPlan:
@@ -94,7 +116,8 @@ def _arm(
     plan: Callable[[SearchTask], FidelityPlan] = paused,
 ) -> Arm:
     """An arm of ours; `make` is given the study's seed."""
-    return Arm(name=name, group=group, make=_starting(make), version=source_version(), plan=plan)
+    version = source_version(learns=make is OnlineProposer)
+    return Arm(name=name, group=group, make=_starting(make), version=version, plan=plan)
 
 
 def _starting(make: Callable[[int], Proposer]) -> Make:
