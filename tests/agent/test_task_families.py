@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from lexmove.agent.encoding import Encoding
-from lexmove.agent.regret import Regret, potential, true_values
-from lexmove.agent.study_tasks import StudyMix, usable
-from lexmove.agent.synthetic_objective import METRIC, SyntheticObjective
-from lexmove.agent.task_families import (
+from lexmove.agent.pretraining.regret import Regret, potential, true_values
+from lexmove.agent.pretraining.study_tasks import StudyMix, usable
+from lexmove.agent.pretraining.synthetic_objective import METRIC, SyntheticObjective
+from lexmove.agent.pretraining.task_families import (
     FAMILIES,
     HELD_OUT_MIX,
     TRAINING_MIX,

@@ -10,13 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_rllib.tasks import RUNGS, SPACE, Bowl, free_lane, make_bowl
-from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, TrainingEnv, TuningEnv
 from lexmove.agent.observation import Observation, observe
 from lexmove.agent.policy import PointerPolicy
+from lexmove.agent.pretraining.environment import (
+    EpisodeDistribution,
+    EpisodeSpec,
+    TrainingEnv,
+    TuningEnv,
+)
+from lexmove.agent.pretraining.regret import Regret, potential
+from lexmove.agent.pretraining.task_families import FamilyMix
 from lexmove.agent.proposer import PolicyProposer, policy_logits
-from lexmove.agent.regret import Regret, potential
 from lexmove.agent.rl_module import observation_space
-from lexmove.agent.task_families import FamilyMix
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
 from lexmove.coordinator.store import MemoryStore

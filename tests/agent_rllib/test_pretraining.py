@@ -10,11 +10,11 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 
 from agent_rllib.tasks import IdentityEnv, make_bowl, make_slope
-from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, TrainingEnv
-from lexmove.agent.held_out import HeldOut, compare
 from lexmove.agent.lanes import logits_of
 from lexmove.agent.policy import PointerPolicy, load_weights, weights_hash
-from lexmove.agent.ppo_algorithm import (
+from lexmove.agent.pretraining.environment import EpisodeDistribution, EpisodeSpec, TrainingEnv
+from lexmove.agent.pretraining.held_out import HeldOut, compare
+from lexmove.agent.pretraining.ppo_algorithm import (
     EpisodeRunner,
     PpoSettings,
     build_algorithm,
@@ -24,9 +24,9 @@ from lexmove.agent.ppo_algorithm import (
     train_once,
     weights_of,
 )
-from lexmove.agent.ppo_learner import kl_to_floor, outcome_loss
-from lexmove.agent.pretraining import WEIGHTS_NAME, PretrainingSpec, Progress, pretrain
-from lexmove.agent.pretraining_record import Record
+from lexmove.agent.pretraining.ppo_learner import kl_to_floor, outcome_loss
+from lexmove.agent.pretraining.record import Record
+from lexmove.agent.pretraining.run import WEIGHTS_NAME, PretrainingSpec, Progress, pretrain
 from lexmove.agent.rl_module import quiet_rllib
 
 NUM_SEEDS = 3

@@ -25,12 +25,12 @@ from lexmove.agent.baselines import make_proposer
 from lexmove.agent.candidates import origins_of
 from lexmove.agent.encoding import Encoding
 from lexmove.agent.floor import FloorProposer
-from lexmove.agent.held_out import interquartile_mean
 from lexmove.agent.history import read_history
-from lexmove.agent.regret import Regret
+from lexmove.agent.pretraining.held_out import interquartile_mean
+from lexmove.agent.pretraining.regret import Regret
+from lexmove.agent.pretraining.task_families import FAMILIES, TRAINING_MIX
 from lexmove.agent.selection import choose_starts
 from lexmove.agent.surrogate import Surrogate
-from lexmove.agent.task_families import FAMILIES, TRAINING_MIX
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Proposer
 from lexmove.study.study import Study

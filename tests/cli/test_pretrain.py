@@ -8,9 +8,9 @@ import typer
 
 from agent.test_task_families import past_study
 from cli.conftest import Lexmove
-from lexmove.agent.held_out import Comparison
-from lexmove.agent.pretraining import PretrainingResult, Progress
-from lexmove.agent.pretraining_record import Record
+from lexmove.agent.pretraining.held_out import Comparison
+from lexmove.agent.pretraining.record import Record
+from lexmove.agent.pretraining.run import PretrainingResult, Progress
 from lexmove.app.pretraining_job import PretrainingRequest, begin, request_of, spec_of
 from lexmove.cli.pretrain_view import say_progress, verdict, write_pretraining
 from lexmove.coordinator.store import open_store

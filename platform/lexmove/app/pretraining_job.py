@@ -10,7 +10,7 @@ from lexmove.app import stored
 from lexmove.errors import UsageError
 
 if TYPE_CHECKING:
-    from lexmove.agent.pretraining import OnProgress, PretrainingResult, PretrainingSpec
+    from lexmove.agent.pretraining.run import OnProgress, PretrainingResult, PretrainingSpec
     from lexmove.study.study import Study
 
 _REQUEST = "request.json"
@@ -93,7 +93,7 @@ def past_studies(store: str) -> "tuple[Study, ...]":
         StoreError: the store cannot be read.
         UsageError: it holds no such study.
     """
-    from lexmove.agent.study_tasks import MIN_RESULTS, usable
+    from lexmove.agent.pretraining.study_tasks import MIN_RESULTS, usable
 
     found = [outcome.study for outcome in stored.load_all(store=store)]
     kept = usable(found)
@@ -124,17 +124,17 @@ def run(
 
     # Ray reads its settings when it is imported, which the agent's pre-training does.
     with connected(None, num_cpus=request.workers + 1):
-        from lexmove.agent.pretraining import pretrain
+        from lexmove.agent.pretraining.run import pretrain
 
         return pretrain(spec_of(request), out, resume=resume, on_progress=on_progress)
 
 
 def spec_of(request: PretrainingRequest) -> "PretrainingSpec":
     """The run that a request asks for."""
-    from lexmove.agent.ppo_algorithm import PpoSettings
-    from lexmove.agent.pretraining import PretrainingSpec
-    from lexmove.agent.study_tasks import StudyMix
-    from lexmove.agent.task_families import FamilyMix
+    from lexmove.agent.pretraining.ppo_algorithm import PpoSettings
+    from lexmove.agent.pretraining.run import PretrainingSpec
+    from lexmove.agent.pretraining.study_tasks import StudyMix
+    from lexmove.agent.pretraining.task_families import FamilyMix
 
     usual, usual_ppo = PretrainingSpec(), PpoSettings()
     ppo = PpoSettings(

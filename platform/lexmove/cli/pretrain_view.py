@@ -8,8 +8,8 @@ from lexmove.cli.console import say, write
 from lexmove.cli.wording import NOTHING, say_duration
 
 if TYPE_CHECKING:
-    from lexmove.agent.held_out import Comparison
-    from lexmove.agent.pretraining import PretrainingResult, Progress
+    from lexmove.agent.pretraining.held_out import Comparison
+    from lexmove.agent.pretraining.run import PretrainingResult, Progress
 
 
 def say_progress(progress: "Progress") -> None:

@@ -14,10 +14,15 @@ from typing import Any
 
 import torch
 
-from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, MakeObjective, TrainingEnv
-from lexmove.agent.held_out import Comparison, HeldOut, compare
 from lexmove.agent.policy import PointerPolicy, load_weights, save_weights, weights_hash
-from lexmove.agent.ppo_algorithm import (
+from lexmove.agent.pretraining.environment import (
+    EpisodeDistribution,
+    EpisodeSpec,
+    MakeObjective,
+    TrainingEnv,
+)
+from lexmove.agent.pretraining.held_out import Comparison, HeldOut, compare
+from lexmove.agent.pretraining.ppo_algorithm import (
     PpoSettings,
     build_algorithm,
     sharpened,
@@ -25,10 +30,10 @@ from lexmove.agent.ppo_algorithm import (
     train_once,
     weights_of,
 )
-from lexmove.agent.ppo_learner import KL_TO_FLOOR
-from lexmove.agent.pretraining_record import Record, read_record, write_recipe
+from lexmove.agent.pretraining.ppo_learner import KL_TO_FLOOR
+from lexmove.agent.pretraining.record import Record, read_record, write_recipe
+from lexmove.agent.pretraining.task_families import HELD_OUT_MIX, FamilyMix
 from lexmove.agent.rl_module import Weights
-from lexmove.agent.task_families import HELD_OUT_MIX, FamilyMix
 
 WEIGHTS_NAME = "policy.safetensors"
 """The weights of the best checkpoint so far, in the folder of a run; the recipe stands beside."""

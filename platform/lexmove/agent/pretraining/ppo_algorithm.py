@@ -12,7 +12,11 @@ from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_env_runner import SingleAgentEnvRunner
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from lexmove.agent.ppo_learner import KL_TO_FLOOR, FloorPpoLearner, pretraining_module_spec
+from lexmove.agent.pretraining.ppo_learner import (
+    KL_TO_FLOOR,
+    FloorPpoLearner,
+    pretraining_module_spec,
+)
 from lexmove.agent.rl_module import (
     Weights,
     assert_same_weights,

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lexmove.agent.held_out import Comparison
+from lexmove.agent.pretraining.held_out import Comparison
 
 _PACKAGES = ("numpy", "scipy", "torch", "ray", "gymnasium")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lexmove.agent.encoding import Array, Encoding, Mask
-from lexmove.agent.response_surfaces import Surface
+from lexmove.agent.pretraining.response_surfaces import Surface
 from lexmove.errors import InfeasibleError, TrialFailedError
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity

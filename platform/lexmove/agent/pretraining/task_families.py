@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lexmove.agent.encoding import Array, Encoding
-from lexmove.agent.response_surfaces import (
+from lexmove.agent.pretraining.response_surfaces import (
     Surface,
     draw_fine_tuning,
     draw_latent,
@@ -19,7 +19,7 @@ from lexmove.agent.response_surfaces import (
     relu,
     standardised,
 )
-from lexmove.agent.synthetic_objective import (
+from lexmove.agent.pretraining.synthetic_objective import (
     CrashRegion,
     Curves,
     SyntheticObjective,

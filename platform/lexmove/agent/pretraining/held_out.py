@@ -7,8 +7,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lexmove.agent.environment import EpisodeDistribution, EpisodeSpec, MakeObjective, TuningEnv
 from lexmove.agent.policy import PointerPolicy
+from lexmove.agent.pretraining.environment import (
+    EpisodeDistribution,
+    EpisodeSpec,
+    MakeObjective,
+    TuningEnv,
+)
 from lexmove.agent.proposer import policy_logits
 
 HELD_OUT_EPISODES = EpisodeDistribution(

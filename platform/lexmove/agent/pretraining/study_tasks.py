@@ -7,11 +7,11 @@ import numpy as np
 
 from lexmove.agent.encoding import Array, Encoding, nearest
 from lexmove.agent.history import read_history
-from lexmove.agent.response_surfaces import Surface, draw_latent, draw_process
+from lexmove.agent.pretraining.response_surfaces import Surface, draw_latent, draw_process
+from lexmove.agent.pretraining.synthetic_objective import CrashRegion, SyntheticObjective
+from lexmove.agent.pretraining.task_families import FamilyMix, linear_field
 from lexmove.agent.simulated_workers import KnownObjective
 from lexmove.agent.surrogate import Surrogate
-from lexmove.agent.synthetic_objective import CrashRegion, SyntheticObjective
-from lexmove.agent.task_families import FamilyMix, linear_field
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.study import Study
 

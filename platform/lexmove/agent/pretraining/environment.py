@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lexmove.agent.continuation import has_options
 from lexmove.agent.encoding import Encoding
 from lexmove.agent.observation import NUM_CANDIDATES, Observation, observe
-from lexmove.agent.regret import Regret, potential, potentials, true_values
+from lexmove.agent.pretraining.regret import Regret, potential, potentials, true_values
 from lexmove.agent.rl_module import action_space, observation_space, privileged_space
 from lexmove.agent.simulated_workers import KnownObjective, SimulatedWorkers
 from lexmove.space.search_space import SearchSpace

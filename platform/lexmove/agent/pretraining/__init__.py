@@ -1,0 +1,1 @@
+"""Ahead of any job: a policy is trained on simulated studies, from the floor, with RLlib's PPO."""
