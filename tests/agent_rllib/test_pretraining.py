@@ -117,6 +117,8 @@ LEARNING = PpoSettings(
     kl_to_floor_end=0.0,
     entropy_coefficient=0.0,
     outcome_weight=1.0,
+    # Soft enough that a few hundred decisions try what the floor would never do.
+    temperature=4.0,
 )
 
 

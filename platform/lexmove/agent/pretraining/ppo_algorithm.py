@@ -37,22 +37,22 @@ class PpoSettings:
     residual, which is what is saved. `num_env_runners` = 0 samples in this process.
     """
 
-    learning_rate: float = 3e-4
-    learning_rate_end: float = 3e-5
-    num_steps: int = 1024
+    learning_rate: float = 2e-4
+    learning_rate_end: float = 2e-5
+    num_steps: int = 2048
     num_epochs: int = 4
-    minibatch_size: int = 256
+    minibatch_size: int = 512
     gamma: float = 0.98
     lambda_: float = 0.95
     clip: float = 0.15
     kl_to_floor: float = 0.1
     kl_to_floor_end: float = 0.02
-    entropy_coefficient: float = 0.003
+    entropy_coefficient: float = 0.001
     value_coefficient: float = 0.5
     outcome_weight: float = 0.1
     own_value_weight: float = 0.05
     gradient_norm: float = 0.5
-    temperature: float = 4.0
+    temperature: float = 1.5
     num_env_runners: int = 0
 
 
