@@ -25,6 +25,10 @@ class Speed:
     p99_ms: float
 
 
+MIN_RANKED = 0.25
+"""Share of the pairs that an arm must have to be ranked."""
+
+
 class Standings:
     """Records, looked at by setting and arm.
 
@@ -119,13 +123,18 @@ class Standings:
         return self._records.get((setting.name, arm), ())
 
 
-def covered(scores: Mapping[str, Scores], *, like: Scores) -> dict[str, Scores]:
-    """The arms that were played, with seeds that `like` has, on at least half of its tasks."""
+def covered(scores: Mapping[str, Scores], *, like: Scores, share: float = 0.0) -> dict[str, Scores]:
+    """The arms that were played, with seeds that `like` has, on at least half of its tasks.
+
+    And on at least a `share` of its pairs: where all arms are looked at on the pairs of all of
+    them, one with a single seed would leave no other.
+    """
     least = _MIN_COVERAGE * len(_tasks(like))
+    found = {arm: (of_arm, shared(like, of_arm)) for arm, of_arm in scores.items() if of_arm}
     return {
         arm: of_arm
-        for arm, of_arm in scores.items()
-        if of_arm and len(_tasks(shared(like, of_arm))) >= least
+        for arm, (of_arm, pairs) in found.items()
+        if len(_tasks(pairs)) >= least and len(pairs) >= share * len(like)
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.search.setting import Setting
-from benchmarks.search.standings import Standings, covered
+from benchmarks.search.standings import MIN_RANKED, Standings, covered
 from benchmarks.search.statistics import (
     Estimate,
     Scores,
@@ -66,7 +66,7 @@ def _main_table(standings: Standings, setting: Setting, arms: Sequence[str], ref
     last = setting.headline[-1]
     ours = standings.scores(setting, reference, last)
     scores = {arm: standings.scores(setting, arm, last) for arm in arms}
-    ranks = average_ranks(covered(scores, like=ours))
+    ranks = average_ranks(covered(scores, like=ours, share=MIN_RANKED))
     head = [
         "arm",
         "pairs",

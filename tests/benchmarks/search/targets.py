@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.search.setting import Axis, Setting
-from benchmarks.search.standings import Standings, covered
+from benchmarks.search.standings import MIN_RANKED, Standings, covered
 from benchmarks.search.statistics import (
     Scores,
     average_ranks,
@@ -264,7 +264,7 @@ def _first_under_crashes(standings: Standings) -> Target:
         for arm in standings.arms(setting):
             scores[arm] = standings.scores(setting, arm, where.at, families=_CRASHES)
     ours = scores.get(SHIPPED)
-    able = covered(scores, like=ours) if ours else {}
+    able = covered(scores, like=ours, share=MIN_RANKED) if ours else {}
     ranks = average_ranks(able)
     if len(ranks) < 2:
         return Target(measure=measure, figure=None, target=goal, is_met=False)
