@@ -138,6 +138,7 @@ class EpisodeRunner(SingleAgentEnvRunner):
         num_steps = sum(map(len, episodes))
         self._done_episodes_for_metrics.extend(episodes)
         self._log_env_steps(metric=self._metrics_num_env_steps_sampled, num_steps=num_steps)
+        # RLlib annotates this method of its runner in part only.
         self._increase_sampled_metrics(num_steps, len(episodes))  # type: ignore[no-untyped-call]
         return episodes
 
