@@ -51,6 +51,14 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+Columns = Annotated[
+    tuple[str, ...],
+    Field(min_length=2),
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+]
+"""Several columns by name; a list in a file."""
+
+
 class FilesSpec(_Section):
     """Paths of the user's own data files: csv, tsv, jsonl, json or parquet.
 
@@ -62,20 +70,67 @@ class FilesSpec(_Section):
     test: str | None = None
 
 
-class TaskSpec(_Section):
-    """The data: a built-in task by `name`, or the user's own `files` with their columns.
+class HubSpec(_Section):
+    """A dataset of the Hugging Face hub: its id, configuration and revision, and its splits.
 
-    `max_train`, `max_validation` and `max_test` cut the splits down to that many examples.
-    `group` is a column whose values never fall on both sides of a split. `label_separator`
-    divides a label column that names several labels per text; a column of lists needs none.
+    `id` may also be a local folder in the hub's layout. Without `revision` the newest is taken.
+    `validation: null` and `test: null` split those off `train`.
+    """
+
+    id: str
+    config: str | None = None
+    revision: str | None = None
+    train: str = "train"
+    validation: str | None = "validation"
+    test: str | None = "test"
+
+
+class SplitSpec(_Section):
+    """How validation and test are split off `train` where they are not given.
+
+    `train`, `validation` and `test` are shares of the data. With `near_duplicates: together` texts
+    that are nearly the same never fall on both sides; `report` splits without a look at them, and
+    `lexmove plan` counts those that straddle.
+    """
+
+    train: Annotated[float, Field(gt=0, lt=1)] = 0.6
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    near_duplicates: Literal["together", "report"] = "report"
+
+    @model_validator(mode="after")
+    def _all_of_it(self) -> Self:
+        total = self.train + self.validation + self.test
+        if not math.isclose(total, 1.0, abs_tol=1e-6):
+            raise ValueError(f"train, validation and test add up to {total:g}; they must make 1")
+        return self
+
+
+class TaskSpec(_Section):
+    """The data: a task by `name`, the user's own `files`, or a dataset of the `hub`.
+
+    `name` is a built-in task (`license_category`) or one of LexGLUE (`lex_glue/ledgar`). Columns:
+    `text` holds the texts, or lists of paragraphs; `label` classes, or lists of labels, or several
+    ones divided by `label_separator`. `pair` is a column of second texts, judged together with the
+    first ones. `endings` makes it a multiple choice: a column of lists, or several columns, of
+    which `label` names the right one (by its number from 0). `group` is a column whose values never
+    fall on both sides of a split. `no_label_column` measures texts without a label as a class of
+    their own, as LexGLUE does. `on_bad_rows: skip` leaves rows out that cannot be used, counted and
+    listed. `max_train`, `max_validation` and `max_test` cut the splits down to that many examples.
     """
 
     name: str | None = None
     files: FilesSpec | None = None
+    hub: HubSpec | None = None
     text: str = "text"
+    pair: str | None = None
+    endings: str | Columns | None = None
     label: str = "label"
     label_separator: Annotated[str, Field(min_length=1)] | None = None
     group: str | None = None
+    no_label_column: bool = False
+    split: SplitSpec = SplitSpec()
+    on_bad_rows: Literal["error", "skip"] = "error"
     max_train: Annotated[int, Field(gt=0)] | None = None
     max_validation: Annotated[int, Field(gt=0)] | None = None
     max_test: Annotated[int, Field(gt=0)] | None = None
@@ -83,8 +138,19 @@ class TaskSpec(_Section):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        if (self.name is None) == (self.files is None):
-            raise ValueError("give either name (a built-in task) or files (your own data)")
+        given = [item for item in (self.name, self.files, self.hub) if item is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "give exactly one of name (a built-in task), files (your own data) and hub"
+                " (a dataset by its id)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        if self.endings is not None and (self.pair or self.label_separator):
+            what = "pair" if self.pair else "label_separator"
+            raise ValueError(f"a multiple choice has endings and one right one: leave {what} out")
         return self
 
 
@@ -92,16 +158,25 @@ class ModelSpec(_Section):
     """The pretrained model: `minilm` (built in, offline), a hub id, or a local folder.
 
     `num_hidden_layers` keeps the first layers only (minilm: 1 to 6). `max_length` is in tokens.
+    `max_segments` reads long texts paragraph by paragraph: up to that many segments of
+    `max_length` tokens each, encoded one by one and put together by a small transformer. `auto`
+    precision is bf16 or fp16 where the hardware is made for it, else fp32; one for a whole study.
     """
 
     name: str = "minilm"
     num_hidden_layers: Annotated[int, Field(gt=0)] | None = None
     max_length: Annotated[int, Field(gt=0, le=8192)] = 128
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    max_segments: Annotated[int, Field(gt=0, le=256)] | None = None
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
 
 class MetricSpec(_Section):
-    """The objective: a metric of the validation split and which way is better."""
+    """The objective: a metric of the validation split and which way is better.
+
+    `name` is one that every trial measures (f1_macro, f1_micro, accuracy, mcc, auprc), or a function
+    of the user's own, `package.module:function` or `path/to/file.py:function`: it takes true labels,
+    predicted labels and probabilities, and returns a number.
+    """
 
     name: str = "f1_macro"
     goal: Literal["maximize", "minimize"] = "maximize"

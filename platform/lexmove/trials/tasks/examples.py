@@ -12,14 +12,18 @@ Named = str | tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Examples:
-    """N texts with their labels, int64.
+    """N examples: texts with their labels, int64.
 
-    Class indices (N,) where each text has one class; 0 and 1 per class, (N, C), where a text has
-    several or none.
+    Class indices (N,) where each example has one class; 0 and 1 per class, (N, C), where it has
+    several or none. `pairs` are second texts, read together with the first ones. `endings` makes
+    the examples a multiple choice: C ways each in which its text may go on, and the label is the
+    position of the right one. Paragraphs of a text are divided by blank lines.
     """
 
     texts: tuple[str, ...]
     labels: NDArray[np.int64]
+    pairs: tuple[str, ...] | None = None
+    endings: tuple[tuple[str, ...], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -28,6 +32,11 @@ class Examples:
     def is_multi_label(self) -> bool:
         """Whether a text has any number of labels."""
         return self.labels.ndim == 2
+
+    @property
+    def is_multiple_choice(self) -> bool:
+        """Whether one of several endings is to be chosen."""
+        return self.endings is not None
 
     def counts(self, num_labels: int) -> NDArray[np.int64]:
         """Examples of every class, (C,)."""
@@ -38,20 +47,29 @@ class Examples:
 
     def take(self, index: NDArray[np.int64]) -> "Examples":
         """The examples at these positions, in their order."""
-        return Examples(texts=tuple(self.texts[i] for i in index), labels=self.labels[index])
+        return Examples(
+            texts=tuple(self.texts[i] for i in index),
+            labels=self.labels[index],
+            pairs=None if self.pairs is None else tuple(self.pairs[i] for i in index),
+            endings=None if self.endings is None else tuple(self.endings[i] for i in index),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Splits:
     """What a source of data yields: class names, and the examples of each split.
 
-    All splits are single-label, or all are multi-label.
+    All splits are of one kind. The classes of a multiple choice are its positions, "0" and so on.
+    `no_label_column` measures texts without any label as a class of their own. `skipped` says, one
+    place and reason each, which rows were left out.
     """
 
     labels: tuple[str, ...]
     train: Examples
     validation: Examples
     test: Examples
+    no_label_column: bool = False
+    skipped: tuple[str, ...] = ()
 
 
 def label_names(labels: Sequence[Named]) -> tuple[str, ...]:

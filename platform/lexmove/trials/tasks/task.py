@@ -29,25 +29,39 @@ BUILT_IN: dict[str, Loader] = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TaskData:
-    """A task of texts with one class each, or with several; class i is called `labels[i]`."""
+    """A task: texts with one class each, with several, or with endings to choose from.
+
+    Class i is called `labels[i]`. `no_label_column` and `skipped` are those of `Splits`.
+    """
 
     name: str
     labels: tuple[str, ...]
     train: Examples
     validation: Examples
     test: Examples
+    no_label_column: bool = False
+    skipped: tuple[str, ...] = ()
 
     @property
     def is_multi_label(self) -> bool:
         """Whether a text has any number of labels, and not just one."""
         return self.train.is_multi_label
 
+    @property
+    def is_multiple_choice(self) -> bool:
+        """Whether one of several endings is to be chosen."""
+        return self.train.is_multiple_choice
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over class names, texts and labels of all splits, as hex digits."""
         digest = hashlib.sha256(json.dumps(self.labels).encode())
         for split in (self.train, self.validation, self.test):
-            digest.update(json.dumps(split.texts).encode())
+            # Text by text: a digest must not hold all of them a second time.
+            for column in (split.texts, split.pairs or (), split.endings or ()):
+                digest.update(len(column).to_bytes(8, "little"))
+                for value in column:
+                    digest.update(json.dumps(value).encode())
             digest.update(split.labels.astype("<i8").tobytes())
         return digest.hexdigest()
 
@@ -78,4 +92,6 @@ def load_task(spec: TaskSpec, *, cache_dir: Path | None = None) -> TaskData:
         train=cut(splits.train, spec.max_train, seed=spec.seed),
         validation=cut(splits.validation, spec.max_validation, seed=spec.seed),
         test=cut(splits.test, spec.max_test, seed=spec.seed),
+        no_label_column=splits.no_label_column or spec.no_label_column,
+        skipped=splits.skipped,
     )
