@@ -9,6 +9,8 @@ import torch
 from lexmove.errors import InfeasibleError, ModelError
 from lexmove.job.spec import ModelSpec
 from lexmove.trials import model as model_module
+from lexmove.trials.adapters import adapters_of, merge_adapters
+from lexmove.trials.classifier import pool
 from lexmove.trials.model import (
     build_classifier,
     check_model,
@@ -44,7 +46,11 @@ def folder(tmp_path_factory):
 
 def forward(classifier):
     ids = torch.tensor([[101, 2023, 2003, 102], [101, 102, 0, 0]])
-    return classifier.eval()(ids, (ids > 0).long())
+    return logits_of(classifier, ids)
+
+
+def logits_of(classifier, ids):
+    return classifier.eval()(ids, (ids > 0).long()).logits
 
 
 @pytest.mark.parametrize("layers", [1, 2, 6])
@@ -60,15 +66,15 @@ def test_padding_changes_nothing():
     classifier = build_classifier(load_pretrained("minilm", 1), Recipe(), num_labels=3).eval()
     ids = torch.tensor([[101, 2023, 102]])
     padded = torch.tensor([[101, 2023, 102, 0, 0, 0]])
-    one, other = (classifier(batch, (batch > 0).long()) for batch in (ids, padded))
+    one, other = (logits_of(classifier, batch) for batch in (ids, padded))
     torch.testing.assert_close(one, other)
 
 
 def test_pooling_takes_the_first_token_or_the_mean_of_the_real_ones():
     hidden = torch.arange(12.0).reshape(1, 3, 4)
     mask = torch.tensor([[1, 1, 0]])
-    assert model_module.pool(hidden, mask, "cls").tolist() == [[0, 1, 2, 3]]
-    assert model_module.pool(hidden, mask, "mean").tolist() == [[2, 3, 4, 5]]
+    assert pool(hidden, mask, "cls").tolist() == [[0, 1, 2, 3]]
+    assert pool(hidden, mask, "mean").tolist() == [[2, 3, 4, 5]]
 
 
 def test_a_trial_gets_its_own_copy_of_the_weights():
@@ -107,8 +113,12 @@ def test_adapters_start_as_the_pretrained_model_and_are_all_that_is_trained():
     plain = build_classifier(pretrained, Recipe(), num_labels=2)
     plain.head.load_state_dict(adapted.head.state_dict())
     torch.testing.assert_close(forward(adapted), forward(plain))
-    torch.nn.init.ones_(next(p for n, p in trained.items() if n.endswith("up")))
-    assert not torch.allclose(forward(adapted), forward(plain))
+    torch.nn.init.ones_(next(p for n, p in trained.items() if "lora_B" in n))
+    learned = forward(adapted)
+    assert not torch.allclose(learned, forward(plain))
+    merge_adapters(adapted)
+    assert not adapters_of(adapted)
+    torch.testing.assert_close(forward(adapted), learned)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +186,16 @@ def test_a_folder_that_is_not_there_is_no_hub_id():
         check_model(ModelSpec(name="./nowhere"))
 
 
-def test_auto_precision_is_one_of_the_two_and_others_stay():
-    assert resolve_precision("auto") in ("fp32", "bf16")
-    assert resolve_precision("fp32") == "fp32"
-    assert resolve_precision("bf16") == "bf16"
+def test_auto_precision_is_what_the_hardware_is_made_for_and_others_stay(monkeypatch):
+    assert resolve_precision("auto") in ("fp32", "bf16", "fp16")
+    for precision in ("fp32", "bf16", "fp16"):
+        assert resolve_precision(precision) == precision
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for has_bf16, capability, wanted in (
+        (True, (8, 0), "bf16"),
+        (False, (7, 5), "fp16"),
+        (False, (6, 1), "fp32"),
+    ):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda has=has_bf16, **_: has)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda at=capability: at)
+        assert resolve_precision("auto") == wanted

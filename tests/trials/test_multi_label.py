@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from lexmove.errors import InfeasibleError, InvalidConfigError, TaskError
+from lexmove.errors import InvalidConfigError, TaskError
 from lexmove.job.spec import FilesSpec, ModelSpec, TaskSpec
 from lexmove.space.search_space import Config
 from lexmove.study.trial import Segment
 from lexmove.trials.fine_tuning import FineTuning, Plan
-from lexmove.trials.metrics import evaluate
+from lexmove.trials.loss import balanced_weights
+from lexmove.trials.metrics import METRICS, evaluate
 from lexmove.trials.model import load_pretrained
 from lexmove.trials.objective import FineTuningObjective, load_tokens
+from lexmove.trials.prediction import DecisionRule
 from lexmove.trials.recipe import Recipe, check_labelling
+from lexmove.trials.reference import fit_reference, reference_scores, trivial_baseline
 from lexmove.trials.tasks.cache import cached_splits
 from lexmove.trials.tasks.examples import (
     Examples,
@@ -30,7 +33,6 @@ from lexmove.trials.tasks.examples import (
     stratified_sample,
 )
 from lexmove.trials.tasks.near_duplicates import split_clusters
-from lexmove.trials.tasks.reference import reference_scores
 from lexmove.trials.tasks.task import load_task
 
 INDICATORS = st.tuples(st.integers(2, 60), st.integers(2, 6)).flatmap(
@@ -99,26 +101,24 @@ def test_the_cache_keeps_texts_without_a_label(tmp_path):
 def test_metrics_are_those_of_scikit_learn(labels, seed):
     flips = np.random.default_rng(seed).random(labels.shape) < 0.3
     predicted = np.where(flips, 1 - labels, labels)
-    assert evaluate(labels, predicted) == pytest.approx(
-        {
-            "f1_macro": sklearn.metrics.f1_score(
-                labels, predicted, average="macro", zero_division=0
-            ),
-            "f1_micro": sklearn.metrics.f1_score(
-                labels, predicted, average="micro", zero_division=0
-            ),
-            "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
-        }
-    )
+    found = evaluate(labels, predicted, predicted.astype(np.float64))
+    wanted = {
+        "f1_macro": sklearn.metrics.f1_score(labels, predicted, average="macro", zero_division=0),
+        "f1_micro": sklearn.metrics.f1_score(labels, predicted, average="micro", zero_division=0),
+        "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
+    }
+    assert {name: found[name] for name in wanted} == pytest.approx(wanted)
 
 
 def test_metrics_of_a_case_by_hand():
     true = np.array([[1, 1, 0], [0, 1, 0], [0, 0, 0]])
     predicted = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 0]])
     # F1 by label: 1, 2/3 and, for a label that is never there and never given, 0.
-    assert evaluate(true, predicted) == pytest.approx(
-        {"f1_macro": (1 + 2 / 3) / 3, "f1_micro": 4 / 5, "accuracy": 2 / 3}
-    )
+    wanted = {"f1_macro": (1 + 2 / 3) / 3, "f1_micro": 4 / 5, "accuracy": 2 / 3}
+    # Correlations of the first two labels: 1, and 1·3 - 2·1 of sqrt(2·1 · 1·2).
+    wanted |= {"mcc": (1 + 1 / 2) / 2, "auprc": (1 + 5 / 6) / 2}
+    probabilities = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.2], [0.3, 0.4, 0.3]])
+    assert evaluate(true, predicted, probabilities) == pytest.approx(wanted)
 
 
 ROWS = [
@@ -148,8 +148,12 @@ def test_a_column_of_lists_and_one_with_a_separator_give_the_same_task(tmp_path)
 
 
 def test_the_reference_has_a_regression_for_each_label(tmp_path):
-    scores = reference_scores(load_task(write(tmp_path / "a.jsonl", ROWS)))
-    assert scores.test["f1_macro"] == 1.0, "a single word tells each label"
+    task = load_task(write(tmp_path / "a.jsonl", ROWS))
+    reference = fit_reference(task)
+    probabilities = reference.probabilities(task.test)
+    assert probabilities.shape == (12, 2)
+    assert ((probabilities > 0.5) == task.test.labels).all(), "a single word tells each label"
+    assert reference.scores(task.test) == dict.fromkeys(METRICS, 1.0)
 
 
 def test_the_reference_takes_a_label_that_every_text_has(tmp_path):
@@ -201,30 +205,38 @@ def test_the_loss_is_the_mean_cross_entropy_of_all_decisions(tokens):
     training = start(tokens, label_smoothing=0.2)
     training.model.eval()
     index = np.arange(8)
-    logits, labels = training._forward(tokens["train"], index)
-    p = 1 / (1 + np.exp(-logits.detach().numpy()))
-    y = labels.numpy() * 0.8 + 0.1
-    wanted = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
-    assert training._loss(index).item() == pytest.approx(wanted, rel=1e-5)
+    batch = tokens["train"].batch(index)
+    p = 1 / (1 + np.exp(-training._forward(batch).detach().numpy()))
+    y = batch.labels * 0.8 + 0.1
+    losses = -(y * np.log(p) + (1 - y) * np.log(1 - p))
+    assert training._loss(index).item() == pytest.approx(losses.mean(), rel=1e-5)
+    weighted = start(tokens, label_smoothing=0.2, class_weighting="balanced")
+    weighted.model.load_state_dict(training.model.state_dict())
+    weighted.model.eval()
+    absent, present = balanced_weights(tokens["train"].labels, 2)
+    wanted = (losses * np.where(batch.labels == 1, present, absent)).mean()
+    assert weighted._loss(index).item() == pytest.approx(wanted, rel=1e-5)
+    assert wanted != pytest.approx(losses.mean(), rel=1e-3)
 
 
 def test_a_label_is_given_above_the_threshold(tokens):
     training = start(tokens, threshold=0.8)
+    rule = DecisionRule(is_multi_label=True, threshold=0.8)
     torch.nn.init.zeros_(training.model.head.weight)
     with torch.no_grad():
         for probability, decision in ((0.81, 1), (0.79, 0)):
             training.model.head.bias.fill_(math.log(probability / (1 - probability)))
-            assert (training.predict(tokens["test"]) == decision).all()
+            probabilities = rule.probabilities(training.logits(tokens["test"]))
+            assert (rule.decide(probabilities) == decision).all()
 
 
-def test_what_means_nothing_for_the_kind_of_labels_is_refused(tokens):
-    with pytest.raises(InfeasibleError, match="needs one class per text"):
-        start(tokens, class_weighting="balanced")
+def test_what_means_nothing_for_the_kind_of_labels_is_refused():
     with pytest.raises(InvalidConfigError, match=r"'model\.threshold' has no effect where every"):
         check_labelling(["learning_rate", "model.threshold"], is_multi_label=False)
-    with pytest.raises(InvalidConfigError, match=r"'model\.class_weighting' has no effect"):
-        check_labelling(["model.class_weighting"], is_multi_label=True)
-    check_labelling(["model.threshold"], is_multi_label=True)
+    for name in ("model.class_weighting", "model.max_segments", "model.threshold"):
+        with pytest.raises(InvalidConfigError, match=rf"'{name}' has no effect where"):
+            check_labelling([name], is_multi_label=False, is_multiple_choice=True)
+    check_labelling(["model.threshold", "model.class_weighting"], is_multi_label=True)
     check_labelling(["model.class_weighting"], is_multi_label=False)
 
 
@@ -245,10 +257,7 @@ def test_it_learns_licence_families_from_real_texts(tmp_path):
         }
     )
     (measured,) = _measured(objective, config, tmp_path)
-    labels = load_task(objective.task).validation.labels
-    constant = np.zeros_like(labels)
-    constant[:, np.argmax(labels.sum(axis=0))] = 1
-    baseline = evaluate(labels, constant)
+    baseline = trivial_baseline(load_task(objective.task), metric="f1_micro")
     # The commonest label for every text scores .02 macro and .28 micro; measured .27 and .61.
     assert baseline["f1_macro"] < 0.03
     assert baseline["f1_micro"] < 0.3

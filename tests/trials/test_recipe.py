@@ -7,7 +7,7 @@ import pytest
 
 from lexmove.errors import InvalidConfigError, UsageError
 from lexmove.job.spec import ModelSpec
-from lexmove.trials.metrics import check_metric, evaluate
+from lexmove.trials.metrics import check_metric
 from lexmove.trials.recipe import Recipe, check_hyperparameters
 
 
@@ -66,17 +66,6 @@ def test_names_can_be_checked_without_torch():
         "assert not {'torch', 'transformers', 'sklearn', 'pyarrow'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_metrics_of_a_prediction_worked_out_by_hand():
-    import numpy as np
-
-    true, predicted = np.array([0, 0, 0, 1, 2]), np.array([0, 0, 1, 1, 0])
-    measured = evaluate(true, predicted)
-    # F1 of the classes: 2·2/(3+3), 2·1/(2+1), 0.
-    assert measured["f1_macro"] == pytest.approx((2 / 3 + 2 / 3 + 0) / 3)
-    assert measured["f1_micro"] == pytest.approx(3 / 5)
-    assert measured["accuracy"] == pytest.approx(3 / 5)
 
 
 def test_an_unknown_metric_gets_the_nearest_name():

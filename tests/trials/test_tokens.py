@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexmove.trials.tasks.examples import stratified_sample
-from lexmove.trials.tokens import evaluation_batches, pack, training_batches
+from lexmove.trials.tasks.examples import Examples, stratified_sample
+from lexmove.trials.tokens import evaluation_batches, token_counts, tokenized, training_batches
 
 
 @given(
@@ -19,8 +19,9 @@ def test_every_text_is_in_exactly_one_batch_in_an_order_of_the_seed(lengths, bat
     assert len(batches) == -(-len(lengths) // batch_size)
     again = training_batches(lengths, batch_size, np.random.default_rng(seed))
     assert all((one == other).all() for one, other in zip(batches, again, strict=True))
-    evaluated = list(evaluation_batches(lengths, batch_size))
+    evaluated = list(evaluation_batches(lengths, 60 * batch_size))
     assert sorted(np.concatenate(evaluated).tolist()) == list(range(len(lengths)))
+    assert all(len(index) * lengths[index].max() <= 60 * batch_size for index in evaluated)
 
 
 def test_bucketing_saves_most_of_the_padding():
@@ -34,14 +35,103 @@ def test_bucketing_saves_most_of_the_padding():
     assert bucketed < 1.1 * lengths.sum() < plain
 
 
+class Words:
+    """A tokenizer of the kind that transformers has: one token per word, [1] and [2] around."""
+
+    pad_token_id = 7
+
+    def __call__(self, texts, pairs=None, *, return_overflowing_tokens=False, **cut):
+        room = cut["max_length"] - 2
+        rows, owners = [], []
+        for number, text in enumerate(texts):
+            ids = [10 + len(word) for word in text.split()]
+            if pairs is not None:
+                second = [30 + len(word) for word in pairs[number].split()]
+                rows.append([1, *ids, 2, *second, 2][: cut["max_length"]])
+                continue
+            parts = [ids[at : at + room] for at in range(0, max(1, len(ids)), room)]
+            for part in parts if return_overflowing_tokens else parts[:1]:
+                rows.append([1, *part, 2])
+                owners.append(number)
+        types = [[int(i > row.index(2)) for i in range(len(row))] for row in rows]
+        found = {"input_ids": rows, "token_type_ids": types}
+        return found | ({"overflow_to_sample_mapping": owners} if owners else {})
+
+
+def examples(texts, **more):
+    return Examples(texts=tuple(texts), labels=np.arange(len(texts)), **more)
+
+
 def test_a_batch_is_padded_to_its_longest_text():
-    tokens = pack([[1, 2, 3], [4], [5] * 9], np.array([0, 1, 2]), pad_id=7)
-    ids, mask, labels = tokens.batch(np.array([1, 0]))
-    assert ids.tolist() == [[4, 7, 7, 7, 7, 7, 7, 7], [1, 2, 3, 7, 7, 7, 7, 7]]
-    assert mask.sum(axis=1).tolist() == [1, 3]
-    assert labels.tolist() == [1, 0]
-    assert tokens.batch(np.array([2]))[0].shape == (1, 16)
+    tokens = tokenized(examples(["a bb ccc", "dddd", "e " * 9]), Words(), max_length=20)
+    batch = tokens.batch(np.array([1, 0]))
+    assert batch.ids.tolist() == [[1, 14, 2, 7, 7, 7, 7, 7], [1, 11, 12, 13, 2, 7, 7, 7]]
+    assert batch.mask.sum(axis=1).tolist() == [3, 5]
+    assert batch.labels.tolist() == [1, 0]
+    assert batch.types is None, "a single text has no second one"
+    assert tokens.batch(np.array([2])).ids.shape == (1, 16)
     assert tokens.ids.dtype == np.int32
+
+
+def test_pairs_are_one_sequence_that_tells_its_halves():
+    pairs = examples(["a b", "a"], pairs=("cc", "dd dd"))
+    batch = tokenized(pairs, Words(), max_length=20).batch(np.arange(2))
+    assert batch.ids[:, :6].tolist() == [[1, 11, 11, 2, 32, 2], [1, 11, 2, 32, 32, 2]]
+    assert batch.types[:, :6].tolist() == [[0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 1]]
+
+
+def test_choices_are_a_sequence_for_each_ending():
+    choices = examples(["a", "b b"], endings=(("c", "dd", "eee"), ("f", "g", "h h")))
+    tokens = tokenized(choices, Words(), max_length=20)
+    assert tokens.shape == "choices"
+    batch = tokens.batch(np.array([1]))
+    assert batch.ids.shape == (1, 3, 8)
+    assert batch.ids[0, :, :7].tolist() == [
+        [1, 11, 11, 2, 31, 2, 7],
+        [1, 11, 11, 2, 31, 2, 7],
+        [1, 11, 11, 2, 31, 31, 2],
+    ]
+    assert tokens.lengths.tolist() == [5, 7]
+    assert tokens.areas.tolist() == [15, 21]
+
+
+def test_a_long_text_is_its_paragraphs_and_a_long_paragraph_goes_on():
+    text = "a bb\n \nccc " + "d " * 4 + "\n\n\neeeeee"
+    documents = examples([text, "f", "g\n\nh"])
+    tokens = tokenized(documents, Words(), max_length=5, max_segments=4)
+    assert tokens.shape == "segments"
+    assert np.diff(tokens.starts).tolist() == [4, 1, 2]
+    batch = tokens.batch(np.array([0, 1]))
+    assert batch.ids[0, :, :5].tolist() == [
+        [1, 11, 12, 2, 7],
+        [1, 13, 11, 11, 2],
+        [1, 11, 11, 2, 7],
+        [1, 16, 2, 7, 7],
+    ]
+    assert batch.mask[1].sum(axis=-1).tolist() == [3, 0, 0, 0]
+    fewer = tokenized(documents, Words(), max_length=5, max_segments=2)
+    assert np.diff(fewer.starts).tolist() == [2, 1, 2]
+    assert fewer.ids.tolist()[:9] == [1, 11, 12, 2, 1, 13, 11, 11, 2]
+
+
+@given(
+    paragraphs=st.lists(st.lists(st.integers(1, 12), max_size=6), min_size=1, max_size=12),
+    max_segments=st.integers(1, 5),
+)
+def test_segments_keep_the_order_and_the_first_of_every_text(paragraphs, max_segments):
+    texts = ["\n\n".join("w " * size for size in each) or "w" for each in paragraphs]
+    tokens = tokenized(examples(texts), Words(), max_length=6, max_segments=max_segments)
+    assert len(tokens) == len(texts)
+    assert (np.diff(tokens.starts) <= max_segments).all()
+    for number, sizes in enumerate(paragraphs):
+        parts = [min(4, size - at) for size in sizes or [1] for at in range(0, size, 4)]
+        mine = slice(tokens.starts[number], tokens.starts[number + 1])
+        assert np.diff(tokens.offsets)[mine].tolist() == [n + 2 for n in parts[:max_segments]]
+
+
+def test_uncut_counts_say_how_long_texts_are():
+    choices = examples(["a " * 30, "b"], endings=(("c", "d d"), ("e", "f " * 9)))
+    assert token_counts(choices, Words()).tolist() == [30 + 2 + 3, 1 + 9 + 3]
 
 
 @given(

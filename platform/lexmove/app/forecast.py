@@ -13,10 +13,7 @@ _MIN_MEASUREMENTS = 2
 
 def repetition_epochs(job: JobSpec) -> int:
     """Epochs of the repetitions after the search: finalists, default and compared configs."""
-    if not job.finalists.top:
-        return 0
-    num_arms = job.finalists.top + 1 + len(job.finalists.compare)
-    return num_arms * job.finalists.seeds * job.fidelity.max_epochs
+    return job.repetitions.num_trainings * job.fidelity.max_epochs
 
 
 def epochs_left(study: Study) -> int:

@@ -5,7 +5,7 @@ Offline, nothing heavy is imported and neither the data nor the model is looked 
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,25 +22,16 @@ from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import Measurement, Segment, Started, Suggestion
 
 if TYPE_CHECKING:
+    from lexmove.trials.tasks.data_card import DataCard
     from lexmove.trials.tasks.task import TaskData
 
+_SPLITS = ("train", "validation", "test")
 _NUM_SUGGESTIONS = 4
 _TIMED_EXAMPLES = 192
 """Training examples of the timed epoch: seconds on one core, yet some dozen batches."""
 
 _TIMED_EPOCHS = 2
 """The first epoch pays for loading; the last one is the measure."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskSizes:
-    """How many examples each split has, and each class in the training split."""
-
-    name: str
-    train: int
-    validation: int
-    test: int
-    labels: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +70,14 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a job would do. `task` and `estimate` are None offline.
+    """What a job would do. `card`, of its data, and `estimate` are None offline.
 
     The search takes `search_epochs` to `search_most_epochs`.
     """
 
     job: JobSpec
     space: SearchSpace
-    task: TaskSizes | None
+    card: "DataCard | None"
     memory: Memory
     suggestions: tuple[Suggestion, ...]
     rungs: tuple[int, ...]
@@ -122,8 +113,8 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
         space.config(comparison.config)
     fidelity = fidelity_plan(job)
     epochs = _Epochs(
-        search=expected_epochs(fidelity, job.budget.trials),
-        search_most=most_epochs(fidelity, job.budget.trials),
+        search=expected_epochs(fidelity, job.num_search_trials),
+        search_most=most_epochs(fidelity, job.num_search_trials),
         repetitions=repetition_epochs(job),
     )
     fit = fit_here(job, num_gpus=None if offline else _count_gpus())
@@ -132,7 +123,7 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
     return Plan(
         job=job,
         space=space,
-        task=None if task is None else _sizes(task),
+        card=None if task is None else _card(job, space, task),
         memory=memory,
         suggestions=first_suggestions(job, space, starts=memory.starts),
         rungs=fidelity.rungs,
@@ -170,14 +161,14 @@ def first_suggestions(
         metric=job.metric.name,
         goal=job.metric.goal,
         fidelity=fidelity_plan(job),
-        num_trials=job.budget.trials,
+        num_trials=job.num_search_trials,
         parallel=job.budget.parallel,
         seed=job.seed,
         starts=starts,
     )
     study = Study(spec=spec)
     suggestions: list[Suggestion] = []
-    for _ in range(min(_NUM_SUGGESTIONS, job.budget.trials)):
+    for _ in range(min(_NUM_SUGGESTIONS, job.num_search_trials)):
         suggestion = proposer.propose(study, decision_rng(study))
         if suggestion is None:
             break
@@ -231,15 +222,17 @@ def _load_task(job: JobSpec) -> "TaskData":
     return load_task(job.task)
 
 
-def _sizes(task: "TaskData") -> TaskSizes:
-    counted = task.train.counts(len(task.labels))
-    return TaskSizes(
-        name=task.name,
-        train=len(task.train),
-        validation=len(task.validation),
-        test=len(task.test),
-        labels={name: int(num) for name, num in zip(task.labels, counted, strict=True)},
-    )
+def _card(job: JobSpec, space: SearchSpace, task: "TaskData") -> "DataCard":
+    """What the data hold, with lengths in the tokens of the job's model."""
+    from lexmove.trials.model import load_tokenizer
+    from lexmove.trials.recipe import Recipe
+    from lexmove.trials.tasks.data_card import data_card
+    from lexmove.trials.tokens import token_counts
+
+    tokenizer = load_tokenizer(job.model.name)
+    lengths = {name: token_counts(task.split(name), tokenizer) for name in _SPLITS}
+    recipe = Recipe.from_config(space.default, job.model)
+    return data_card(task, lengths, recipe.max_length * (recipe.max_segments or 1))
 
 
 def _estimate(

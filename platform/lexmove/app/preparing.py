@@ -17,22 +17,28 @@ from lexmove.study.study import StudySpec
 
 if TYPE_CHECKING:
     from lexmove.trials.objective import FineTuningObjective
+    from lexmove.trials.tasks.task import TaskData
 
 
 def settled(job: JobSpec) -> JobSpec:
     """The job as it is recorded: the same from any folder, without secrets, one precision."""
+    from lexmove.trials.metrics import settled_metric
     from lexmove.trials.model import resolve_precision
 
     storage = str(Path(job.storage or DEFAULT_STORAGE).resolve())
+    metric = job.metric.model_copy(update={"name": settled_metric(job.metric.name)})
     model = job.model.model_copy(update={"precision": resolve_precision(job.model.precision)})
     if model.name != "minilm":
         model = model.model_copy(update={"name": _from_anywhere(model.name)})
-    changes: dict[str, Any] = {"storage": storage, "model": model}
+    changes: dict[str, Any] = {"storage": storage, "model": model, "metric": metric}
     if job.agent.weights is not None:
         weights = str(Path(job.agent.weights).resolve())
         changes["agent"] = job.agent.model_copy(update={"weights": weights})
     if job.store is not None:
         changes["store"] = without_password(job.store)
+    if job.task.hub is not None:
+        hub = job.task.hub.model_copy(update={"id": _from_anywhere(job.task.hub.id)})
+        changes["task"] = job.task.model_copy(update={"hub": hub})
     if job.task.files is not None:
         paths = {
             split: _from_anywhere(path)
@@ -57,6 +63,7 @@ def check(job: JobSpec, space: SearchSpace) -> None:
             unfit data, an unusable model, or a comparison outside the space.
     """
     from lexmove.agent.baselines import check_proposer
+    from lexmove.trials.metrics import check_metric
     from lexmove.trials.model import check_model
     from lexmove.trials.recipe import check_hyperparameters, check_labelling
     from lexmove.trials.tasks.task import load_task
@@ -70,8 +77,31 @@ def check(job: JobSpec, space: SearchSpace) -> None:
     for comparison in job.finalists.compare:
         space.config(comparison.config)
     task = load_task(job.task)
-    check_labelling(space.names, is_multi_label=task.is_multi_label)
+    check_labelling(
+        space.names,
+        is_multi_label=task.is_multi_label,
+        is_multiple_choice=task.is_multiple_choice,
+    )
+    _check_decisions(job, space, task)
+    check_metric(job.metric.name, num_labels=len(task.labels), is_multi_label=task.is_multi_label)
     check_model(job.model)
+
+
+def _check_decisions(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:
+    """Refuses settings that would be without effect on a task's kind."""
+    if job.decide.threshold == "fitted" and not task.is_multi_label:
+        raise UsageError(
+            "decide.threshold: fitted is for tasks of several labels per text, and this one has one"
+            " class each: leave it out"
+        )
+    if job.decide.threshold == "fitted" and "model.threshold" in space.names:
+        raise UsageError(
+            "decide.threshold: fitted leaves model.threshold nothing to decide: take one out"
+        )
+    if job.model.max_segments is not None and (task.is_multiple_choice or task.train.pairs):
+        raise UsageError(
+            "model.max_segments reads long texts, and this task has pairs or endings: leave it out"
+        )
 
 
 def check_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> None:
@@ -105,6 +135,16 @@ def within_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> JobSpec:
     return job.model_copy(update={"budget": job.budget.model_copy(update={"parallel": parallel})})
 
 
+def one_by_one(job: JobSpec) -> JobSpec:
+    """The job without slots of its own: a trial at a time, and nothing learned on the side."""
+    return job.model_copy(
+        update={
+            "budget": job.budget.model_copy(update={"parallel": 1}),
+            "agent": job.agent.model_copy(update={"online_learning": False}),
+        }
+    )
+
+
 def check_room_here(job: JobSpec) -> None:
     """`check_room` before Ray runs, which may find less than this if a container is limited.
 
@@ -131,7 +171,7 @@ def study_spec(
             first=job.fidelity.first_rung,
             promotion=job.fidelity.promotion,
         ),
-        num_trials=job.budget.trials,
+        num_trials=job.num_search_trials,
         parallel=job.budget.parallel,
         seed=job.seed,
         job=job_to_json(job),
@@ -150,23 +190,18 @@ def objective_of(
         model=job.model,
         max_epochs=job.fidelity.max_epochs,
         metric=job.metric.name,
+        goal=job.metric.goal,
         evaluate_on=splits,
         every_epoch=every_epoch,
+        fits_threshold=job.decide.threshold == "fitted",
     )
 
 
 def write_reference(job: JobSpec, study_dir: StudyDir) -> None:
-    """Scores the classifier that needs no tuning, on the job's own splits."""
-    from lexmove.trials.tasks.reference import reference_scores
+    """Scores the classifier that needs no tuning; the test split waits for the end."""
+    from lexmove.trials.reference import fit_reference
     from lexmove.trials.tasks.task import load_task
 
-    metric = job.metric.name
-    scores = reference_scores(load_task(job.task), metric=metric)
-    study_dir.write_json(
-        "reference",
-        {
-            "name": scores.name,
-            "validation": scores.validation[metric],
-            "test": scores.test[metric],
-        },
-    )
+    fitted = fit_reference(load_task(job.task), metric=job.metric.name, goal=job.metric.goal)
+    validation = fitted.validation[job.metric.name]
+    study_dir.write_json("reference", {"name": fitted.name, "validation": validation})

@@ -22,7 +22,7 @@ def repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) ->
 
     The repetitions are a study of their own in the same store and are resumed like one.
     """
-    if not job.finalists.top:
+    if not job.repetitions.top:
         return
     name = repetitions_name(study)
     proposer = _proposer(job, study)
@@ -39,6 +39,7 @@ def repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) ->
         job,
         study_dir,
         lambda repetitions: progress("repetitions", repetitions),
+        kept_best=proposer.num_trials,  # the comparison wants what all of them say
     )
 
 
@@ -66,7 +67,7 @@ def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
             config=study.trials[item.trial_id].config,
             until=item.fidelity,
         )
-        for item in study.ranking[: job.finalists.top]
+        for item in study.ranking[: job.repetitions.top]
     ]
     comparisons = [
         RepeatedConfig(arm=item.name, config=space.config(item.config), until=maximum)
@@ -76,5 +77,5 @@ def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
     seeds = np.random.default_rng([study.spec.seed, len(study.trials), 1])
     return RepetitionProposer(
         configs=[*finalists, default, *comparisons],
-        seeds=[int(seed) for seed in seeds.integers(_SEED_RANGE, size=job.finalists.seeds)],
+        seeds=[int(seed) for seed in seeds.integers(_SEED_RANGE, size=job.repetitions.seeds)],
     )

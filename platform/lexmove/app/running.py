@@ -12,6 +12,7 @@ from lexmove.app.preparing import (
     check,
     check_room_here,
     objective_of,
+    one_by_one,
     settled,
     study_spec,
     within_room,
@@ -23,6 +24,7 @@ from lexmove.app.stored import (
     Outcome,
     is_searched,
     job_of,
+    judgement_name,
     outcome_of,
     repetitions_of,
     store_url,
@@ -54,7 +56,7 @@ def tune(
         job: what to do.
         space: what may be tried; the job's own or any other.
         store: URL of the study store; None for the job's (see `store_url`).
-        address: of a Ray cluster; None runs on this machine.
+        address: of a Ray cluster; None runs on this machine; `in-process` without Ray.
         dashboard: whether a local Ray has its dashboard.
         progress: told what happens.
 
@@ -75,7 +77,6 @@ def tune(
     if address is None:
         check_room_here(job)
     job = settled(job)
-    objective_of(job)  # refuses an unknown metric
     study_dir = study_dir_of(job)
     with study_dir.created():
         opened.create(study_spec(job, space, starts=_remembered(job, space, store, progress)))
@@ -115,17 +116,20 @@ def resume(
     if extra_trials:
         with study_dir.locked():  # whoever runs the study would not hear of its new budget
             opened.extend(name, opened.load(name).spec.num_trials + extra_trials)
-    elif _is_done(opened, job, study):
+    elif _is_done(opened, job, study, study_dir):
         return outcome_of(opened, study)
     return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
 
 
-def _is_done(store: TrialStore, job: JobSpec, study: Study) -> bool:
-    """Whether the search and the repetitions both have nothing left."""
+def _is_done(store: TrialStore, job: JobSpec, study: Study, study_dir: StudyDir) -> bool:
+    """Whether the search, the repetitions and the judgement on them have nothing left."""
     if not is_searched(study) or study.incumbent is None:
         return False
     repetitions = repetitions_of(store, study)
-    return not job.finalists.top or (repetitions is not None and is_searched(repetitions))
+    if not job.repetitions.top:
+        return True
+    is_judged = study_dir.read_json(judgement_name(study)) is not None
+    return repetitions is not None and is_searched(repetitions) and is_judged
 
 
 def _run(
@@ -136,7 +140,7 @@ def _run(
     dashboard: bool,
     progress: Progress,
 ) -> Outcome:
-    from lexmove.cluster.connection import connected
+    from lexmove.cluster.connection import IN_PROCESS, connected
 
     study_dir = study_dir_of(job)
     with study_dir.locked():
@@ -144,7 +148,10 @@ def _run(
         if not store.load(job.name).trials or study_dir.read_json("reference") is None:
             progress("scoring the reference", None)
             write_reference(job, study_dir)
-        progress("starting Ray", None)
+        if address == IN_PROCESS:
+            job = one_by_one(job)
+        else:
+            progress("starting Ray", None)
         with connected(address, dashboard=dashboard) as connection:
             if connection.dashboard_url is not None:
                 progress(f"dashboard at {connection.dashboard_url}", None)
@@ -156,7 +163,20 @@ def _run(
             if study.incumbent is None:
                 raise NoSuccessfulTrialError(_why_none(study))
             repeat(store, job, study, progress)
+        _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))
+
+
+def _judge(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> None:
+    """Compares the finalists, unless that was done for just these repetitions."""
+    study = store.load(job.name)
+    repetitions = repetitions_of(store, study)
+    if repetitions is None or study_dir.read_json(judgement_name(study)) is not None:
+        return
+    from lexmove.app.judging import judge
+
+    progress("comparing the finalists on validation and test", None)
+    judge(job, study, repetitions, study_dir)
 
 
 def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> None:

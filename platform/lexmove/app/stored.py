@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StudyNotFoundError, UsageError
 from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
-from lexmove.results.summary import Arm, best_json, repeated_arms
+from lexmove.results.judgement import Judgement
+from lexmove.results.summary import Arm, arm_name, best_json, repeated_arms, winner_of
 from lexmove.study.protocols import TrialStore
-from lexmove.study.study import Study
+from lexmove.study.study import Incumbent, Study
+from lexmove.trials.tasks.published_scores import PublishedScore, published_scores
 
 DEFAULT_STORE = "sqlite:///studies.db"
 DEFAULT_STORAGE = "studies"
@@ -32,10 +34,32 @@ class Outcome:
     state: str
     arms: tuple[Arm, ...]
     reference: Mapping[str, Any] | None
+    judgement: Judgement | None = None
+    task_name: str | None = None
+
+    @property
+    def winner(self) -> Incumbent | None:
+        """The finalist that won its repetitions; before them the incumbent."""
+        return winner_of(self.study, self.judgement)
+
+    @property
+    def winning_arm(self) -> str | None:
+        """The name under which the winner was repeated, or would be."""
+        if self.judgement is not None:
+            return self.judgement.winner
+        return None if self.winner is None else arm_name(self.winner.trial_id)
+
+    @property
+    def published(self) -> tuple[PublishedScore, ...]:
+        """Test scores of other models on this task, from the literature."""
+        return () if self.task_name is None else published_scores(self.task_name)
 
     def best_json(self) -> dict[str, Any]:
         """`best --json`."""
-        return best_json(self.study, arms=self.arms, reference=self.reference)
+        found = best_json(
+            self.study, arms=self.arms, reference=self.reference, judgement=self.judgement
+        )
+        return found | {"published": [asdict(item) for item in self.published]}
 
 
 def store_url(job: JobSpec | None = None, override: str | None = None) -> str:
@@ -73,7 +97,20 @@ def outcome_of(store: TrialStore, study: Study) -> Outcome:
         state="running" if study_dir is not None and study_dir.is_locked() else state,
         arms=repeated_arms(repetitions),
         reference=study_dir.read_json("reference") if study_dir else None,
+        judgement=judgement_of(study, study_dir) if study_dir else None,
+        task_name=job.task.name if job else None,
     )
+
+
+def judgement_name(study: Study) -> str:
+    """Under which name the study's folder keeps the judgement on its repetitions."""
+    return f"judgement_{len(study.trials)}"
+
+
+def judgement_of(study: Study, study_dir: StudyDir) -> Judgement | None:
+    """What was judged after the repetitions; None before that."""
+    data = study_dir.read_json(judgement_name(study))
+    return None if data is None else Judgement.from_json(data)
 
 
 def is_over(study: Study, repetitions: Study | None, job: JobSpec | None) -> bool:
@@ -86,7 +123,7 @@ def is_over(study: Study, repetitions: Study | None, job: JobSpec | None) -> boo
         return False
     if repetitions is not None:
         return is_searched(repetitions)
-    repeats = job is not None and job.finalists.top and study.incumbent is not None
+    repeats = job is not None and job.repetitions.top and study.incumbent is not None
     return is_searched(study) and not repeats
 
 

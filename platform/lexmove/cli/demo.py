@@ -31,8 +31,8 @@ def run_demo() -> None:
     job_path = write_demo_job([item.study.spec.name for item in outcomes])
     job, space = load_job_and_space(job_path)
     say(
-        f"{job.budget.trials} trials tune a two-layer MiniLM on licence texts; the best is then "
-        f"repeated and compared ({job_path})."
+        f"{job.num_search_trials} trials tune a two-layer MiniLM on licence texts; the best is "
+        f"then repeated and compared ({job_path})."
     )
     say(
         "On two cores this takes about ten minutes; Ctrl-C keeps what is done, and so does a crash."

@@ -1,10 +1,11 @@
 """What `plan` prints: the space, the data, the first trials, the time, and whether it fits."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lexmove.app.planning import Estimate, Fit, Plan, TaskSizes
+from lexmove.app.planning import Estimate, Fit, Plan
 from lexmove.cli.console import SCHEMA_VERSION, write, write_table
 from lexmove.cli.wording import (
+    NOTHING,
     say_config,
     say_count,
     say_domain,
@@ -15,13 +16,20 @@ from lexmove.cli.wording import (
 from lexmove.space.move import say_value
 from lexmove.space.search_space import Hyperparameter
 
+if TYPE_CHECKING:
+    from lexmove.trials.tasks.data_card import DataCard
+    from lexmove.trials.tasks.split_card import SplitCard
+
+_MAX_CLASSES = 25
+"""Classes that are listed; of a hundred the largest."""
+
 
 def write_plan(plan: Plan) -> None:
     """The plan as tables and sentences."""
     write(f"Plan of {plan.job.name}: {_goal(plan)}", style="bold")
     _write_space(plan)
-    if plan.task is not None:
-        _write_task(plan.task)
+    if plan.card is not None:
+        _write_card(plan.card)
     _write_suggestions(plan)
     _write_epochs(plan)
     if plan.estimate is not None:
@@ -31,7 +39,9 @@ def write_plan(plan: Plan) -> None:
 
 def _goal(plan: Plan) -> str:
     metric = plan.job.metric
-    return f"{metric.goal} {metric.name} in {say_count(plan.job.budget.trials, 'trial')}"
+    search, repeated = plan.job.num_search_trials, plan.job.repetitions.num_trainings
+    after = f", {repeated} more to repeat the best" if repeated else ", nothing is repeated"
+    return f"{metric.goal} {metric.name} in {say_count(search, 'trial')}{after}"
 
 
 def _write_space(plan: Plan) -> None:
@@ -54,12 +64,45 @@ def _write_space(plan: Plan) -> None:
         write(f"never {say_when(rule)}")
 
 
-def _write_task(task: TaskSizes) -> None:
+def _write_card(card: "DataCard") -> None:
+    """What the data hold: a row a split, a row a class, and what to be warned of."""
     write()
-    write(f"Task {task.name}", style="bold")
-    write(f"{task.train} training, {task.validation} validation, {task.test} test examples")
-    rows = [[name, str(number)] for name, number in task.labels.items()]
-    write_table(("class", "in training"), rows, right=("in training",))
+    write(f"Task {card.task} ({card.kind})", style="bold")
+    headers = ("split", "examples", "tokens: median", "95 %", "longest", f"over {card.max_length}")
+    rows = [
+        [split.name, str(split.examples), *_token_words(split), _share(split.over_max_length)]
+        for split in card.splits
+    ]
+    write_table(headers, rows, right=headers[1:])
+    write()
+    names = list(card.splits[0].label_counts)
+    shown = names if len(names) <= _MAX_CLASSES else _largest(card, _MAX_CLASSES)
+    rows = [[name, *(str(split.label_counts[name]) for split in card.splits)] for name in shown]
+    if any(split.without_label for split in card.splits):
+        rows.append(["(no label)", *(str(split.without_label) for split in card.splits)])
+    kind = "right ending" if card.kind == "multiple choice" else "class"
+    splits = [split.name for split in card.splits]
+    write_table((kind, *splits), rows, right=splits)
+    if len(shown) < len(names):
+        write(f"and {len(names) - len(shown)} smaller classes")
+    for warning in card.warnings:
+        write(f"warning: {warning}", style="yellow")
+
+
+def _largest(card: "DataCard", num: int) -> list[str]:
+    counts = card.splits[0].label_counts
+    return sorted(counts, key=lambda name: -counts[name])[:num]
+
+
+def _token_words(split: "SplitCard") -> list[str]:
+    tokens = split.tokens
+    if tokens is None:
+        return [NOTHING] * 3
+    return [f"{tokens.median:.0f}", f"{tokens.p95:.0f}", str(tokens.longest)]
+
+
+def _share(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0%}"
 
 
 def _write_suggestions(plan: Plan) -> None:
@@ -123,7 +166,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "goal": plan.job.metric.goal,
         "metric": plan.job.metric.name,
         "space": [_hyperparameter_json(item) for item in plan.space.hyperparameters],
-        "task": None if plan.task is None else _task_json(plan.task),
+        "task": None if plan.card is None else _task_json(plan.card),
         "memory": {
             "starts": [start.to_json() for start in plan.memory.starts],
             "left_out": list(plan.memory.left_out),
@@ -153,14 +196,10 @@ def _hyperparameter_json(item: Hyperparameter) -> dict[str, Any]:
     }
 
 
-def _task_json(task: TaskSizes) -> dict[str, Any]:
-    return {
-        "name": task.name,
-        "train": task.train,
-        "validation": task.validation,
-        "test": task.test,
-        "labels": dict(task.labels),
-    }
+def _task_json(card: "DataCard") -> dict[str, Any]:
+    sizes = {split.name: split.examples for split in card.splits}
+    labels = dict(card.splits[0].label_counts)
+    return {"name": card.task, **sizes, "labels": labels, "card": card.to_json()}
 
 
 def _estimate_json(estimate: Estimate) -> dict[str, Any]:

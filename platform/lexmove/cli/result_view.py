@@ -3,7 +3,7 @@
 from lexmove.app.stored import Outcome
 from lexmove.cli.console import write, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
-from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, arm_name, best_moves
+from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, best_moves, doubts
 from lexmove.results.verdict import Contender, contenders
 from lexmove.space.move import say_value
 from lexmove.study.study import Incumbent, Study
@@ -13,15 +13,16 @@ _NUM_MOVES = 3
 
 def write_result(outcome: Outcome) -> None:
     """Everything that `tune`, `resume`, `demo` and `best` say at the end, on stdout."""
-    study = outcome.study
-    incumbent = study.incumbent
-    if incumbent is None:
+    study, winner = outcome.study, outcome.winner
+    if winner is None:
         write(f"study {study.spec.name}: no trial has succeeded yet")
         return
     _write_trajectory(study)
-    _write_incumbent(study, incumbent)
+    _write_winner(study, winner)
     _write_moves(study)
-    _write_comparison(outcome, incumbent)
+    _write_comparison(outcome)
+    _write_decision(outcome)
+    _write_doubts(outcome)
 
 
 def _heading(text: str) -> None:
@@ -35,11 +36,17 @@ def _write_trajectory(study: Study) -> None:
     write_table(("trials", "best so far"), rows, right=("trials", "best so far"))
 
 
-def _write_incumbent(study: Study, incumbent: Incumbent) -> None:
-    _heading(f"Best config (trial {incumbent.trial_id}, after epoch {incumbent.fidelity})")
-    config = study.trials[incumbent.trial_id].config
+def _write_winner(study: Study, winner: Incumbent) -> None:
+    _heading(f"Best config (trial {winner.trial_id}, after epoch {winner.fidelity})")
+    config = study.trials[winner.trial_id].config
     write_table(("hyperparameter", "value"), [[name, say_value(config[name])] for name in config])
-    write(f"validation {study.spec.metric} {say_number(incumbent.value)}")
+    write(f"validation {study.spec.metric} {say_number(winner.value)}")
+    incumbent = study.incumbent
+    if incumbent is not None and incumbent.trial_id != winner.trial_id:
+        write(
+            f"(trial {incumbent.trial_id} scored {say_number(incumbent.value)} in the search, and"
+            " less than this one when both were repeated)"
+        )
 
 
 def _write_moves(study: Study) -> None:
@@ -66,17 +73,18 @@ def _move_words(study: Study, trial_id: int) -> str:
     return say_move(decision.text) + ("" if origin is None else f" (from trial {origin})")
 
 
-def _write_comparison(outcome: Outcome, incumbent: Incumbent) -> None:
+def _write_comparison(outcome: Outcome) -> None:
     """The table of what was repeated, and the verdict on it."""
     reference = outcome.reference
     if not outcome.arms and reference is None:
         return
-    best = arm_name(incumbent.trial_id)
+    best = outcome.winning_arm or ""
     rows = [_arm_row(arm, best) for arm in outcome.arms]
     if reference is not None:
         scores = [say_number(reference.get(split)) for split in ("validation", "test")]
         rows.append([str(reference["name"]), *scores, NOTHING])
     metric = outcome.study.spec.metric
+    rows += _published_rows(outcome, metric)
     if outcome.arms:
         _heading(f"Repeated with fresh seeds: mean {metric} ± 95 % interval")
     else:
@@ -88,6 +96,54 @@ def _write_comparison(outcome: Outcome, incumbent: Incumbent) -> None:
     if sentence:
         write()
         write(sentence)
+
+
+def _published_rows(outcome: Outcome, metric: str) -> list[list[str]]:
+    """What others reached on the same test split, where the literature has this metric."""
+    if metric not in ("f1_micro", "f1_macro"):
+        return []
+    found = [(item.model, getattr(item, metric)) for item in outcome.published]
+    return [
+        [f"{model} (published)", NOTHING, say_number(value), NOTHING]
+        for model, value in found
+        if value is not None
+    ]
+
+
+def _write_decision(outcome: Outcome) -> None:
+    """What was made of the winner: an ensemble, calibrated probabilities, a threshold, a folder."""
+    judgement = outcome.judgement
+    if judgement is None:
+        return
+    lines = []
+    if judgement.ensemble is not None:
+        ensemble = judgement.ensemble
+        lines.append(
+            f"{ensemble.num_models} seeds of the winner together: validation"
+            f" {say_number(ensemble.validation)}, test {say_number(ensemble.test)}"
+        )
+    if judgement.calibration is not None:
+        fitted = judgement.calibration
+        lines.append(
+            f"probabilities are calibrated at temperature {fitted.temperature:.3g}: expected"
+            f" calibration error {fitted.error_before:.3f} → {fitted.error_after:.3f} on test"
+        )
+    if judgement.threshold is not None:
+        lines.append(f"a label is given above the probability {judgement.threshold:.3g}")
+    if judgement.model is not None:
+        lines.append(f"the fine-tuned classifier is in {judgement.model} (loads in transformers)")
+    if lines:
+        _heading("The classifier")
+        for line in lines:
+            write(line)
+
+
+def _write_doubts(outcome: Outcome) -> None:
+    judgement = outcome.judgement
+    if judgement is None:
+        return
+    for line in doubts(judgement, outcome.arms, outcome.reference):
+        write(f"warning: {line}", style="yellow")
 
 
 def _arm_row(arm: Arm, best: str) -> list[str]:
@@ -109,12 +165,11 @@ def _repeated_words(repeated: Repeated | None) -> str:
 
 def verdict(outcome: Outcome) -> str:
     """What won on the test split, in plain words; empty where there is nothing to compare."""
-    incumbent = outcome.study.incumbent
+    best = outcome.winning_arm
     sign = outcome.study.sign
     ranked = contenders(outcome.arms, outcome.reference, sign=sign)
-    if incumbent is None or len(ranked) < 2:
+    if best is None or len(ranked) < 2:
         return ""
-    best = arm_name(incumbent.trial_id)
     first, second = ranked[:2]
     sentences = [
         f"On the test split {_named(first, best)} won, {say_number(first.test)} against "

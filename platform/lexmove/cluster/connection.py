@@ -12,6 +12,9 @@ from lexmove.errors import ClusterError
 
 _PROBE_S = 5.0
 
+IN_PROCESS = "in-process"
+"""The address at which there is no Ray: trials run one by one in the process that asks."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
@@ -30,13 +33,17 @@ def connected(
     """Connects this process to Ray, and lets go at the end.
 
     Args:
-        address: of a running cluster; None starts an instance on this machine alone.
+        address: of a running cluster; None starts an instance on this machine alone; `IN_PROCESS`
+            connects to nothing.
         num_cpus: CPUs of the local instance; None takes all.
         dashboard: whether the local instance has a dashboard.
 
     Raises:
         ClusterError: the cluster cannot be reached or refuses the token.
     """
+    if address == IN_PROCESS:
+        yield Connection(address=address, dashboard_url=None, num_cpus=1.0, num_gpus=0.0)
+        return
     if address is None:
         # Ray would turn token auth on by itself and leave a world-readable token at home.
         os.environ.setdefault("RAY_AUTH_MODE", "token")

@@ -14,7 +14,7 @@ from lexmove.errors import StoreError, UsageError
 
 @dataclass(frozen=True, slots=True)
 class StudyDir:
-    """Below `root`: trials/trial_0003/epoch_2, policy/HASH.safetensors, tune/, *.json, lock."""
+    """Below `root`: trials/trial_0003/epoch_2, policy/HASH.safetensors, model, tune and *.json."""
 
     root: Path
 
@@ -58,6 +58,15 @@ class StudyDir:
     def policy(self) -> Path:
         """Policy weights, one file per version."""
         return self.root / "policy"
+
+    @property
+    def model(self) -> Path:
+        """The winner's fine-tuned classifier."""
+        return self.root / "model"
+
+    def ensemble(self, number: int) -> Path:
+        """One of the winner's classifiers, where several decide together."""
+        return self.root / "ensemble" / f"model_{number}"
 
     @property
     def tune(self) -> Path:

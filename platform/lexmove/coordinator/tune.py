@@ -31,7 +31,6 @@ from lexmove.study.study import Study
 from lexmove.study.trial import Measurement, Segment, TrialStatus
 
 _MEASUREMENT = TypeAdapter(Measurement)
-_KEPT_BEST = 3
 _OUTCOME, _REASON, _MEASURED = "outcome", "reason", "measurement"
 
 
@@ -55,6 +54,7 @@ def run_study(
     slots: Slots,
     study_dir: StudyDir,
     on_change: Callable[[Study], None],
+    kept_best: int = 3,
 ) -> bool:
     """Runs until the coordinator has nothing left; Ray must be initialised.
 
@@ -65,6 +65,7 @@ def run_study(
         slots: how much runs at once.
         study_dir: where checkpoints and Tune's logs go.
         on_change: called after every recorded event with the study, in this process.
+        kept_best: of how many of the best trials a checkpoint is kept at the end.
 
     Returns:
         Whether the study reached its end and is closed; False when it was interrupted.
@@ -72,7 +73,9 @@ def run_study(
     Raises:
         LexmoveError: whatever the coordinator, its proposer or its store raised.
     """
-    runner = _Runner(coordinator=coordinator, slots=slots, study_dir=study_dir, on_change=on_change)
+    runner = _Runner(
+        coordinator, slots=slots, study_dir=study_dir, on_change=on_change, kept_best=kept_best
+    )
     trainable = tune.with_parameters(
         _run_segment, objective=objective, trials_dir=study_dir.trials, slots=slots
     )
@@ -160,16 +163,18 @@ class _Runner:
 
     def __init__(
         self,
-        *,
         coordinator: Coordinator,
+        *,
         slots: Slots,
         study_dir: StudyDir,
         on_change: Callable[[Study], None],
+        kept_best: int,
     ) -> None:
         self._coordinator = coordinator
         self._slots = slots
         self._study_dir = study_dir
         self._on_change = on_change
+        self._kept_best = kept_best
         self._key = uuid4().hex
         self._asked_at = -1
         self._checkpoints = {
@@ -256,7 +261,7 @@ class _Runner:
 
     def _delete_checkpoints(self) -> None:
         """Deletes what no one needs, of what was reported: unreported ones may be in the making."""
-        kept = kept_checkpoints(self._coordinator.study, best=_KEPT_BEST)
+        kept = kept_checkpoints(self._coordinator.study, best=self._kept_best)
         for checkpoint in self._checkpoints - set(kept):
             shutil.rmtree(checkpoint, ignore_errors=True)
         self._checkpoints &= set(kept)

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -173,9 +174,9 @@ class ModelSpec(_Section):
 class MetricSpec(_Section):
     """The objective: a metric of the validation split and which way is better.
 
-    `name` is one that every trial measures (f1_macro, f1_micro, accuracy, mcc, auprc), or a function
-    of the user's own, `package.module:function` or `path/to/file.py:function`: it takes true labels,
-    predicted labels and probabilities, and returns a number.
+    `name` is one that every trial measures (f1_macro, f1_micro, accuracy, mcc, auprc), or a
+    function of the user's own, `package.module:function` or `path/to/file.py:function`: it takes
+    true labels, predicted labels and probabilities, and returns a number.
     """
 
     name: str = "f1_macro"
@@ -183,7 +184,9 @@ class MetricSpec(_Section):
 
 
 class BudgetSpec(_Section):
-    """What the study may spend: trials started, hours, and how many trials run at once.
+    """What the study may spend: trainings, hours, and how many trainings run at once.
+
+    `trials` pays for both the search and the repetitions of its finalists (`finalists`).
 
     `wall_clock` and `trial` are durations in seconds (`90s`, `30m`, `6h`, `1d` in a file): no
     trial starts after the first, and a trial's segment is ended as failed after the second. The
@@ -254,10 +257,14 @@ class ComparisonSpec(_Section):
 
 
 class FinalistsSpec(_Section):
-    """How many of the best configs are repeated at the end, with how many fresh seeds each."""
+    """Which configs are trained again at the end, with fresh seeds, and scored on the test split.
 
-    top: Annotated[int, Field(ge=0)] = 1
-    seeds: Annotated[int, Field(gt=0)] = 3
+    The `top` best ones of the search with `seeds` seeds each, beside the space's default and what
+    `compare` names. What is left out is 3, or as many as a third of the budget pays for.
+    """
+
+    top: Annotated[int, Field(ge=0)] | None = None
+    seeds: Annotated[int, Field(gt=0)] | None = None
     compare: list[ComparisonSpec] = []
 
     @model_validator(mode="after")
@@ -274,6 +281,42 @@ class FinalistsSpec(_Section):
         return self
 
 
+class DecideSpec(_Section):
+    """How the final classifier decides, and what is kept of it.
+
+    `calibrate` fits a temperature on the validation split, so that probabilities mean what they
+    say. `threshold: fitted` takes the threshold of a multi-label task from the validation split,
+    for every trial alike; `fixed` leaves it to the config. `ensemble` averages the winner's seeds.
+    `keep_model` writes the winner's checkpoint, which plain transformers load.
+    """
+
+    calibrate: bool = True
+    threshold: Literal["fixed", "fitted"] = "fixed"
+    ensemble: bool = False
+    keep_model: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repetitions:
+    """How many finalists are repeated beside how many other configs, with how many seeds each."""
+
+    top: int
+    others: int
+    seeds: int
+
+    @property
+    def num_trainings(self) -> int:
+        """Full trainings that they take."""
+        return (self.top + self.others) * self.seeds if self.top else 0
+
+
+_REPEATED = ((3, 3), (3, 2), (2, 2), (1, 2), (1, 1))
+"""Finalists and seeds, the most telling first; a budget takes the first that it can pay."""
+
+_MAX_SHARE = 1 / 3
+"""Of a budget, for repetitions that the job leaves open."""
+
+
 class JobSpec(_Section):
     """One request. `space` is the path of a search-space file, or its content inline."""
 
@@ -287,6 +330,7 @@ class JobSpec(_Section):
     resources: ResourcesSpec = ResourcesSpec()
     agent: AgentSpec = AgentSpec()
     finalists: FinalistsSpec = FinalistsSpec()
+    decide: DecideSpec = DecideSpec()
     store: str | None = None
     storage: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
@@ -300,3 +344,40 @@ class JobSpec(_Section):
                 f"{name!r} is what the repetitions of a study are called; choose another name"
             )
         return name
+
+    @model_validator(mode="after")
+    def _something_is_searched(self) -> Self:
+        repeated = self.repetitions
+        if self.num_search_trials < 1:
+            raise ValueError(
+                f"budget.trials {self.budget.trials} leaves nothing for the search: the "
+                f"repetitions take {repeated.num_trainings} ({repeated.top} finalists and "
+                f"{repeated.others} others, {repeated.seeds} seeds each); raise it, or lower "
+                "finalists.top or finalists.seeds (top: 0 repeats nothing)"
+            )
+        return self
+
+    @property
+    def repetitions(self) -> Repetitions:
+        """What is trained again after the search, as far as the job or its budget says."""
+        asked = self.finalists
+        others = 1 + len(asked.compare)
+        offers = [
+            Repetitions(
+                top=top if asked.top is None else asked.top,
+                others=others,
+                seeds=seeds if asked.seeds is None else asked.seeds,
+            )
+            for top, seeds in _REPEATED
+        ]
+        limit = _MAX_SHARE * self.budget.trials
+        paid = [offer for offer in offers if offer.num_trainings <= limit]
+        if paid:
+            return paid[0]
+        is_open = asked.top is None
+        return Repetitions(top=0, others=others, seeds=1) if is_open else offers[-1]
+
+    @property
+    def num_search_trials(self) -> int:
+        """Trials of the search: what the repetitions leave of the budget."""
+        return self.budget.trials - self.repetitions.num_trainings

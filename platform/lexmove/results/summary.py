@@ -1,14 +1,16 @@
 """What a study says about itself: the JSON of `ls`, `show` and `best` (schema_version 1)."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scipy.special import stdtrit
 
+from lexmove.results.judgement import Judgement, warnings_of
 from lexmove.space.search_space import Config
-from lexmove.study.study import Study
+from lexmove.study.study import Incumbent, Study
 from lexmove.study.trial import Decision, Trial, TrialStatus
 
 SCHEMA_VERSION = 1
@@ -154,17 +156,35 @@ def _move_json(study: Study, trial: Trial, decision: Decision) -> dict[str, Any]
     }
 
 
+def winner_of(study: Study, judgement: Judgement | None) -> Incumbent | None:
+    """What won its repetitions; before them the incumbent; None before any score."""
+    if judgement is None:
+        return study.incumbent
+    default = study.spec.space.default
+    for item in study.ranking:
+        is_default = study.trials[item.trial_id].config == default
+        if judgement.winner in (arm_name(item.trial_id), DEFAULT_ARM if is_default else None):
+            return item
+    return study.incumbent
+
+
 def best_json(
-    study: Study, *, arms: Sequence[Arm], reference: Mapping[str, Any] | None
+    study: Study,
+    *,
+    arms: Sequence[Arm],
+    reference: Mapping[str, Any] | None,
+    judgement: Judgement | None = None,
 ) -> dict[str, Any]:
-    """`best --json`: the incumbent, its repetitions and what to compare it with.
+    """`best --json`: the winner, its repetitions, what to compare it with, and what is doubtful.
 
     `reference` holds name, validation and test of the classifier that needs no tuning.
     """
-    incumbent = study.incumbent
+    incumbent = winner_of(study, judgement)
     trial = None if incumbent is None else study.trials[incumbent.trial_id]
     named = {arm.name: arm for arm in arms}
     own = None if trial is None else named.get(arm_name(trial.trial_id))
+    if judgement is not None and judgement.winner == DEFAULT_ARM:
+        own = named.get(DEFAULT_ARM)
     default = named.get(DEFAULT_ARM)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -183,7 +203,34 @@ def best_json(
             for key in ("name", "validation", "test")
         },
         "policy_version": None if trial is None else trial.decision.policy_version,
+        **_judgement_json(judgement, arms, reference),
     }
+
+
+def _judgement_json(
+    judgement: Judgement | None, arms: Sequence[Arm], reference: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    if judgement is None:
+        nothing = dict.fromkeys(("ensemble", "calibration", "threshold", "model"))
+        return {"differences": [], **nothing, "warnings": []}
+    data = judgement.to_json()
+    kept = ("differences", "ensemble", "calibration", "threshold", "model")
+    return {
+        **{key: data[key] for key in kept},
+        "warnings": list(doubts(judgement, arms, reference)),
+    }
+
+
+def doubts(
+    judgement: Judgement, arms: Sequence[Arm], reference: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """What a user should hear before trusting the winner, in sentences."""
+    return warnings_of(
+        judgement,
+        finalists=[arm.name for arm in arms if re.fullmatch(r"trial \d+", arm.name)],
+        default=DEFAULT_ARM,
+        reference=None if reference is None else reference.get("name"),
+    )
 
 
 def _incumbent_json(study: Study) -> dict[str, Any] | None:

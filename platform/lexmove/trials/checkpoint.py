@@ -3,13 +3,15 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -17,6 +19,7 @@ from torch import Tensor
 from lexmove.errors import TrialFailedError
 
 _WEIGHTS, _OPTIMIZER, _NOTE = "model.safetensors", "optimizer.pt", "state.json"
+_LOGITS = "logits.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,12 +28,14 @@ class TrialState:
 
     `weights` are the trained parameters by name (frozen ones are those of the pretrained model).
     `optimizer` holds the states of the optimizer and the schedule. `note` says what was trained:
-    JSON values, compared at loading. Random states are absent: every epoch seeds its own.
+    JSON values, compared at loading. Random states are absent: every epoch seeds its own. `logits`
+    are what it said of whole splits, (N, C) by split; only some checkpoints have them.
     """
 
     weights: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     note: Mapping[str, Any]
+    logits: Mapping[str, NDArray[np.floating[Any]]] = field(default_factory=dict)
 
 
 def save_state(folder: Path, state: TrialState) -> None:
@@ -40,6 +45,9 @@ def save_state(folder: Path, state: TrialState) -> None:
     try:
         save_file({name: t.contiguous() for name, t in state.weights.items()}, aside / _WEIGHTS)
         torch.save(dict(state.optimizer), aside / _OPTIMIZER)
+        if state.logits:
+            kept = {name: torch.from_numpy(values) for name, values in state.logits.items()}
+            save_file(kept, aside / _LOGITS)
         (aside / _NOTE).write_text(json.dumps(dict(state.note)), encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
@@ -72,3 +80,37 @@ def load_state(folder: Path, *, note: Mapping[str, Any], device: torch.device) -
                 f" not {value!r}"
             )
     return TrialState(weights=weights, optimizer=optimizer, note=found)
+
+
+def load_weights_of(folder: Path) -> dict[str, Tensor]:
+    """The trained parameters of a checkpoint by name.
+
+    Raises:
+        TrialFailedError: they are missing or damaged.
+    """
+    try:
+        return load_file(folder / _WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise TrialFailedError(f"checkpoint {folder} cannot be read: {error}") from error
+
+
+def load_logits(folder: Path) -> dict[str, NDArray[np.float64]]:
+    """What a checkpoint keeps of whole splits, (N, C) by split; empty where it keeps none.
+
+    Raises:
+        TrialFailedError: it is damaged.
+    """
+    path = folder / _LOGITS
+    if not path.is_file():
+        return {}
+    try:
+        kept = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise TrialFailedError(f"{path} cannot be read: {error}") from error
+    return {name: values.double().numpy() for name, values in kept.items()}
+
+
+def discard_weights(folder: Path) -> None:
+    """Leaves of a checkpoint what it says of whole splits; it can no longer be continued."""
+    for name in (_WEIGHTS, _OPTIMIZER):
+        (folder / name).unlink(missing_ok=True)

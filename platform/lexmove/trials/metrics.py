@@ -1,54 +1,231 @@
-"""Metrics of a classifier: macro-F1, micro-F1 and accuracy."""
+"""Metrics of a classifier: F1, accuracy, Matthews, precision–recall, and functions of one's own."""
 
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lexmove.errors import UsageError, did_you_mean
+from lexmove.errors import TrialFailedError, UsageError, did_you_mean
+from lexmove.trials.user_function import FORMS, load_function, one_number
 
 Labels = NDArray[np.int64]
-Metric = Callable[[Labels, Labels], float]
-"""Takes true and predicted labels; returns a ratio in [0, 1].
+Probabilities = NDArray[np.float64]
+Metric = Callable[[Labels, Labels, Probabilities], float]
+"""Takes true labels, predicted labels and probabilities; returns one finite number.
 
 Labels are class indices, (N,) each, or 0 and 1 per class, (N, C) each, of multi-label texts.
+Probabilities are float64, (N, C): rows that add up to 1, or one for each label of its own.
 """
 
 
-def f1_macro(true: Labels, predicted: Labels) -> float:
-    """Unweighted mean of the classes' F1; a class never predicted scores 0."""
+def f1_macro(true: Labels, predicted: Labels, _probabilities: Probabilities) -> float:
+    """Unweighted mean of the classes' F1, in [0, 1]; a class never predicted scores 0.
+
+    Classes that neither occur nor are predicted are left out where a text has one class, and
+    score 0 where it has several labels (as in scikit-learn, with `zero_division=0`).
+    """
+    return _f1(true, predicted, average="macro")
+
+
+def f1_micro(true: Labels, predicted: Labels, _probabilities: Probabilities) -> float:
+    """F1 over all decisions, in [0, 1]; with one class per text it equals accuracy.
+
+    0 where no text has a label and none is predicted.
+    """
+    return _f1(true, predicted, average="micro")
+
+
+def _f1(true: Labels, predicted: Labels, *, average: str) -> float:
     from sklearn.metrics import f1_score
 
-    return float(f1_score(true, predicted, average="macro", zero_division=0))
+    if true.shape[1:] == (1,):
+        # scikit-learn would take the only label there is for two classes.
+        true, predicted, average = true[:, 0], predicted[:, 0], "binary"
+    return float(f1_score(true, predicted, average=average, zero_division=0))
 
 
-def f1_micro(true: Labels, predicted: Labels) -> float:
-    """F1 over all decisions; with one label per example it equals accuracy."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(true, predicted, average="micro", zero_division=0))
-
-
-def accuracy(true: Labels, predicted: Labels) -> float:
-    """Share of examples whose class was predicted; of several labels, all and no other."""
+def accuracy(true: Labels, predicted: Labels, _probabilities: Probabilities) -> float:
+    """Share of texts whose class was predicted; of several labels, all and no other."""
     is_right = true == predicted
     return float(np.mean(is_right.all(axis=1) if is_right.ndim == 2 else is_right))
 
 
-METRICS: dict[str, Metric] = {"f1_macro": f1_macro, "f1_micro": f1_micro, "accuracy": accuracy}
-"""What every trial measures, by the name a job may ask for."""
+def mcc(true: Labels, predicted: Labels, _probabilities: Probabilities) -> float:
+    """Matthews correlation coefficient, in [-1, 1]; 0 is chance.
+
+    0 where all texts have the same class, or all are given the same one. Of several labels the
+    unweighted mean over labels, as Hugging Face's `evaluate` averages it, without the labels that
+    all texts have or none: for these it is undefined. 0 where that leaves no label.
+    """
+    from sklearn.metrics import matthews_corrcoef
+
+    if true.ndim == 2:
+        return _mean_phi(true, predicted)
+    if len(np.unique(true)) < 2 or len(np.unique(predicted)) < 2:
+        return 0.0
+    return float(matthews_corrcoef(true, predicted))
 
 
-def check_metric(name: str) -> None:
-    """Refuses a metric that trials do not measure; called before a study starts.
+def _mean_phi(true: Labels, predicted: Labels) -> float:
+    """Of two classes Matthews' coefficient is the correlation of the indicators (phi)."""
+    size, both = len(true), (true * predicted).sum(axis=0)
+    num_true, num_predicted = true.sum(axis=0), predicted.sum(axis=0)
+    covariance = size * both - num_true * num_predicted
+    spread_true = num_true * (size - num_true)
+    spread = np.sqrt(spread_true.astype(np.float64) * (num_predicted * (size - num_predicted)))
+    phi = np.divide(covariance, spread, out=np.zeros_like(spread), where=spread > 0)
+    varies = spread_true > 0
+    return float(phi[varies].mean()) if varies.any() else 0.0
+
+
+def auprc(true: Labels, _predicted: Labels, probabilities: Probabilities) -> float:
+    """Area under the precision–recall curve, in [0, 1]: average precision, each class against rest.
+
+    The unweighted mean over classes, or labels, that occur in `true`; 0 where none does. What a
+    constant answer scores is the mean share of those classes.
+    """
+    from sklearn.metrics import average_precision_score
+
+    is_class = true == 1 if true.ndim == 2 else true[:, None] == np.arange(probabilities.shape[1])
+    scores = [
+        average_precision_score(is_class[:, label], probabilities[:, label])
+        for label in np.flatnonzero(is_class.any(axis=0))
+    ]
+    return float(np.mean(scores)) if scores else 0.0
+
+
+METRICS: dict[str, Metric] = {
+    "f1_macro": f1_macro,
+    "f1_micro": f1_micro,
+    "accuracy": accuracy,
+    "mcc": mcc,
+    "auprc": auprc,
+}
+"""What every trial measures, by the name a job may ask for; more is better."""
+
+_WITH_NO_LABEL = ("f1_macro", "f1_micro", "accuracy")
+
+
+def evaluate(
+    true: Labels,
+    predicted: Labels,
+    probabilities: Probabilities,
+    *,
+    metric: str = "f1_macro",
+    no_label_column: bool = False,
+) -> dict[str, float]:
+    """All of `METRICS` of one prediction, and `metric`, by name.
+
+    With `no_label_column`, F1 and accuracy of multi-label texts see one further column in true and
+    predicted labels: 1 where a text has none. This is how LexGLUE scores ECtHR and UNFAIR-ToS
+    (Chalkidis et al. 2022, arXiv 2110.00976).
 
     Raises:
         UsageError: an unknown metric.
+        TrialFailedError: the user's own function raised, or returned no finite number.
     """
-    if name not in METRICS:
-        raise UsageError(f"unknown metric {name!r}{did_you_mean(name, tuple(METRICS))}")
+    names = dict.fromkeys([*METRICS, metric])
+    return {
+        name: measure(true, predicted, probabilities, metric=name, no_label_column=no_label_column)
+        for name in names
+    }
 
 
-def evaluate(true: Labels, predicted: Labels) -> dict[str, float]:
-    """All metrics of one prediction."""
-    return {name: metric(true, predicted) for name, metric in METRICS.items()}
+def measure(
+    true: Labels,
+    predicted: Labels,
+    probabilities: Probabilities,
+    *,
+    metric: str,
+    no_label_column: bool = False,
+) -> float:
+    """The one `metric` of a prediction, where `evaluate` would measure too much.
+
+    Raises:
+        UsageError: an unknown metric.
+        TrialFailedError: the user's own function raised, or returned no finite number.
+    """
+    if no_label_column and true.ndim == 2 and metric in _WITH_NO_LABEL:
+        true, predicted = _with_no_label(true), _with_no_label(predicted)
+    return resolve_metric(metric)(true, predicted, probabilities)
+
+
+def _with_no_label(labels: Labels) -> Labels:
+    return np.column_stack([labels, (labels == 0).all(axis=1)])
+
+
+def settled_metric(name: str) -> str:
+    """The name that means the same in any folder: the path of a file becomes absolute."""
+    place, colon, function = name.rpartition(":")
+    if not place.endswith(".py"):
+        return name
+    return f"{Path(place).expanduser().absolute()}{colon}{function}"
+
+
+def check_metric(name: str, *, num_labels: int = 2, is_multi_label: bool | None = None) -> None:
+    """Refuses a metric that cannot be measured; called before a study starts.
+
+    A function of the user's own is tried on a made-up example with `num_labels` classes, of one
+    class per text or of several as `is_multi_label` says; where it does not, either will do.
+
+    Raises:
+        UsageError: an unknown metric, or a function that is not there, fails, or returns no finite
+            number.
+    """
+    if name in METRICS:
+        return
+    metric = resolve_metric(name)
+    kinds = (False, True) if is_multi_label is None else (is_multi_label,)
+    failures = [_failure(metric, _made_up(num_labels, is_multi_label=kind)) for kind in kinds]
+    if all(failures):
+        raise UsageError(
+            f"{failures[0]}; that was a made-up example of {max(4, num_labels)} texts and "
+            f"{num_labels} classes. It is called with true labels, predicted labels (int64) and "
+            "probabilities (float64, a column per class), and must return one finite number"
+        )
+
+
+def _failure(metric: Metric, example: tuple[Labels, Labels, Probabilities]) -> str | None:
+    try:
+        metric(*example)
+    except TrialFailedError as error:
+        return error.reason
+    return None
+
+
+def _made_up(num_labels: int, *, is_multi_label: bool) -> tuple[Labels, Labels, Probabilities]:
+    """At least 4 texts, every class among them; the last text is judged wrongly."""
+    size = max(4, num_labels)
+    if is_multi_label:
+        true = np.add.outer(np.arange(size), np.arange(num_labels)) % 2
+        predicted = np.vstack([true[:-1], 1 - true[-1:]])
+        return true, predicted, np.where(predicted == 1, 0.8, 0.2)
+    true = np.arange(size) % num_labels
+    predicted = np.append(true[:-1], (true[-1] + 1) % num_labels)
+    probabilities = np.full((size, num_labels), 0.2 / max(num_labels - 1, 1))
+    probabilities[np.arange(size), predicted] = 0.8
+    return true, predicted, probabilities
+
+
+@lru_cache
+def resolve_metric(name: str) -> Metric:
+    """The metric of that name, or the user's own function; loaded once per process.
+
+    A function of the user's own raises `TrialFailedError` with its name where it fails.
+
+    Raises:
+        UsageError: an unknown metric, or a function that is not there.
+    """
+    if name in METRICS:
+        return METRICS[name]
+    place, _, function = name.rpartition(":")
+    if not place or not function:
+        raise UsageError(f"unknown metric {name!r}{did_you_mean(name, tuple(METRICS))}; {FORMS}")
+    found = load_function(name)
+
+    def metric(true: Labels, predicted: Labels, probabilities: Probabilities) -> float:
+        return one_number(name, found, true, predicted, probabilities)
+
+    return metric

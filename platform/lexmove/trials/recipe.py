@@ -27,7 +27,7 @@ SCHEDULES = (
 """Values of `lr_scheduler_type` that need no further arguments."""
 
 _THRESHOLD, _WEIGHTING = "model.threshold", "model.class_weighting"
-"""What means nothing where a text has one class, and what where it may have several."""
+_SEGMENTS = "model.max_segments"
 
 _INSTEAD = {
     "num_train_epochs": "the job's fidelity.max_epochs says how long a trial trains",
@@ -88,7 +88,8 @@ class Recipe:
 
     `warmup_steps` below 1 is a ratio of all optimizer steps. `head_lr_multiplier` times
     `learning_rate` is the head's rate; `layer_lr_decay` multiplies it once per layer downwards.
-    `threshold` is the probability from which a multi-label text gets a label.
+    `threshold` is the probability from which a multi-label text gets a label. `max_segments` reads
+    a text in up to that many sequences of `max_length` tokens.
     `freeze_layers` k > 0 freezes the embeddings and the first k layers. `use_lora` freezes the
     whole encoder and trains low-rank adapters beside it. None stands for what the pretrained
     model's own config says.
@@ -148,6 +149,9 @@ class Recipe:
     max_length: int = field(
         default=128, metadata=_rule("model.max_length", _positive, "at least 1", whole=True)
     )
+    max_segments: int | None = field(
+        default=None, metadata=_rule("model.max_segments", _positive, "at least 1", whole=True)
+    )
     class_weighting: ClassWeighting = field(
         default="none", metadata=_rule(_WEIGHTING, *_one_of("none", "balanced"))
     )
@@ -170,6 +174,7 @@ class Recipe:
         known = {item.metadata["name"]: item for item in fields(cls)}
         chosen: dict[str, Any] = {
             "max_length": model.max_length,
+            "max_segments": model.max_segments,
             "num_hidden_layers": model.num_hidden_layers,
         }
         for name, value in config.items():
@@ -192,17 +197,25 @@ def check_hyperparameters(names: Iterable[str]) -> None:
             raise InvalidConfigError(f"unknown hyperparameter {name!r}{did_you_mean(name, known)}")
 
 
-def check_labelling(names: Iterable[str], *, is_multi_label: bool) -> None:
+def check_labelling(
+    names: Iterable[str], *, is_multi_label: bool, is_multiple_choice: bool = False
+) -> None:
     """Refuses names that mean nothing on a task's kind of labels; called before a study starts.
 
     Raises:
-        InvalidConfigError: one that is for the other kind.
+        InvalidConfigError: one that is for another kind.
     """
-    refused, kind = (_WEIGHTING, "several labels") if is_multi_label else (_THRESHOLD, "one class")
-    if refused in names:
-        raise InvalidConfigError(
-            f"{refused!r} has no effect where every text has {kind}: take it out of the space"
-        )
+    refused = {}
+    if not is_multi_label:
+        refused[_THRESHOLD] = "every text has one class"
+    if is_multiple_choice:
+        refused[_WEIGHTING] = "the classes are positions of endings"
+        refused[_SEGMENTS] = "an ending is to be chosen"
+    for name, why in refused.items():
+        if name in names:
+            raise InvalidConfigError(
+                f"{name!r} has no effect where {why}: take it out of the space"
+            )
 
 
 def _check_value(value: Value, known: "Field[Any]") -> None:

@@ -1,10 +1,17 @@
-"""Tokens: a split as flat ids, and batches of texts of similar length."""
+"""Tokens: a split as flat ids, and batches of examples of similar length."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lexmove.trials.tasks.examples import Examples
+
+Shape = Literal["flat", "choices", "segments"]
+"""What an example is: one sequence, several of which one is right, or a document's parts."""
 
 _WINDOW_BATCHES = 50
 """Batches per window: texts are sorted by length within a shuffled window, never over all data."""
@@ -12,18 +19,42 @@ _WINDOW_BATCHES = 50
 _PAD_MULTIPLE = 8
 """Padded lengths are multiples of this: matrix kernels like it."""
 
+_CHUNK = 1_000
+"""Texts tokenised in one go: lists of Python ints take ten times the memory of arrays."""
+
+_BLANK_LINES = re.compile(r"\n\s*\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """B examples, padded: `ids` and `mask` (B, L), or (B, K, L) with K choices or segments.
+
+    `types` tells second texts (1) from first ones (0), as `ids`; None where the model knows no such
+    thing. `labels` are (B,) or (B, C).
+    """
+
+    ids: NDArray[np.int64]
+    mask: NDArray[np.int64]
+    types: NDArray[np.int64] | None
+    labels: NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tokens:
-    """N tokenised texts: text i is `ids[offsets[i]:offsets[i + 1]]`, int32, special tokens in.
+    """N tokenised examples, as S ≥ N sequences with their special tokens.
 
-    `labels` are classes (N,), or indicators (N, C) where a text has several.
+    Sequence s is `ids[offsets[s]:offsets[s + 1]]`, int32; example i is the sequences from
+    `starts[i]` to `starts[i + 1]`. `seconds[s]` is how many tokens come before the second text of
+    s, where a model is told. `labels` are (N,), or (N, C) where a text has several.
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
+    starts: NDArray[np.int64]
     labels: NDArray[np.int64]
     pad_id: int
+    shape: Shape = "flat"
+    seconds: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -35,37 +66,126 @@ class Tokens:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of every text, (N,)."""
-        return np.diff(self.offsets)
+        """Tokens of the longest sequence of every example, (N,)."""
+        longest: NDArray[np.int64] = np.maximum.reduceat(np.diff(self.offsets), self.starts[:-1])
+        return longest
 
-    def batch(
-        self, index: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Ids and attention mask, (B, L), padded, and labels, (B,) or (B, C), of some texts."""
-        longest = int(self.lengths[index].max())
-        width = -(-longest // _PAD_MULTIPLE) * _PAD_MULTIPLE
-        ids = np.full((len(index), width), self.pad_id, dtype=np.int64)
-        mask = np.zeros((len(index), width), dtype=np.int64)
+    @property
+    def areas(self) -> NDArray[np.int64]:
+        """Tokens of every example when its sequences are padded to the longest, (N,)."""
+        return self.lengths * np.diff(self.starts)
+
+    def batch(self, index: NDArray[np.int64]) -> Batch:
+        """Some examples, padded to the longest sequence and the most sequences among them."""
+        width = -(-int(self.lengths[index].max()) // _PAD_MULTIPLE) * _PAD_MULTIPLE
+        depth = int(np.diff(self.starts)[index].max())
+        shape = (len(index), depth, width)
+        ids = np.full(shape, self.pad_id, dtype=np.int64)
+        mask, types = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         for row, i in enumerate(index):
-            tokens = self.ids[self.offsets[i] : self.offsets[i + 1]]
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        return ids, mask, self.labels[index]
+            for place, s in enumerate(range(self.starts[i], self.starts[i + 1])):
+                tokens = self.ids[self.offsets[s] : self.offsets[s + 1]]
+                ids[row, place, : len(tokens)] = tokens
+                mask[row, place, : len(tokens)] = 1
+                if self.seconds is not None:
+                    types[row, place, self.seconds[s] : len(tokens)] = 1
+        at = (slice(None), 0) if self.shape == "flat" else (slice(None),)
+        return Batch(
+            ids=ids[at],
+            mask=mask[at],
+            types=None if self.seconds is None else types[at],
+            labels=self.labels[index],
+        )
 
 
-def pack(rows: Sequence[Sequence[int]], labels: NDArray[np.int64], *, pad_id: int) -> Tokens:
-    """Lists of token ids as one flat array."""
-    offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
-    flat = [token for row in rows for token in row]
-    return Tokens(ids=np.array(flat, dtype=np.int32), offsets=offsets, labels=labels, pad_id=pad_id)
+def tokenized(
+    examples: Examples, tokenizer: Any, *, max_length: int, max_segments: int | None = None
+) -> Tokens:
+    """The tokens of a split; every sequence is cut at `max_length` tokens.
+
+    With `max_segments`, a text becomes up to that many sequences: one per paragraph, and more
+    where a paragraph is longer than a sequence.
+    """
+    rows: list[NDArray[np.int32]] = []
+    seconds: list[int] = []
+    num_of: list[int] = []
+    for start in range(0, len(examples), _CHUNK):
+        part = examples.take(np.arange(start, min(start + _CHUNK, len(examples))))
+        encoded, nums = _encoded(part, tokenizer, max_length, max_segments)
+        rows += [np.array(row, dtype=np.int32) for row in encoded["input_ids"]]
+        num_of += nums
+        if "token_type_ids" in encoded:
+            seconds += [len(row) - sum(row) for row in encoded["token_type_ids"]]
+    has_seconds = examples.pairs is not None or examples.endings is not None
+    return Tokens(
+        ids=np.concatenate(rows),
+        offsets=_ends([len(row) for row in rows]),
+        starts=_ends(num_of),
+        labels=examples.labels,
+        pad_id=tokenizer.pad_token_id,
+        shape=shape_of(examples, max_segments),
+        seconds=np.array(seconds, dtype=np.int32) if has_seconds and seconds else None,
+    )
+
+
+def shape_of(examples: Examples, max_segments: int | None) -> Shape:
+    """What examples of this kind become."""
+    if examples.is_multiple_choice:
+        return "choices"
+    return "flat" if max_segments is None else "segments"
+
+
+def _encoded(
+    part: Examples, tokenizer: Any, max_length: int, max_segments: int | None
+) -> tuple[Any, list[int]]:
+    """What the tokenizer says of some examples, and how many sequences each became."""
+    cut = {"truncation": True, "max_length": max_length}
+    if part.endings is not None:
+        firsts = [text for text, ends in zip(part.texts, part.endings, strict=True) for _ in ends]
+        ends = [end for ends in part.endings for end in ends]
+        return tokenizer(firsts, ends, **cut), [len(ends) for ends in part.endings]
+    if max_segments is None or part.pairs is not None:
+        more = () if part.pairs is None else (list(part.pairs),)
+        return tokenizer(list(part.texts), *more, **cut), [1] * len(part)
+    paragraphs = [paragraphs_of(text)[:max_segments] for text in part.texts]
+    flat = [paragraph for each in paragraphs for paragraph in each]
+    encoded = tokenizer(flat, return_overflowing_tokens=True, **cut)
+    owners = np.repeat(np.arange(len(part)), [len(each) for each in paragraphs])
+    owner = owners[np.array(encoded["overflow_to_sample_mapping"])]
+    # The first `max_segments` of every text: places within it count from 0.
+    place = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    kept = np.flatnonzero(place < max_segments)
+    rows = [encoded["input_ids"][i] for i in kept]
+    return {"input_ids": rows}, np.bincount(owner[kept], minlength=len(part)).tolist()
+
+
+def paragraphs_of(text: str) -> list[str]:
+    """The parts of a text between blank lines; the whole of one that has none."""
+    return [part for part in _BLANK_LINES.split(text) if part.strip()] or [text]
+
+
+def token_counts(examples: Examples, tokenizer: Any) -> NDArray[np.int64]:
+    """Tokens of every example when nothing is cut off, (N,); the longest choice of several."""
+    counts = []
+    for start in range(0, len(examples), _CHUNK):
+        part = examples.take(np.arange(start, min(start + _CHUNK, len(examples))))
+        encoded, nums = _encoded(part, tokenizer, 10**9, None)
+        lengths = np.array([len(row) for row in encoded["input_ids"]], dtype=np.int64)
+        counts.append(np.maximum.reduceat(lengths, _ends(nums)[:-1]))
+    return np.concatenate(counts)
+
+
+def _ends(lengths: Sequence[int]) -> NDArray[np.int64]:
+    """Running sums from 0."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def training_batches(
     lengths: NDArray[np.int64], batch_size: int, rng: np.random.Generator
 ) -> list[NDArray[np.int64]]:
-    """Positions of the texts of every batch of one epoch, in a random order; the last is short.
+    """Positions of the examples of every batch of one epoch, in a random order; the last is short.
 
-    Each text once. Sorting within shuffled windows saves the padding at little cost in
+    Each example once. Sorting within shuffled windows saves the padding at little cost in
     randomness (the trick of `group_by_length`, gone from transformers 5).
     """
     order = rng.permutation(len(lengths))
@@ -78,8 +198,14 @@ def training_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def evaluation_batches(lengths: NDArray[np.int64], batch_size: int) -> Iterator[NDArray[np.int64]]:
-    """Positions of the texts of every batch, by length, longest first: memory fails early."""
-    order = np.argsort(-lengths, kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+def evaluation_batches(areas: NDArray[np.int64], max_area: int) -> Iterator[NDArray[np.int64]]:
+    """Positions of the examples of every batch, largest first: memory fails early.
+
+    A padded batch has at most `max_area` tokens, or one example.
+    """
+    order = np.argsort(-areas, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, max_area // int(areas[order[start]]))
+        yield order[start : start + size]
+        start += size

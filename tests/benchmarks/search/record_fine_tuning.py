@@ -189,7 +189,7 @@ def _say(run: Run) -> None:
 def export(log: Path) -> None:
     """Joins log and table into the table, with the references on the same data."""
     from lexmove.trials.model import resolve_precision
-    from lexmove.trials.tasks.reference import reference_scores
+    from lexmove.trials.reference import reference_scores
     from lexmove.trials.tasks.task import load_task
 
     runs = merged(read_table()[0], read_log(log))

@@ -11,6 +11,7 @@ from lexmove.errors import TaskError, did_you_mean
 from lexmove.job.spec import TaskSpec
 from lexmove.trials.tasks.examples import Examples, Splits, cut
 from lexmove.trials.tasks.files import load_files
+from lexmove.trials.tasks.lex_glue import LEX_GLUE, load_lex_glue
 from lexmove.trials.tasks.license import (
     load_license_category,
     load_license_families,
@@ -81,10 +82,13 @@ def load_task(spec: TaskSpec, *, cache_dir: Path | None = None) -> TaskData:
     """
     if spec.files is not None:
         name, splits = Path(spec.files.train).stem, load_files(spec)
+    elif spec.name in LEX_GLUE:
+        name, splits = spec.name, load_lex_glue(spec.name)
     else:
         name = spec.name or ""
         if name not in BUILT_IN:
-            raise TaskError(f"unknown task {name!r}{did_you_mean(name, tuple(BUILT_IN))}")
+            known = (*BUILT_IN, *LEX_GLUE)
+            raise TaskError(f"unknown task {name!r}{did_you_mean(name, known)}")
         splits = BUILT_IN[name](cache_dir)
     return TaskData(
         name=name,

@@ -1,0 +1,45 @@
+"""Scoring: the metrics of logits under a decision rule, on a task's own terms."""
+
+from lexmove.trials.metrics import evaluate, measure
+from lexmove.trials.prediction import DecisionRule, Labels, Logits, Probabilities
+from lexmove.trials.tasks.task import TaskData
+
+
+def scored(
+    rule: DecisionRule, logits: Logits, labels: Labels, *, task: TaskData, metric: str
+) -> dict[str, float]:
+    """All metrics of logits (N, C) under true labels, and `metric`, by name."""
+    probabilities = rule.probabilities(logits)
+    return evaluate(
+        labels,
+        rule.decide(probabilities),
+        probabilities,
+        metric=metric,
+        no_label_column=task.no_label_column,
+    )
+
+
+def score(
+    labels: Labels, predicted: Labels, probabilities: Probabilities, *, task: TaskData, metric: str
+) -> float:
+    """One metric."""
+    return measure(
+        labels, predicted, probabilities, metric=metric, no_label_column=task.no_label_column
+    )
+
+
+def fitted_threshold(
+    rule: DecisionRule,
+    logits: Logits,
+    labels: Labels,
+    *,
+    task: TaskData,
+    metric: str,
+    sign: float = 1.0,
+) -> DecisionRule:
+    """The rule with the threshold under which `sign` times `metric` is largest here."""
+    probabilities = rule.probabilities(logits)
+    return rule.with_threshold(
+        logits,
+        lambda predicted: sign * score(labels, predicted, probabilities, task=task, metric=metric),
+    )

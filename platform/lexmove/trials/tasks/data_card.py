@@ -1,0 +1,188 @@
+"""The data card: what a task's splits hold, and what about them will mislead its scores."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lexmove.trials.tasks.split_card import SPLITS, SplitCard, label_conflicts, split_cards
+from lexmove.trials.tasks.task import TaskData
+
+_LEAKING = 0.01
+"""Share of a split from which copies of other texts in it are worth a warning."""
+
+_CUT_OFF = 0.05
+"""Share of texts over `max_length` from which it is worth a warning."""
+
+_FEW_EXAMPLES = 500
+"""Examples below which a validation split is too noisy not to say so."""
+
+_FEW_PER_CLASS = 5
+_STRONG_IMBALANCE = 10.0
+_MAX_NAMES = 5
+"""Class names that a warning lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataCard:
+    """A task's data at a glance.
+
+    `kind` is single-label, multi-label, pairs or multiple choice. `max_length` is in tokens.
+    `imbalance` is how many times the training examples of the smallest class the largest has; None
+    in a multiple choice, or where a class has none. `label_conflicts` are examples of any split
+    whose text stands elsewhere with another label. `skipped` rows were left out. `warnings` are
+    sentences, each with a way out.
+    """
+
+    task: str
+    kind: str
+    max_length: int
+    splits: tuple[SplitCard, ...]
+    imbalance: float | None
+    label_conflicts: int
+    skipped: int
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The card in the types of JSON, fields by their names."""
+        return asdict(self) | {
+            "splits": [asdict(split) for split in self.splits],
+            "warnings": list(self.warnings),
+        }
+
+
+def data_card(
+    task: TaskData, lengths: Mapping[str, NDArray[np.int64]] | None, max_length: int
+) -> DataCard:
+    """Looks at all texts of a task; compares them with one another too.
+
+    Args:
+        task: The data.
+        lengths: Tokens of every text, not cut off, by split: (N,), or (N, C) for C endings. None
+            where they were not counted.
+        max_length: Tokens that the model reads of a text.
+    """
+    splits = {name: task.split(name) for name in SPLITS}
+    cards = split_cards(splits, task.labels, tokens=lengths, max_length=max_length)
+    facts: dict[str, Any] = {
+        "task": task.name,
+        "kind": _kind(task),
+        "max_length": max_length,
+        "splits": cards,
+        "imbalance": None if task.is_multiple_choice else _imbalance(cards[0]),
+        "label_conflicts": label_conflicts(splits),
+        "skipped": len(task.skipped),
+    }
+    return DataCard(**facts, warnings=tuple(_warnings(DataCard(**facts, warnings=()))))
+
+
+def _kind(task: TaskData) -> str:
+    if task.is_multiple_choice:
+        return "multiple choice"
+    if task.train.pairs is not None:
+        return "pairs"
+    return "multi-label" if task.is_multi_label else "single-label"
+
+
+def _imbalance(train: SplitCard) -> float | None:
+    counts = train.label_counts.values()
+    return max(counts) / min(counts) if min(counts) else None
+
+
+def _warnings(card: DataCard) -> Iterator[str]:
+    train, validation, test = card.splits
+    for split in (validation, test):
+        yield from _leaks(split)
+    yield from _copies(card)
+    yield from _unread(card)
+    yield from _noise(validation)
+    if card.kind != "multiple choice":
+        yield from _class_sizes(card, train, validation)
+
+
+def _leaks(split: SplitCard) -> Iterator[str]:
+    if split.near_train >= max(1, _LEAKING * split.examples):
+        yield (
+            f"{split.near_train} of {split.examples} {split.name} texts are near-duplicates of"
+            " training texts: scores will be too high; set task.split.near_duplicates: together,"
+            " or take them out where the splits are given"
+        )
+
+
+def _copies(card: DataCard) -> Iterator[str]:
+    duplicates = sum(split.duplicates for split in card.splits)
+    examples = sum(split.examples for split in card.splits)
+    if duplicates >= max(1, _LEAKING * examples):
+        yield (
+            f"{duplicates} of {examples} texts repeat another of their split word for word: they"
+            " count more than once; leave the copies out"
+        )
+    if card.label_conflicts:
+        yield (
+            f"{card.label_conflicts} examples have the text of another example and not its label:"
+            " no model can learn both; correct the labels, or leave these examples out"
+        )
+
+
+def _unread(card: DataCard) -> Iterator[str]:
+    examples = sum(split.examples for split in card.splits)
+    if card.splits[0].over_max_length is not None:
+        over = sum((split.over_max_length or 0) * split.examples for split in card.splits)
+        if over >= _CUT_OFF * examples:
+            segments = ", or read long texts in segments with model.max_segments"
+            yield (
+                f"{100 * over / examples:.0f} % of the texts are longer than model.max_length"
+                f" {card.max_length} tokens: the rest of them is not read; raise model.max_length"
+                f"{segments if card.kind in ('single-label', 'multi-label') else ''}"
+            )
+    if empty := sum(split.empty for split in card.splits):
+        yield f"{empty} of {examples} texts are empty: nothing can be learned there; leave them out"
+    if card.skipped:
+        rows = "row was" if card.skipped == 1 else "rows were"
+        yield (
+            f"{card.skipped} {rows} left out as unfit; correct the data, or make sure that nothing"
+            " in them matters"
+        )
+
+
+def _noise(validation: SplitCard) -> Iterator[str]:
+    """The standard error of the difference of two independent accuracies around .7."""
+    if validation.examples < _FEW_EXAMPLES:
+        noise = math.sqrt(2 * 0.7 * 0.3 / validation.examples)
+        yield (
+            f"validation has {validation.examples} examples: differences under about"
+            f" {f'{noise:.2f}'.lstrip('0')} are noise; give it more examples (a larger"
+            " task.split.validation where it is split off)"
+        )
+
+
+def _class_sizes(card: DataCard, train: SplitCard, validation: SplitCard) -> Iterator[str]:
+    absent = [name for name, count in train.label_counts.items() if count == 0]
+    if absent:
+        yield (
+            f"no training example of {_listed(absent)}: a class without any is never predicted;"
+            " add examples, or merge classes"
+        )
+    few = [name for name, count in validation.label_counts.items() if count < _FEW_PER_CLASS]
+    if few:
+        yield (
+            f"validation has fewer than {_FEW_PER_CLASS} examples of {_listed(few)}: macro-F1"
+            " depends on a few texts there; give more validation examples, or merge classes"
+        )
+    if card.imbalance is not None and card.imbalance >= _STRONG_IMBALANCE:
+        sizes = sorted(train.label_counts, key=lambda name: train.label_counts[name])
+        yield (
+            f"class {sizes[-1]!r} has {card.imbalance:.0f} times the training examples of"
+            f" {sizes[0]!r}: small classes may be given up; let the search space try"
+            " model.class_weighting: balanced, and judge by f1_macro"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_MAX_NAMES])
+    left = len(names) - _MAX_NAMES
+    classes = "class" if len(names) == 1 else f"{len(names)} classes"
+    return f"{classes} {shown}{f' and {left} more' if left > 0 else ''}"
