@@ -10,6 +10,7 @@ from lexmove.coordinator.repetitions import RepeatedConfig, RepetitionProposer
 from lexmove.coordinator.store import open_store
 from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec
+from lexmove.results.judgement import Calibration, Difference, Ensemble, Judgement
 from lexmove.results.summary import DEFAULT_ARM, arm_name
 from lexmove.space.domain import Float
 from lexmove.space.move import Move, describe
@@ -39,6 +40,20 @@ SPACE = SearchSpace(
     )
 )
 START_S = 1_700_000_000.0
+JUDGEMENT = Judgement(
+    winner="trial 2",
+    differences=(
+        Difference(other=DEFAULT_ARM, split="validation", mean=0.179, low=0.12, high=0.24),
+        Difference(other=DEFAULT_ARM, split="test", mean=0.179, low=-0.01, high=0.37),
+        Difference(
+            other="TF-IDF + logistic regression", split="test", mean=-0.108, low=-0.16, high=-0.05
+        ),
+    ),
+    sizes={"validation": 400, "test": 400},
+    ensemble=Ensemble(num_models=3, validation=0.61, test=0.58),
+    calibration=Calibration(temperature=1.7, error_before=0.11, error_after=0.03),
+    model="studies/clauses/model",
+)
 
 
 def make_store(folder: Path) -> str:
@@ -61,6 +76,7 @@ def make_store(folder: Path) -> str:
     study_dir.mkdir(parents=True)
     reference = {"name": "TF-IDF + logistic regression", "validation": 0.69, "test": 0.68}
     (study_dir / "reference.json").write_text(json.dumps(reference))
+    (study_dir / "judgement_4.json").write_text(json.dumps(JUDGEMENT.to_json()))
     return url
 
 

@@ -68,7 +68,7 @@ def test_only_the_families_are_multi_label(cache_dir):
 
 
 def test_an_exception_to_a_licence_is_no_family():
-    item = license_module._Item(
+    item = license_module.Item(
         header={"license_expression": "gpl-2.0 WITH openssl-exception-gpl-2.0 OR cc0-1.0"},
         text="",
         is_rule=True,

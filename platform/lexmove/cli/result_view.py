@@ -3,6 +3,7 @@
 from lexmove.app.stored import Outcome
 from lexmove.cli.console import write, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
+from lexmove.results.judgement import Judgement
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, best_moves, doubts
 from lexmove.results.verdict import Contender, contenders
 from lexmove.space.move import say_value
@@ -165,7 +166,7 @@ def _repeated_words(repeated: Repeated | None) -> str:
 
 def verdict(outcome: Outcome) -> str:
     """What won on the test split, in plain words; empty where there is nothing to compare."""
-    best = outcome.winning_arm
+    best, judgement = outcome.winning_arm, outcome.judgement
     sign = outcome.study.sign
     ranked = contenders(outcome.arms, outcome.reference, sign=sign)
     if best is None or len(ranked) < 2:
@@ -173,14 +174,14 @@ def verdict(outcome: Outcome) -> str:
     first, second = ranked[:2]
     sentences = [
         f"On the test split {_named(first, best)} won, {say_number(first.test)} against "
-        f"{say_number(second.test)} for {_named(second, best)}: {_lead(first, second)}."
+        f"{say_number(second.test)} for {_named(second, best)}: {_lead(first, second, judgement)}."
     ]
     own = next((item for item in ranked if item.name == best), None)
     default = next((item for item in ranked if item.name == DEFAULT_ARM), None)
     if own and default and {own.name, default.name} != {first.name, second.name}:
         sentences.append(
             f"Tuning changed the default config's score by {say_gain(own.test - default.test)}, "
-            f"{_against_noise(own, default)}."
+            f"{_against_noise(own, default, judgement)}."
         )
     return " ".join(sentences)
 
@@ -189,11 +190,18 @@ def _named(item: Contender, best: str) -> str:
     return ("the " if item.name in (best, DEFAULT_ARM) else "") + say_arm(item.name, best=best)
 
 
-def _lead(first: Contender, second: Contender) -> str:
-    return f"a lead of {say_number(abs(first.test - second.test))}, {_against_noise(first, second)}"
+def _lead(first: Contender, second: Contender, judgement: Judgement | None) -> str:
+    noise = _against_noise(first, second, judgement)
+    return f"a lead of {say_number(abs(first.test - second.test))}, {noise}"
 
 
-def _against_noise(one: Contender, other: Contender) -> str:
+def _against_noise(one: Contender, other: Contender, judgement: Judgement | None) -> str:
+    """By the paired interval where there is one, which knows the split's noise, too."""
+    names = {one.name, other.name}
+    if judgement is not None and judgement.winner in names:
+        known = judgement.difference(*(names - {judgement.winner}), "test")
+        if known is not None:
+            return "beyond noise" if known.is_certain else "within noise"
     if one.ci95 != one.ci95 or other.ci95 != other.ci95:
         return "which a single seed cannot tell from noise"
     return "within noise" if one.overlaps(other) else "beyond the seeds' noise"

@@ -81,15 +81,15 @@ _OPERATORS = {"and", "or", "with"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Item:
-    """One file of the package: its YAML header, its text, and whether it is a rule."""
+class Item:
+    """One file of the package: its YAML header, its text, and whether it is a rule (no licence)."""
 
     header: Mapping[str, Any]
     text: str
     is_rule: bool
 
 
-_LabelsOf = Callable[[_Item], tuple[str, ...]]
+_LabelsOf = Callable[[Item], tuple[str, ...]]
 """The labels of an item; none where it is not one of the task's."""
 
 
@@ -127,7 +127,7 @@ def load_license_families(cache_dir: Path | None = None) -> Splits:
 def _load(
     name: str,
     cache_dir: Path | None,
-    labelling: Callable[[list[_Item]], _LabelsOf],
+    labelling: Callable[[list[Item]], _LabelsOf],
     *,
     is_multi_label: bool = False,
 ) -> Splits:
@@ -136,26 +136,26 @@ def _load(
     return cached_splits(key, cache_dir, build)
 
 
-def _category_of(items: list[_Item]) -> _LabelsOf:
+def _category_of(items: list[Item]) -> _LabelsOf:
     category = {item.header["key"]: item.header["category"] for item in items if not item.is_rule}
 
-    def labels_of(item: _Item) -> tuple[str, ...]:
+    def labels_of(item: Item) -> tuple[str, ...]:
         found = {category.get(key) for key in _license_keys(item)}
         return tuple(name for name in found if len(found) == 1 and name in _CATEGORIES)
 
     return labels_of
 
 
-def _role_of(_items: list[_Item]) -> _LabelsOf:
-    def labels_of(item: _Item) -> tuple[str, ...]:
+def _role_of(_items: list[Item]) -> _LabelsOf:
+    def labels_of(item: Item) -> tuple[str, ...]:
         roles = tuple(role for role in _ROLES if item.header.get(f"is_license_{role}"))
         return roles if item.is_rule and len(roles) == 1 else ()
 
     return labels_of
 
 
-def _families_of(_items: list[_Item]) -> _LabelsOf:
-    def labels_of(item: _Item) -> tuple[str, ...]:
+def _families_of(_items: list[Item]) -> _LabelsOf:
+    def labels_of(item: Item) -> tuple[str, ...]:
         # What follows a WITH is an exception to a licence, and no licence.
         keys = [f"{key}-" for key in _license_keys(item) if "exception" not in key]
         return tuple(name for name in _FAMILIES if any(key.startswith(f"{name}-") for key in keys))
@@ -163,19 +163,19 @@ def _families_of(_items: list[_Item]) -> _LabelsOf:
     return labels_of
 
 
-def _license_keys(item: _Item) -> list[str]:
+def _license_keys(item: Item) -> list[str]:
     expression = item.header.get("license_expression") or item.header.get("key") or ""
     words = re.split(r"[\s()]+", expression.lower())
     return [word for word in words if word and word not in _OPERATORS]
 
 
 def _build(
-    labelling: Callable[[list[_Item]], _LabelsOf], min_words: int, *, is_multi_label: bool
+    labelling: Callable[[list[Item]], _LabelsOf], min_words: int, *, is_multi_label: bool
 ) -> Splits:
     """Reads, labels, drops near-duplicates and splits 60/20/20 by clusters of related texts."""
-    items = list(_read_items(min_words))
+    items = list(read_items(min_words))
     labels_of = labelling(items)
-    found = [(item.text, labels_of(item)) for item in items if _is_usable(item, min_words)]
+    found = [(item.text, labels_of(item)) for item in items if is_usable(item, min_words)]
     texts = tuple(text for text, labels in found if labels)
     named = [labels if is_multi_label else labels[0] for _, labels in found if labels]
     names = label_names(named)
@@ -188,7 +188,8 @@ def _build(
     return Splits(labels=names, train=train, validation=validation, test=test)
 
 
-def _is_usable(item: _Item, min_words: int) -> bool:
+def is_usable(item: Item, min_words: int) -> bool:
+    """Whether it is current, in English and of at least `min_words` words."""
     return (
         not item.header.get("is_deprecated")
         and item.header.get("language", "en") == "en"
@@ -196,7 +197,7 @@ def _is_usable(item: _Item, min_words: int) -> bool:
     )
 
 
-def _read_items(min_words: int) -> Iterator[_Item]:
+def read_items(min_words: int) -> Iterator[Item]:
     """All licences (they name the categories), and the rules of at least `min_words` words."""
     import yaml
 
@@ -209,7 +210,7 @@ def _read_items(min_words: int) -> Iterator[_Item]:
         if not is_rule or len(text.split()) >= min_words:
             # The safe loader's C twin: the header is only data, and there are 37,000 of them.
             parsed = yaml.load(header, Loader=yaml.CSafeLoader)
-            yield _Item(header=parsed, text=text, is_rule=is_rule)
+            yield Item(header=parsed, text=text, is_rule=is_rule)
 
 
 def check_package() -> str:

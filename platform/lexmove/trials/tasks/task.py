@@ -17,12 +17,14 @@ from lexmove.trials.tasks.license import (
     load_license_families,
     load_license_role,
 )
+from lexmove.trials.tasks.license_choices import load_license_mc
 
 Loader = Callable[[Path | None], Splits]
 
 BUILT_IN: dict[str, Loader] = {
     "license_category": load_license_category,
     "license_families": load_license_families,
+    "license_mc": load_license_mc,
     "license_role": load_license_role,
 }
 """Built-in tasks; a loader takes the cache folder, or None for the default one."""
