@@ -1,6 +1,7 @@
 """Settings of the whole suite: deterministic property tests, golden files, a private Ray token."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,10 @@ from hypothesis import HealthCheck, settings
 # Ray refuses to start without a token once this is set; a fixed one would be a secret in git.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", os.urandom(16).hex())
+
+# Where transformers puts the code of saved models; it reads this when it is imported.
+_MODULES = tempfile.TemporaryDirectory(prefix="lexmove-modules")
+os.environ["HF_MODULES_CACHE"] = _MODULES.name
 
 # No deadline: a loaded machine is no mistake of the code under test.
 settings.register_profile(

@@ -45,7 +45,7 @@ def test_it_learns_its_training_data(start, splits, precision):
     training = start(learning_rate=2e-3, max_epochs=6, batch_size=8, precision=precision)
     losses = [training.train_epoch(epoch) for epoch in range(1, 7)]
     assert losses[0] > 0.7 * math.log(3)
-    # Measured 0.04 (fp32) and 0.05 (bf16, fp16).
+    # Measured .003 (fp32, bf16) and .04 (fp16, whose first steps only find the scale).
     assert losses[-1] < 0.3
     predicted = training.logits(splits["train"]).argmax(axis=1)
     assert (predicted == splits["train"].labels).mean() > 0.9

@@ -1,14 +1,18 @@
 """The licence tasks: real texts, categories and leakage-safe splits."""
 
+import re
+from collections import Counter, defaultdict
 from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from lexmove.errors import TaskError
 from lexmove.job.spec import TaskSpec
 from lexmove.trials.tasks import license as license_module
-from lexmove.trials.tasks.near_duplicates import RELATED, shingle
+from lexmove.trials.tasks import license_choices
+from lexmove.trials.tasks.near_duplicates import DUPLICATE, RELATED, shingle
 from lexmove.trials.tasks.task import BUILT_IN, load_task
 
 
@@ -59,6 +63,7 @@ def test_only_the_families_are_multi_label(cache_dir):
     assert kinds == {
         "license_category": False,
         "license_families": True,
+        "license_mc": False,
         "license_role": False,
     }
     task = load_task(TaskSpec(name="license_families"), cache_dir=cache_dir)
@@ -105,6 +110,112 @@ def test_another_version_of_the_package_is_refused(monkeypatch):
     monkeypatch.setattr(license_module, "VERSION", "99.0")
     with pytest.raises(TaskError, match=r"version 32\.1\.0, but the tasks are made from 99\.0"):
         license_module.check_package()
+
+
+@pytest.fixture(scope="module")
+def choice(cache_dir):
+    return load_task(TaskSpec(name="license_mc"), cache_dir=cache_dir)
+
+
+def test_a_choice_has_five_different_endings_and_its_right_one_anywhere(choice):
+    splits = (choice.train, choice.validation, choice.test)
+    assert choice.is_multiple_choice
+    assert choice.labels == ("0", "1", "2", "3", "4")
+    assert tuple(map(len, splits)) == (3000, 800, 800)
+    for split in splits:
+        assert set(split.counts(5)) == {len(split) // 5}
+        for text, ends in zip(split.texts, split.endings, strict=True):
+            assert len({text, *ends}) == 6
+            assert all(len(part.split()) <= 90 for part in (text, *ends))
+            assert all(len(re.findall(r"[^\W\d_]{2,}", part)) >= 12 for part in (text, *ends))
+
+
+def test_an_ending_alone_says_nothing(choice):
+    """Right once and wrong four times, each of them; no length stands out either."""
+    for split in (choice.train, choice.validation, choice.test):
+        right, wrong = Counter(), Counter()
+        for ends, label in zip(split.endings, split.labels, strict=True):
+            right[ends[label]] += 1
+            wrong.update(end for place, end in enumerate(ends) if place != label)
+        assert set(right) == set(wrong)
+        assert set(right.values()) == {1}
+        assert set(wrong.values()) == {4}
+    lengths = [[len(end.split()) for end in ends] for ends in choice.test.endings]
+    for pick in (np.argmax, np.argmin):
+        picked = np.array([pick(row) for row in lengths])
+        assert (picked == choice.test.labels).mean() == pytest.approx(0.2, abs=0.05)
+
+
+def test_common_words_find_the_right_ending_half_the_time(choice):
+    """Measured .52: hard, yet not hopeless."""
+    picked = [
+        np.argmax([_jaccard(_content(text), _content(end)) for end in ends])
+        for text, ends in zip(choice.test.texts, choice.test.endings, strict=True)
+    ]
+    assert 0.45 < (np.array(picked) == choice.test.labels).mean() < 0.58
+
+
+def test_no_wrong_ending_is_nearly_the_right_one(choice):
+    for split in (choice.validation, choice.test):
+        flat = [set(row) for row in _rows(shingle([end for ends in split.endings for end in ends]))]
+        for number, label in enumerate(split.labels):
+            ends = flat[5 * number : 5 * number + 5]
+            others = [end for place, end in enumerate(ends) if place != label]
+            assert max(_jaccard(ends[label], end) for end in others) < RELATED
+
+
+def test_no_paragraph_of_a_test_question_has_a_near_duplicate_in_train(choice):
+    """Contexts and all endings, against the definition, on every fifth paragraph of the test."""
+    ours, theirs = (
+        [set(row) for row in _rows(shingle(sorted({*split.texts, *sum(split.endings, ())})))]
+        for split in (choice.test, choice.train)
+    )
+    holders = defaultdict(list)
+    for number, other in enumerate(theirs):
+        for part in other:
+            holders[part].append(number)
+    near = 0
+    for mine in ours[::5]:
+        candidates = {number for part in mine for number in holders.get(part, ())}
+        near += any(_jaccard(mine, theirs[number]) >= DUPLICATE for number in candidates)
+    assert len(ours[::5]) > 200
+    assert near == 0
+
+
+def test_the_choices_are_the_same_when_they_are_made_again(choice, tmp_path):
+    again = load_task(TaskSpec(name="license_mc"), cache_dir=tmp_path)
+    assert again.fingerprint == choice.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "said"),
+    [
+        ("3. You may copy it", "You may copy it"),
+        ("(b) You may copy it", "You may copy it"),
+        ("2) (iv) You may copy it", "You may copy it"),
+        ("* 3.1 You may copy it", "You may copy it"),
+        ("(c) 1998 A. Sample", "(c) 1998 A. Sample"),
+        ("(C) Copyright A. Sample", "(C) Copyright A. Sample"),
+        ("A copy of it", "A copy of it"),
+    ],
+)
+def test_a_paragraphs_number_does_not_give_its_place_away(paragraph, said):
+    assert license_choices._unnumbered(paragraph) == said
+
+
+def test_only_paragraphs_that_follow_each_other_make_a_pair():
+    first, second, third = (" ".join([word] * 12) for word in ("one", "two", "three"))
+    markup = f"<p>{first}</p>"
+    text = "\n\n".join([first, "Heading", second, f"1. {third}", markup, first])
+    assert license_choices._runs(text) == [[second, third]]
+
+
+def _content(text):
+    return {word for word in re.findall(r"\w+", text.lower()) if word not in ENGLISH_STOP_WORDS}
+
+
+def _jaccard(one, other):
+    return len(one & other) / max(1, len(one | other))
 
 
 def _rows(shingles):

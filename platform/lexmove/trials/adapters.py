@@ -9,6 +9,9 @@ from lexmove.errors import InfeasibleError
 from lexmove.trials.recipe import Recipe
 
 _ATTENTION = (
+    "q",
+    "k",
+    "v",
     "query",
     "key",
     "value",
@@ -23,7 +26,7 @@ _ATTENTION = (
     "value_proj",
     "Wqkv",
 )
-"""Attention's input projections in BERT, DistilBERT, Llama, DeBERTa and ModernBERT kinds."""
+"""Attention's input projections in BERT, DistilBERT, MPNet, Llama, DeBERTa, ModernBERT kinds."""
 
 
 def add_adapters(encoder: nn.Module, recipe: Recipe) -> None:
