@@ -79,9 +79,23 @@ def licence_texts(num: int) -> tuple[list[str], list[str]]:
     return [text for pair in pairs for text in pair], list(wanted) * (num // 2)
 
 
-def test_single_label(tmp_path):
+COST = """
+def expected_cost(true, predicted, probabilities):
+    return float(1 - probabilities[range(len(true)), true].mean())
+"""
+
+
+def test_single_label_by_a_cost_of_ones_own(tmp_path):
+    (tmp_path / "costs.py").write_text(COST)
     task = {"name": "license_role", "max_train": 200, "max_validation": 100, "max_test": 100}
-    check(study(tmp_path, task)[0])
+    metric = {"name": f"{tmp_path}/costs.py:expected_cost", "goal": "minimize"}
+    outcome, _ = study(tmp_path, task, metric=metric)
+    check(outcome)
+    assert outcome.study.incumbent.value == min(
+        measurement.metrics[metric["name"]]
+        for trial in outcome.study.trials
+        for measurement in trial.measurements
+    )
 
 
 def test_several_labels_with_a_fitted_threshold_beat_the_best_constant_answer(tmp_path):

@@ -34,7 +34,7 @@ Address = Annotated[
     str | None,
     typer.Option(
         metavar="ADDRESS",
-        help="Of a running Ray cluster. Default: this machine alone.",
+        help="Of a running Ray cluster; in-process: without Ray. Default: this machine.",
         show_default=False,
     ),
 ]
