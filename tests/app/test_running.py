@@ -82,17 +82,20 @@ def test_a_study_is_over_when_its_repetitions_are(tmp_path: Path):
     store = open_store(make_store(tmp_path))
     study = store.load("clauses")
     job, repetitions = stored.job_of(study), stored.repetitions_of(store, study)
-    assert not stored.is_over(study, repetitions, job), "three of its trials are paused"
+    assert not stored.is_over(study, repetitions, job, is_judged=True), (
+        "three of its trials are paused"
+    )
     searched = repetitions  # all of its trials have ended, its budget is used up
-    assert stored.is_over(searched, repetitions, job)
+    assert stored.is_over(searched, repetitions, job, is_judged=True)
+    assert not stored.is_over(searched, repetitions, job, is_judged=False)
     half = repetitions.prefix(repetitions.num_events // 2)
-    assert not stored.is_over(searched, half, job)
-    assert not stored.is_over(searched, None, job)
-    assert stored.is_over(searched, None, None)
+    assert not stored.is_over(searched, half, job, is_judged=True)
+    assert not stored.is_over(searched, None, job, is_judged=False)
+    assert stored.is_over(searched, None, None, is_judged=False)
     # By the clock: all trials have ended before the budget was used up, and were repeated.
     early = replace(searched, spec=replace(searched.spec, num_trials=99))
-    assert stored.is_over(early, repetitions, job)
-    assert not stored.is_over(early, None, job)
+    assert stored.is_over(early, repetitions, job, is_judged=True)
+    assert not stored.is_over(early, None, job, is_judged=False)
 
 
 def test_a_study_that_goes_on_is_repeated_anew(tmp_path: Path):

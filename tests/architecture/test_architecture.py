@@ -16,6 +16,7 @@ _TOP_LEVEL = {
     "README.md",
     "cluster.yaml",
     "constraints.txt",
+    "examples",
     "platform",
     "pyproject.toml",
     "search_spaces",

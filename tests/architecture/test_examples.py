@@ -65,6 +65,7 @@ def test_an_example_is_a_job_whose_space_and_hyperparameters_are_known(name):
         is_multiple_choice=spec.task.name == "license_mc"
         or spec.task.endings is not None
         or (published is not None and published.endings is not None),
+        has_pairs=spec.task.pair is not None,
     )
 
 

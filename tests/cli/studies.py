@@ -6,18 +6,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from lexmove.app.stored import repetitions_key
 from lexmove.coordinator.repetitions import RepeatedConfig, RepetitionProposer
 from lexmove.coordinator.store import open_store
 from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec
-from lexmove.results.judgement import Calibration, Difference, Ensemble, Judgement
+from lexmove.results.judgement import Calibration, Difference, Ensemble, Judgement, Winner
 from lexmove.results.summary import DEFAULT_ARM, arm_name
 from lexmove.space.domain import Float
 from lexmove.space.move import Move, describe
 from lexmove.space.search_space import Config, Hyperparameter, SearchSpace
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import TrialStore
-from lexmove.study.study import StudySpec, decision_rng
+from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import (
     Continued,
     Decision,
@@ -40,20 +41,31 @@ SPACE = SearchSpace(
     )
 )
 START_S = 1_700_000_000.0
-JUDGEMENT = Judgement(
-    winner="trial 2",
-    differences=(
-        Difference(other=DEFAULT_ARM, split="validation", mean=0.179, low=0.12, high=0.24),
-        Difference(other=DEFAULT_ARM, split="test", mean=0.179, low=-0.01, high=0.37),
-        Difference(
-            other="TF-IDF + logistic regression", split="test", mean=-0.108, low=-0.16, high=-0.05
+
+
+def judgement_on(repetitions: Study) -> Judgement:
+    """What the study's folder keeps of its repetitions."""
+    return Judgement(
+        key=repetitions_key(repetitions),
+        winner=Winner(
+            arm="trial 2", config=Config({"learning_rate": RATES[2]}), until=2, trial_id=2
         ),
-    ),
-    sizes={"validation": 400, "test": 400},
-    ensemble=Ensemble(num_models=3, validation=0.61, test=0.58),
-    calibration=Calibration(temperature=1.7, error_before=0.11, error_after=0.03),
-    model="studies/clauses/model",
-)
+        differences=(
+            _difference(DEFAULT_ARM, "validation", 0.179, 0.06),
+            _difference(DEFAULT_ARM, "test", 0.179, 0.19),
+            _difference("TF-IDF + logistic regression", "test", -0.108, 0.06),
+        ),
+        sizes={"validation": 400, "test": 400},
+        ensemble=Ensemble(num_models=3, validation=0.61, test=0.58),
+        calibration=Calibration(temperature=1.7, error_before=0.11, error_after=0.03),
+        model="studies/clauses/model",
+    )
+
+
+def _difference(other: str, split: str, mean: float, half: float) -> Difference:
+    return Difference(
+        other=other, split=split, mean=mean, low=mean - half, high=mean + half, num_seeds=3
+    )
 
 
 def make_store(folder: Path) -> str:
@@ -76,7 +88,8 @@ def make_store(folder: Path) -> str:
     study_dir.mkdir(parents=True)
     reference = {"name": "TF-IDF + logistic regression", "validation": 0.69, "test": 0.68}
     (study_dir / "reference.json").write_text(json.dumps(reference))
-    (study_dir / "judgement_4.json").write_text(json.dumps(JUDGEMENT.to_json()))
+    judgement = judgement_on(store.load(f"{NAME}.repetitions.4"))
+    (study_dir / "judgement_4.json").write_text(json.dumps(judgement.to_json()))
     return url
 
 

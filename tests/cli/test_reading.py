@@ -2,12 +2,11 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 
 import pytest
 
 from cli.conftest import Lexmove
-from cli.studies import JUDGEMENT, SPACE
+from cli.studies import SPACE
 from lexmove.app.stored import Outcome
 from lexmove.cli.result_view import write_result
 from lexmove.results.summary import Arm, Repeated
@@ -75,6 +74,12 @@ def test_show_json_of_one_trial(lexmove: Lexmove, store: str) -> None:
 
 def test_best_json(lexmove: Lexmove, store: str) -> None:
     best = read_json(lexmove, store, "best", "clauses")
+    told = [(item["other"], item["split"], item["mean"]) for item in best.pop("differences")]
+    assert told == [
+        ("default", "validation", 0.179),
+        ("default", "test", 0.179),
+        ("TF-IDF + logistic regression", "test", -0.108),
+    ]
     repeated = best.pop("repeated")
     assert repeated["num_seeds"] == 3
     assert repeated["mean"] == pytest.approx(0.592)
@@ -89,16 +94,15 @@ def test_best_json(lexmove: Lexmove, store: str) -> None:
         "default": {"validation": pytest.approx(0.413), "test": pytest.approx(0.393)},
         "reference": {"name": "TF-IDF + logistic regression", "validation": 0.69, "test": 0.68},
         "policy_version": "v0",
-        "differences": [asdict(item) for item in JUDGEMENT.differences],
         "ensemble": {"num_models": 3, "validation": 0.61, "test": 0.58},
         "calibration": {"temperature": 1.7, "error_before": 0.11, "error_after": 0.03},
         "threshold": None,
         "model": "studies/clauses/model",
         "warnings": [
-            "the lead over the default config is within noise on test (+0.179, 95 % between -0.010"
-            " and +0.370)",
-            "TF-IDF + logistic regression scores higher on test than the tuned transformer (-0.108,"
-            " 95 % between -0.160 and -0.050): it is cheaper, too",
+            "the lead over the default config is within noise on test (+0.179, 95 % between -0.011"
+            " and +0.369)",
+            "TF-IDF + logistic regression does better on test than the tuned transformer (-0.108,"
+            " 95 % between -0.168 and -0.048): it is cheaper, too",
         ],
         "published": [],
     }

@@ -106,7 +106,10 @@ def test_mistakes_in_a_job(added: str, expected: str) -> None:
     ("text", "expected"),
     [
         ("task: {name: b}\nspace: c", "1:1: name is missing: a job needs name, task and space"),
-        ("name: a\ntask: {}\nspace: c", "2:7: task: give exactly one of name (a built-in task), files"),
+        (
+            "name: a\ntask: {}\nspace: c",
+            "2:7: task: give exactly one of name (a built-in task), files",
+        ),
         (
             "name: a\ntask: {name: b, files: {train: c}}\nspace: c",
             "2:7: task: give exactly one of name (a built-in task), files",

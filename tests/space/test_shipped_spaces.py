@@ -16,7 +16,15 @@ SHIPPED = sorted(FOLDER.glob("*.yaml"))
 
 
 def test_the_promised_spaces_are_there() -> None:
-    promised = {"encoder", "encoder_small", "lora", "multiple_choice", "long_document"}
+    promised = {
+        "encoder",
+        "encoder_small",
+        "lora",
+        "multiple_choice",
+        "long_document",
+        "hierarchical",
+        "matching_small",
+    }
     assert promised <= {path.stem for path in SHIPPED}
 
 

@@ -43,7 +43,7 @@ LORA = {"use_lora": True, "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.2
 
 @pytest.fixture(scope="module")
 def tokens(small_task):
-    return load_tokens(small_task, "minilm", 24, 3)["train"]
+    return load_tokens(small_task, "minilm", 24, max_segments=3)["train"]
 
 
 @pytest.fixture
@@ -220,6 +220,7 @@ FAULTS = {
     "model.class_weighting": ({}, loss(weights=None)),
     "max_grad_norm": ({}, on("max_grad_norm", 1.0)),
     "model.pooling": ({}, on("model.config.pooling", "mean")),
+    "model.encoding": ({}, on("model.config.shape", "matched_pairs")),
     "model.classifier_dropout": ({}, on("model.dropout.p", 0.1)),
     "model.hidden_dropout": ({}, every(nn.Dropout, "p", 0.1)),
     "model.num_hidden_layers": ({}, one_layer),
@@ -262,7 +263,7 @@ def test_a_hyperparameter_without_effect_fails_its_trial_by_name(start, name):
 
 def test_texts_longer_than_asked_are_noticed(start, small_task):
     training = start()
-    longer = load_tokens(small_task, "minilm", 32, 3)["train"]
+    longer = load_tokens(small_task, "minilm", 32, max_segments=3)["train"]
     training.loader = Loader(tokens=longer, batch_size=8, accumulation=2)
     with pytest.raises(TrialFailedError, match=r"^model\.max_length is 32 .* not 24 as asked$"):
         effects.verify(training)

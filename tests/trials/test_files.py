@@ -1,41 +1,16 @@
 """The user's own files: splits, and every kind of broken input by its place."""
 
-import csv
-import json
-
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from lexmove.errors import TaskError
-from lexmove.job.spec import FilesSpec, TaskSpec
 from lexmove.trials.tasks.task import load_task
+from trials.data_files import spec, write
 
 ROWS = [
     {"text": f'Clause {i}, with "quotes" and\na second line.', "label": "ab"[i % 2], "case": i // 4}
     for i in range(40)
 ]
-
-
-def write(path, rows):
-    if path.suffix == ".parquet":
-        pq.write_table(pa.Table.from_pylist(rows), path)
-    elif path.suffix == ".json":
-        path.write_text(json.dumps(rows))
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    else:
-        with path.open("w", newline="") as file:
-            delimiter = "\t" if path.suffix == ".tsv" else ","
-            writer = csv.DictWriter(file, list(rows[0]), delimiter=delimiter)
-            writer.writeheader()
-            writer.writerows(rows)
-    return str(path)
-
-
-def spec(train, validation=None, test=None, **fields):
-    return TaskSpec(files=FilesSpec(train=train, validation=validation, test=test), **fields)
 
 
 def all_texts(task):
@@ -108,18 +83,13 @@ def test_unfit_rows_are_named_with_their_place(tmp_path, rows, fields, message):
         load_task(spec(path, **fields))
 
 
-def test_a_class_without_training_examples_after_a_grouped_split_is_refused(tmp_path):
-    rows = [
-        {"text": f"t{i}", "label": "rare" if i // 4 == 9 else "ab"[i % 2], "case": i // 4}
-        for i in range(40)
-    ]
-    for seed in range(20):
-        try:
-            task = load_task(spec(write(tmp_path / "a.csv", rows), group="case", seed=seed))
-        except TaskError as error:
-            assert "class 'rare' is empty" in str(error)  # noqa: PT017 - either outcome is right
-        else:
-            assert 2 in task.train.labels
+@pytest.mark.parametrize("seed", range(20))
+def test_a_class_of_one_group_is_trained(tmp_path, seed):
+    rows = [row | ({"label": "rare"} if row["case"] == 9 else {}) for row in ROWS]
+    task = load_task(spec(write(tmp_path / "a.csv", rows), group="case", seed=seed))
+    assert task.labels == ("a", "b", "rare")
+    assert (task.train.labels == 2).sum() == 4
+    assert len(task.validation) > 0 < len(task.test)
 
 
 def test_a_class_unseen_in_training_is_refused(tmp_path):
@@ -140,7 +110,7 @@ def test_a_class_unseen_in_training_is_refused(tmp_path):
         ("a.csv", b'text,label\n"open,a\n', r"a\.csv:\d: no valid csv"),
         ("a.csv", b"text,label\none, two,a\n", r"a\.csv:2: more fields than the header"),
         ("a.csv", b"text,label\nalone\n", r"a\.csv:2: column 'label' is empty"),
-        ("a.jsonl", b'{"text": 1}\n{"text": \n', r"a\.jsonl:2:\d+: no valid JSON"),
+        ("a.jsonl", b'{"text": 1, "label": 1}\n{"a": \n', r"a\.jsonl:2: no valid JSON"),
         ("a.jsonl", b"[1]\n", r"a\.jsonl:1: a line must be an object"),
         ("a.json", b'{"text": "t"}', r"a\.json: must hold a list of objects"),
         ("a.json", b"[{]", r"a\.json:1:3: no valid JSON"),
@@ -158,3 +128,120 @@ def test_unreadable_files_say_why(tmp_path, name, content, message):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(TaskError, match=r"nowhere\.csv: no such file"):
         load_task(spec(str(tmp_path / "nowhere.csv")))
+
+
+def test_paragraphs_become_one_text_that_can_be_divided_again(tmp_path):
+    facts = [" First.\n\n  Still the first. ", "", "Second.\n"]
+    rows = [{"text": facts, "label": "ab"[i % 2]} for i in range(12)]
+    for ending in ("json", "parquet"):
+        task = load_task(spec(write(tmp_path / f"a.{ending}", rows)))
+        assert set(all_texts(task)) == {"First.\n  Still the first.\n\nSecond."}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_pairs_are_kept_beside_their_texts(tmp_path, ending):
+    rows = [{"text": f"clause {i}", "claim": f"claim {i}", "label": "yn"[i % 2]} for i in range(20)]
+    task = load_task(spec(write(tmp_path / f"a.{ending}", rows), pair="claim"))
+    for part in (task.train, task.validation, task.test):
+        assert part.pairs == tuple(text.replace("clause", "claim") for text in part.texts)
+    assert task.labels == ("n", "y")
+
+
+def choices(label):
+    """20 questions; the right ending of question i stands at position i % 3."""
+    return [
+        {"text": f"{i}", "label": label(i % 3, i)} | {f"end{n}": f"{i} way {n}" for n in range(3)}
+        for i in range(20)
+    ]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        lambda at, i: at,
+        lambda at, i: f" {at} ",
+        lambda at, i: float(at),
+        lambda at, i: f"{i} way {at}",
+        lambda at, i: "abC"[at],
+    ],
+    ids=["number", "digits", "float", "text", "letter"],
+)
+def test_the_right_ending_is_named_by_position_text_or_letter(tmp_path, label):
+    columns = ("end0", "end1", "end2")
+    in_columns = choices(label)
+    in_lists = [
+        {"text": row["text"], "label": row["label"], "ways": [row[name] for name in columns]}
+        for row in in_columns
+    ]
+    task = load_task(spec(write(tmp_path / "a.jsonl", in_columns), endings=columns))
+    assert task.is_multiple_choice
+    assert task.labels == ("0", "1", "2")
+    assert [len(part) for part in (task.train, task.validation, task.test)] == [12, 4, 4]
+    for part in (task.train, task.validation, task.test):
+        for text, ways, right in zip(part.texts, part.endings, part.labels, strict=True):
+            assert ways == tuple(f"{text} way {n}" for n in range(3))
+            assert right == int(text) % 3
+    other = load_task(spec(write(tmp_path / "b.parquet", in_lists), endings="ways"))
+    assert other.fingerprint == task.fingerprint
+
+
+def test_a_given_split_of_a_choice_has_as_many_endings(tmp_path):
+    columns = ("end0", "end1", "end2")
+    train = write(tmp_path / "a.csv", choices(lambda at, i: at))
+    task = load_task(spec(train, test=train, endings=columns))
+    assert len(task.train) + len(task.validation) == len(task.test) == 20
+    rows = [{"text": "q", "ways": ["a", "b", "c"], "label": i % 3} for i in range(12)]
+    train = write(tmp_path / "b.jsonl", rows)
+    test = write(tmp_path / "c.jsonl", [{"text": "q", "ways": ["a", "b"], "label": 0}])
+    with pytest.raises(TaskError, match=r"c\.jsonl:1: column 'ways' holds 2 endings, but most"):
+        load_task(spec(train, test=test, endings="ways"))
+
+
+def test_bad_rows_are_left_out_counted_and_listed(tmp_path):
+    rows = [*ROWS, {"text": " ", "label": "a"}, {"text": "t"}, {"text": "t", "label": ["a", "b"]}]
+    path = tmp_path / "a.jsonl"
+    write(path, rows)
+    with path.open("a") as file:
+        file.write("{broken\n")
+    test = [
+        {"text": "one", "label": "a"},
+        {"text": "two", "label": "c"},
+        {"text": "3", "label": "b"},
+    ]
+    fields = {"test": write(tmp_path / "b.csv", test), "on_bad_rows": "skip"}
+    task = load_task(spec(str(path), **fields))
+    places = [line.removeprefix(f"{tmp_path}/").split(": ")[0] for line in task.skipped]
+    assert places == ["a.jsonl:41", "a.jsonl:42", "a.jsonl:43", "a.jsonl:44", "b.csv:3"]
+    for reason, said in zip(
+        ("'text' is empty", "'label' is empty", "holds a list", "no valid JSON", "class 'c'"),
+        task.skipped,
+        strict=True,
+    ):
+        assert reason in said
+    assert len(task.train) + len(task.validation) == 40
+    assert task.test.texts == ("one", "3")
+    clean = load_task(spec(write(tmp_path / "a.json", ROWS), **fields))
+    assert clean.fingerprint == task.fingerprint
+    assert len(clean.skipped) == 1
+
+
+def test_choices_of_another_size_are_left_out(tmp_path):
+    rows = [{"text": f"{i}", "ways": ["a", "b"], "label": i % 2} for i in range(12)]
+    odd = {"text": "odd", "ways": ["a", "b", "c"], "label": 0}
+    path = write(tmp_path / "a.json", [odd, *rows])
+    task = load_task(spec(path, endings="ways", on_bad_rows="skip"))
+    assert len(all_texts(task)) == 12
+    assert len(task.skipped) == 1
+    assert "a.json:1: column 'ways' holds 3 endings, but most rows 2" in task.skipped[0]
+
+
+def test_a_file_of_bad_rows_is_an_error_even_if_they_may_be_skipped(tmp_path):
+    train = write(tmp_path / "a.csv", ROWS)
+    test = write(tmp_path / "b.csv", [{"text": "t", "label": name} for name in "abcde"])
+    with pytest.raises(TaskError, match=r"b\.csv: 3 of 5 rows cannot be used.*\n.*b\.csv:4: class"):
+        load_task(spec(train, test=test, on_bad_rows="skip"))
+    half = write(tmp_path / "c.csv", [{"text": "t", "label": name} for name in "abcd"])
+    assert len(load_task(spec(train, test=half, on_bad_rows="skip")).skipped) == 2
+    (tmp_path / "d.csv").write_text('text,label\n"open,a\n')
+    with pytest.raises(TaskError, match=r"d\.csv:2: no valid csv"):
+        load_task(spec(str(tmp_path / "d.csv"), on_bad_rows="skip"))

@@ -236,6 +236,9 @@ def test_what_means_nothing_for_the_kind_of_labels_is_refused():
     for name in ("model.class_weighting", "model.max_segments", "model.threshold"):
         with pytest.raises(InvalidConfigError, match=rf"'{name}' has no effect where"):
             check_labelling([name], is_multi_label=False, is_multiple_choice=True)
+    with pytest.raises(InvalidConfigError, match=r"'model\.encoding' has no effect where"):
+        check_labelling(["model.encoding"], is_multi_label=False)
+    check_labelling(["model.encoding"], is_multi_label=False, has_pairs=True)
     check_labelling(["model.threshold", "model.class_weighting"], is_multi_label=True)
     check_labelling(["model.class_weighting"], is_multi_label=False)
 

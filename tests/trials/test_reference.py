@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lexmove.trials.metrics import METRICS, evaluate
-from lexmove.trials.tasks.examples import Examples
 from lexmove.trials.reference import fit_reference, reference_scores, trivial_baseline
+from lexmove.trials.tasks.examples import Examples
 from lexmove.trials.tasks.task import TaskData, load_task
 
 COMMON = ["the", "court", "of", "this", "party", "shall", "not", "be", "held", "by", "any", "other"]

@@ -19,13 +19,23 @@ from lexmove.trials.tasks.task import TaskData
 from lexmove.trials.tokens import tokenized
 
 TEXTS = ("The lease ends.", "Tax is due.\n\nA fee follows.", "No warranty.", "Pay the fee.") * 3
+KINDS = (
+    "flat",
+    "several",
+    "pairs",
+    "separate_pairs",
+    "choices",
+    "separate_choices",
+    "segments",
+    "lora",
+)
 READER = """
 import json, sys
 import torch
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
 assert "lexmove" not in sys.modules
 folder, kind = sys.argv[1:3]
-auto = AutoModelForMultipleChoice if kind == "choices" else AutoModelForSequenceClassification
+auto = AutoModelForMultipleChoice if "choices" in kind else AutoModelForSequenceClassification
 model = auto.from_pretrained(folder, trust_remote_code=True).eval()
 batch = {name: torch.tensor(rows) for name, rows in json.load(sys.stdin).items()}
 with torch.inference_mode():
@@ -41,16 +51,16 @@ def examples(kind):
     match kind:
         case "several":
             return Examples(texts=TEXTS, labels=np.stack([labels, 1 - labels], axis=1))
-        case "pairs":
+        case "pairs" | "separate_pairs":
             return Examples(texts=TEXTS, labels=labels, pairs=TEXTS[::-1])
-        case "choices":
+        case "choices" | "separate_choices":
             endings = tuple((text, f"Not: {text}") for text in TEXTS)
             return Examples(texts=TEXTS, labels=labels, endings=endings)
         case _:
             return Examples(texts=TEXTS, labels=labels)
 
 
-@pytest.mark.parametrize("kind", ["flat", "several", "pairs", "choices", "segments", "lora"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_plain_transformers_says_what_the_trained_model_said(tmp_path, kind):
     split = examples(kind)
     task = TaskData(name="t", labels=("lease", "tax"), train=split, validation=split, test=split)
@@ -61,9 +71,14 @@ def test_plain_transformers_says_what_the_trained_model_said(tmp_path, kind):
         max_segments=3 if kind == "segments" else None,
         use_lora=kind == "lora",
         pooling="cls" if kind == "pairs" else "mean",
+        encoding="separate" if kind.startswith("separate") else "joint",
     )
     tokens = tokenized(
-        split, load_tokenizer("minilm"), max_length=16, max_segments=recipe.max_segments
+        split,
+        load_tokenizer("minilm"),
+        max_length=16,
+        max_segments=recipe.max_segments,
+        encoding=recipe.encoding,
     )
     plan = Plan(recipe=recipe, num_labels=2, max_epochs=1, seed=0, precision="fp32")
     training = FineTuning(load_pretrained("minilm", 1), tokens, plan)
@@ -89,7 +104,7 @@ def test_plain_transformers_says_what_the_trained_model_said(tmp_path, kind):
     assert np.array(read["logits"]) == pytest.approx(said / 2.0, abs=1e-4)
     assert read["labels"] == {"0": "lease", "1": "tax"}
     assert read["threshold"] == 0.3
-    wanted = {"several": "multi_label_classification", "choices": None}
+    wanted = {"several": "multi_label_classification", "choices": None, "separate_choices": None}
     assert read["kind"] == wanted.get(kind, "single_label_classification")
 
 
@@ -112,10 +127,17 @@ def _read(folder, kind, batch):
 
 
 def test_padding_changes_nothing_in_any_shape():
-    for kind, segments in (("flat", None), ("choices", None), ("segments", 3)):
-        split = examples(kind)
-        recipe = Recipe(max_length=16, max_segments=segments)
-        tokens = tokenized(split, load_tokenizer("minilm"), max_length=16, max_segments=segments)
+    for kind in ("flat", "choices", "segments", "separate_choices", "separate_pairs"):
+        split, segments = examples(kind), 3 if kind == "segments" else None
+        encoding = "separate" if kind.startswith("separate") else "joint"
+        recipe = Recipe(max_length=16, max_segments=segments, encoding=encoding)
+        tokens = tokenized(
+            split,
+            load_tokenizer("minilm"),
+            max_length=16,
+            max_segments=segments,
+            encoding=encoding,
+        )
         plan = Plan(recipe=recipe, num_labels=2, max_epochs=1, seed=0, precision="fp32")
         training = FineTuning(load_pretrained("minilm", 1), tokens, plan)
         together = training.logits(tokens)

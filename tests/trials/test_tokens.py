@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lexmove.trials.tasks.examples import Examples, stratified_sample
-from lexmove.trials.tokens import evaluation_batches, token_counts, tokenized, training_batches
+from lexmove.trials.tokens import (
+    Tokens,
+    evaluation_batches,
+    token_counts,
+    tokenized,
+    training_batches,
+)
 
 
 @given(
@@ -19,7 +25,14 @@ def test_every_text_is_in_exactly_one_batch_in_an_order_of_the_seed(lengths, bat
     assert len(batches) == -(-len(lengths) // batch_size)
     again = training_batches(lengths, batch_size, np.random.default_rng(seed))
     assert all((one == other).all() for one, other in zip(batches, again, strict=True))
-    evaluated = list(evaluation_batches(lengths, 60 * batch_size))
+    tokens = Tokens(
+        ids=np.zeros(0, dtype=np.int32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        starts=np.arange(len(lengths) + 1),
+        labels=np.zeros(len(lengths), dtype=np.int64),
+        pad_id=0,
+    )
+    evaluated = list(evaluation_batches(tokens, 60 * batch_size))
     assert sorted(np.concatenate(evaluated).tolist()) == list(range(len(lengths)))
     assert all(len(index) * lengths[index].max() <= 60 * batch_size for index in evaluated)
 
@@ -40,7 +53,12 @@ class Words:
 
     pad_token_id = 7
 
+    def num_special_tokens_to_add(self):
+        return 2
+
     def __call__(self, texts, pairs=None, *, return_overflowing_tokens=False, **cut):
+        if not cut.get("add_special_tokens", True):
+            return {"input_ids": [text.split() for text in texts]}
         room = cut["max_length"] - 2
         rows, owners = [], []
         for number, text in enumerate(texts):
@@ -95,9 +113,26 @@ def test_choices_are_a_sequence_for_each_ending():
     assert tokens.areas.tolist() == [15, 21]
 
 
+def test_texts_to_be_matched_are_sequences_of_their_own():
+    pairs = examples(["a b", "a"], pairs=("cc", "dd dd"))
+    tokens = tokenized(pairs, Words(), max_length=20, encoding="separate")
+    assert tokens.shape == "matched_pairs"
+    batch = tokens.batch(np.arange(2))
+    assert batch.types is None
+    assert batch.ids[:, :, :4].tolist() == [
+        [[1, 11, 11, 2], [1, 12, 2, 7]],
+        [[1, 11, 2, 7], [1, 12, 12, 2]],
+    ]
+    choices = examples(["a", "b"], endings=(("c", "dd"), ("f", "g h")))
+    tokens = tokenized(choices, Words(), max_length=20, encoding="separate")
+    assert tokens.shape == "matched_choices"
+    assert np.diff(tokens.starts).tolist() == [3, 3]
+    assert tokens.batch(np.array([1])).ids[0, 2, :4].tolist() == [1, 11, 11, 2]
+
+
 def test_a_long_text_is_its_paragraphs_and_a_long_paragraph_goes_on():
     text = "a bb\n \nccc " + "d " * 4 + "\n\n\neeeeee"
-    documents = examples([text, "f", "g\n\nh"])
+    documents = examples([text, "f", "g\n\nh h h"])
     tokens = tokenized(documents, Words(), max_length=5, max_segments=4)
     assert tokens.shape == "segments"
     assert np.diff(tokens.starts).tolist() == [4, 1, 2]
@@ -118,15 +153,29 @@ def test_a_long_text_is_its_paragraphs_and_a_long_paragraph_goes_on():
     paragraphs=st.lists(st.lists(st.integers(1, 12), max_size=6), min_size=1, max_size=12),
     max_segments=st.integers(1, 5),
 )
-def test_segments_keep_the_order_and_the_first_of_every_text(paragraphs, max_segments):
-    texts = ["\n\n".join("w " * size for size in each) or "w" for each in paragraphs]
+def test_segments_keep_the_order_and_the_beginning_of_every_text(paragraphs, max_segments):
+    sizes = [each or [1] for each in paragraphs]
+    words = iter(range(1, 10_000))
+    texts = [
+        "\n\n".join(" ".join("w" * next(words) for _ in range(n)) for n in each) for each in sizes
+    ]
     tokens = tokenized(examples(texts), Words(), max_length=6, max_segments=max_segments)
     assert len(tokens) == len(texts)
     assert (np.diff(tokens.starts) <= max_segments).all()
-    for number, sizes in enumerate(paragraphs):
-        parts = [min(4, size - at) for size in sizes or [1] for at in range(0, size, 4)]
-        mine = slice(tokens.starts[number], tokens.starts[number + 1])
-        assert np.diff(tokens.offsets)[mine].tolist() == [n + 2 for n in parts[:max_segments]]
+    for number, text in enumerate(texts):
+        mine = range(tokens.starts[number], tokens.starts[number + 1])
+        rows = [tokens.ids[tokens.offsets[s] : tokens.offsets[s + 1]].tolist() for s in mine]
+        read = [token for row in rows for token in row[1:-1]]
+        wanted = [10 + len(word) for word in text.split()]
+        assert read == wanted[: len(read)]
+        assert len(read) == len(wanted) or len(rows) == max_segments
+        assert all(len(row) <= 6 for row in rows)
+
+
+def test_short_paragraphs_share_a_segment_while_they_have_room():
+    documents = examples(["a\n\nb b\n\nc\n\nd d d\n\ne"])
+    tokens = tokenized(documents, Words(), max_length=6, max_segments=9)
+    assert np.diff(tokens.offsets).tolist() == [4 + 2, 4 + 2]
 
 
 def test_uncut_counts_say_how_long_texts_are():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexmove.app.forecast import repetition_epochs
+from lexmove.app.preparing import check_data, check_words, left_out
 from lexmove.app.remembering import Memory, recall
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace
@@ -72,12 +73,15 @@ class Fit:
 class Plan:
     """What a job would do. `card`, of its data, and `estimate` are None offline.
 
+    `left_out` lists the rows that could not be used.
+
     The search takes `search_epochs` to `search_most_epochs`.
     """
 
     job: JobSpec
     space: SearchSpace
     card: "DataCard | None"
+    left_out: tuple[str, ...]
     memory: Memory
     suggestions: tuple[Suggestion, ...]
     rungs: tuple[int, ...]
@@ -106,11 +110,7 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
     Raises:
         LexmoveError: the job cannot be run as it stands.
     """
-    from lexmove.trials.recipe import check_hyperparameters
-
-    check_hyperparameters(space.names)
-    for comparison in job.finalists.compare:
-        space.config(comparison.config)
+    check_words(job, space)
     fidelity = fidelity_plan(job)
     epochs = _Epochs(
         search=expected_epochs(fidelity, job.num_search_trials),
@@ -119,11 +119,14 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
     )
     fit = fit_here(job, num_gpus=None if offline else _count_gpus())
     task = None if offline else _load_task(job)
+    if task is not None:
+        check_data(job, space, task)
     memory = recall(job, space)
     return Plan(
         job=job,
         space=space,
         card=None if task is None else _card(job, space, task),
+        left_out=() if task is None else left_out(task),
         memory=memory,
         suggestions=first_suggestions(job, space, starts=memory.starts),
         rungs=fidelity.rungs,
@@ -260,9 +263,11 @@ def time_epoch(job: JobSpec, space: SearchSpace, task: "TaskData") -> float:
     from lexmove.trials.objective import FineTuningObjective
 
     share = min(1.0, _TIMED_EXAMPLES / len(task.train))
+    max_train = _cut(len(task.train), share, len(task.labels))
+    share = max_train / len(task.train)
     small = job.task.model_copy(
         update={
-            "max_train": _cut(len(task.train), share, len(task.labels)),
+            "max_train": max_train,
             "max_validation": _cut(len(task.validation), share, len(task.labels)),
         }
     )

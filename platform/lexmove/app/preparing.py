@@ -1,19 +1,25 @@
 """What a study needs before its first trial: a settled job, checks, an objective, the reference."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from lexmove.app.stored import DEFAULT_STORAGE
 from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import UsageError
+from lexmove.errors import TaskError, UsageError
 from lexmove.job.loading import job_to_json
-from lexmove.job.spec import JobSpec
+from lexmove.job.spec import JobSpec, TaskSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import StudySpec
+
+_MAX_LISTED = 10
+"""Rows that are named one by one when they are left out."""
 
 if TYPE_CHECKING:
     from lexmove.trials.objective import FineTuningObjective
@@ -21,13 +27,22 @@ if TYPE_CHECKING:
 
 
 def settled(job: JobSpec) -> JobSpec:
-    """The job as it is recorded: the same from any folder, without secrets, one precision."""
+    """The job as it is recorded: the same from any folder, without secrets, one precision.
+
+    Where GPUs are asked for and this machine has none, precision stays open: see `with_precision`.
+    """
+    import torch
+
     from lexmove.trials.metrics import settled_metric
     from lexmove.trials.model import resolve_precision
 
     storage = str(Path(job.storage or DEFAULT_STORAGE).resolve())
     metric = job.metric.model_copy(update={"name": settled_metric(job.metric.name)})
-    model = job.model.model_copy(update={"precision": resolve_precision(job.model.precision)})
+    model = job.model
+    on_gpu = job.resources.gpu > 0
+    if not on_gpu or torch.cuda.is_available():  # else those who have the GPUs are asked
+        precision = resolve_precision(model.precision, on_gpu=on_gpu)
+        model = model.model_copy(update={"precision": precision})
     if model.name != "minilm":
         model = model.model_copy(update={"name": _from_anywhere(model.name)})
     changes: dict[str, Any] = {"storage": storage, "model": model, "metric": metric}
@@ -55,18 +70,30 @@ def _from_anywhere(name: str) -> str:
     return str(path.resolve()) if path.exists() else name
 
 
-def check(job: JobSpec, space: SearchSpace) -> None:
+def check(job: JobSpec, space: SearchSpace) -> tuple[str, ...]:
     """Finds what would fail every trial, before anything is created.
+
+    Returns:
+        What the user should hear of the data: how many rows were left out, and the first of them.
 
     Raises:
         LexmoveError: an unknown hyperparameter or proposer, policy weights that cannot be read,
             unfit data, an unusable model, or a comparison outside the space.
     """
+    check_words(job, space)
+    task = task_of(job.task)
+    check_data(job, space, task)
+    return left_out(task)
+
+
+def check_words(job: JobSpec, space: SearchSpace) -> None:
+    """What can be found without a look at data or model: names, and policy weights.
+
+    Raises:
+        LexmoveError: as `check`.
+    """
     from lexmove.agent.baselines import check_proposer
-    from lexmove.trials.metrics import check_metric
-    from lexmove.trials.model import check_model
-    from lexmove.trials.recipe import check_hyperparameters, check_labelling
-    from lexmove.trials.tasks.task import load_task
+    from lexmove.trials.recipe import check_hyperparameters
 
     check_hyperparameters(space.names)
     check_proposer(job.agent.proposer)
@@ -76,15 +103,46 @@ def check(job: JobSpec, space: SearchSpace) -> None:
         load_weights(Path(job.agent.weights))
     for comparison in job.finalists.compare:
         space.config(comparison.config)
-    task = load_task(job.task)
+
+
+def check_data(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:
+    """Whether space, metric and model fit the data.
+
+    Raises:
+        LexmoveError: as `check`.
+    """
+    from lexmove.trials.metrics import check_metric
+    from lexmove.trials.model import check_model
+    from lexmove.trials.recipe import check_labelling
+
+    if len(np.unique(task.train.labels)) < 2:
+        raise TaskError(
+            "all training examples have the same label, and a classifier needs two: give more of "
+            "them (task.max_train)"
+        )
     check_labelling(
         space.names,
         is_multi_label=task.is_multi_label,
         is_multiple_choice=task.is_multiple_choice,
+        has_pairs=task.train.pairs is not None,
     )
     _check_decisions(job, space, task)
     check_metric(job.metric.name, num_labels=len(task.labels), is_multi_label=task.is_multi_label)
     check_model(job.model)
+
+
+def left_out(task: "TaskData") -> tuple[str, ...]:
+    """The rows of a task that could not be used, counted and listed; nothing where all could."""
+    if not task.skipped:
+        return ()
+    listed = task.skipped[:_MAX_LISTED]
+    more = len(task.skipped) - len(listed)
+    rows = "row was" if len(task.skipped) == 1 else "rows were"
+    return (
+        f"{len(task.skipped)} {rows} left out:",
+        *(f"  {line}" for line in listed),
+        *([f"  and {more} more"] if more else []),
+    )
 
 
 def _check_decisions(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:
@@ -133,6 +191,61 @@ def within_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> JobSpec:
         room = min(room, num_gpus // job.resources.gpu)
     parallel = min(job.budget.parallel, int(room))
     return job.model_copy(update={"budget": job.budget.model_copy(update={"parallel": parallel})})
+
+
+def with_precision(job: JobSpec, study_dir: StudyDir) -> JobSpec:
+    """The job with the precision of the machine that runs trials, asked once; Ray must run."""
+    if job.model.precision != "auto":
+        return job
+    precision = study_dir.read_json("precision")
+    if precision is None:
+        precision = _asked_precision(job)
+        study_dir.write_json("precision", precision)
+    return job.model_copy(update={"model": job.model.model_copy(update={"precision": precision})})
+
+
+def _asked_precision(job: JobSpec) -> str:
+    import ray
+
+    from lexmove.trials.model import resolve_precision
+
+    ask = ray.remote(num_cpus=job.resources.cpu, num_gpus=job.resources.gpu)(resolve_precision)
+    answer: str = ray.get(ask.remote("auto"))
+    return answer
+
+
+@lru_cache(maxsize=1)
+def task_of(spec: TaskSpec) -> "TaskData":
+    """The data of a task, read once per run: see `forget_data`."""
+    from lexmove.trials.tasks.task import load_task
+
+    return load_task(spec)
+
+
+def forget_data() -> None:
+    """Reads data anew from here on: files may have changed since the last run of this process."""
+    from lexmove.trials import objective
+
+    task_of.cache_clear()
+    objective.forget_data()
+
+
+def check_same_data(job: JobSpec, study_dir: StudyDir, *, is_new: bool) -> None:
+    """Keeps what a new study's data are, and refuses others for one that goes on.
+
+    Raises:
+        TaskError: texts, labels or splits have changed since the study began.
+    """
+    fingerprint = task_of(job.task).fingerprint
+    kept = study_dir.read_json("data")
+    if is_new or kept is None:
+        study_dir.write_json("data", fingerprint)
+    elif kept != fingerprint:
+        raise TaskError(
+            f"the data of study {job.name!r} are not those that it began with: texts, labels or"
+            " splits have changed since, and scores would not compare; restore them, or start a"
+            " new study under another name"
+        )
 
 
 def one_by_one(job: JobSpec) -> JobSpec:
@@ -200,8 +313,7 @@ def objective_of(
 def write_reference(job: JobSpec, study_dir: StudyDir) -> None:
     """Scores the classifier that needs no tuning; the test split waits for the end."""
     from lexmove.trials.reference import fit_reference
-    from lexmove.trials.tasks.task import load_task
 
-    fitted = fit_reference(load_task(job.task), metric=job.metric.name, goal=job.metric.goal)
+    fitted = fit_reference(task_of(job.task), metric=job.metric.name, goal=job.metric.goal)
     validation = fitted.validation[job.metric.name]
     study_dir.write_json("reference", {"name": fitted.name, "validation": validation})

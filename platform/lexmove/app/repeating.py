@@ -12,7 +12,7 @@ from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM, arm_name
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import TrialStore
-from lexmove.study.study import Study, StudySpec
+from lexmove.study.study import Incumbent, Study, StudySpec
 
 _SEED_RANGE = 2**31
 
@@ -36,11 +36,19 @@ def repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) ->
     execute(
         coordinator,
         objective_of(job, splits=("validation", "test"), every_epoch=False),
-        job,
+        _with_time_for_all(job, study),
         study_dir,
         lambda repetitions: progress("repetitions", repetitions),
         kept_best=proposer.num_trials,  # the comparison wants what all of them say
     )
+
+
+def _with_time_for_all(job: JobSpec, study: Study) -> JobSpec:
+    """A repetition is one segment, where the search had one for each rung."""
+    if job.budget.trial is None:
+        return job
+    limit_s = job.budget.trial * len(study.spec.fidelity.rungs)
+    return job.model_copy(update={"budget": job.budget.model_copy(update={"trial": limit_s})})
 
 
 def _spec(study: Study, name: str, num_trials: int) -> StudySpec:
@@ -58,6 +66,17 @@ def _spec(study: Study, name: str, num_trials: int) -> StudySpec:
     )
 
 
+def _finalists(job: JobSpec, study: Study) -> list[Incumbent]:
+    """The best of the search; the default config is repeated in any case, and not twice."""
+    default, maximum = study.spec.space.default, study.spec.fidelity.maximum
+    others = [
+        item
+        for item in study.ranking
+        if study.trials[item.trial_id].config != default or item.fidelity != maximum
+    ]
+    return others[: job.repetitions.top]
+
+
 def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
     maximum = study.spec.fidelity.maximum
     space = study.spec.space
@@ -67,7 +86,7 @@ def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
             config=study.trials[item.trial_id].config,
             until=item.fidelity,
         )
-        for item in study.ranking[: job.repetitions.top]
+        for item in _finalists(job, study)
     ]
     comparisons = [
         RepeatedConfig(arm=item.name, config=space.config(item.config), until=maximum)

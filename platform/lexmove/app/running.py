@@ -11,10 +11,13 @@ from lexmove.app.execution import Progress, execute
 from lexmove.app.preparing import (
     check,
     check_room_here,
+    check_same_data,
+    forget_data,
     objective_of,
     one_by_one,
     settled,
     study_spec,
+    with_precision,
     within_room,
     write_reference,
 )
@@ -22,9 +25,10 @@ from lexmove.app.remembering import recall
 from lexmove.app.repeating import repeat
 from lexmove.app.stored import (
     Outcome,
+    is_over,
     is_searched,
     job_of,
-    judgement_name,
+    judgement_of,
     outcome_of,
     repetitions_of,
     store_url,
@@ -73,7 +77,9 @@ def tune(
             "for a new one change `name` in the job"
         )
     progress("checking the job", None)
-    check(job, space)
+    forget_data()
+    for line in check(job, space):
+        progress(line, None)
     if address is None:
         check_room_here(job)
     job = settled(job)
@@ -113,6 +119,7 @@ def resume(
     job = job_of(study)
     study_dir = study_dir_of(job)
     study_dir.create()
+    forget_data()
     if extra_trials:
         with study_dir.locked():  # whoever runs the study would not hear of its new budget
             opened.extend(name, opened.load(name).spec.num_trials + extra_trials)
@@ -123,13 +130,10 @@ def resume(
 
 def _is_done(store: TrialStore, job: JobSpec, study: Study, study_dir: StudyDir) -> bool:
     """Whether the search, the repetitions and the judgement on them have nothing left."""
-    if not is_searched(study) or study.incumbent is None:
-        return False
     repetitions = repetitions_of(store, study)
-    if not job.repetitions.top:
-        return True
-    is_judged = study_dir.read_json(judgement_name(study)) is not None
-    return repetitions is not None and is_searched(repetitions) and is_judged
+    is_judged = judgement_of(study, repetitions, study_dir) is not None
+    is_scored = study.incumbent is not None and is_searched(study)
+    return is_scored and is_over(study, repetitions, job, is_judged=is_judged)
 
 
 def _run(
@@ -144,8 +148,10 @@ def _run(
 
     study_dir = study_dir_of(job)
     with study_dir.locked():
-        # A new study scores its own: an older one of that name may have left another's here.
-        if not store.load(job.name).trials or study_dir.read_json("reference") is None:
+        # A new study has its own: an older one of that name may have left another's here.
+        is_new = not store.load(job.name).trials
+        check_same_data(job, study_dir, is_new=is_new)
+        if is_new or study_dir.read_json("reference") is None:
             progress("scoring the reference", None)
             write_reference(job, study_dir)
         if address == IN_PROCESS:
@@ -155,6 +161,7 @@ def _run(
         with connected(address, dashboard=dashboard) as connection:
             if connection.dashboard_url is not None:
                 progress(f"dashboard at {connection.dashboard_url}", None)
+            job = with_precision(job, study_dir)
             if address is None:
                 room = {"num_cpus": connection.num_cpus, "num_gpus": connection.num_gpus}
                 job = within_room(job, **room)
@@ -171,10 +178,13 @@ def _judge(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progr
     """Compares the finalists, unless that was done for just these repetitions."""
     study = store.load(job.name)
     repetitions = repetitions_of(store, study)
-    if repetitions is None or study_dir.read_json(judgement_name(study)) is not None:
+    if repetitions is None:
         return
-    from lexmove.app.judging import judge
+    from lexmove.app.judging import discard, judge
 
+    if judgement_of(study, repetitions, study_dir) is not None:
+        discard(repetitions)  # should the process have died just before it
+        return
     progress("comparing the finalists on validation and test", None)
     judge(job, study, repetitions, study_dir)
 

@@ -1,5 +1,7 @@
 """Reads studies from their store, with all that belongs to them; starts nothing."""
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,10 +13,10 @@ from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StudyNotFoundError, UsageError
 from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
-from lexmove.results.judgement import Judgement
-from lexmove.results.summary import Arm, arm_name, best_json, repeated_arms, winner_of
+from lexmove.results.judgement import Judgement, Winner
+from lexmove.results.summary import Arm, best_json, repeated_arms, winner_of
 from lexmove.study.protocols import TrialStore
-from lexmove.study.study import Incumbent, Study
+from lexmove.study.study import Study
 from lexmove.trials.tasks.published_scores import PublishedScore, published_scores
 
 DEFAULT_STORE = "sqlite:///studies.db"
@@ -38,16 +40,9 @@ class Outcome:
     task_name: str | None = None
 
     @property
-    def winner(self) -> Incumbent | None:
-        """The finalist that won its repetitions; before them the incumbent."""
+    def winner(self) -> Winner | None:
+        """What won its repetitions; before them the incumbent."""
         return winner_of(self.study, self.judgement)
-
-    @property
-    def winning_arm(self) -> str | None:
-        """The name under which the winner was repeated, or would be."""
-        if self.judgement is not None:
-            return self.judgement.winner
-        return None if self.winner is None else arm_name(self.winner.trial_id)
 
     @property
     def published(self) -> tuple[PublishedScore, ...]:
@@ -91,14 +86,17 @@ def outcome_of(store: TrialStore, study: Study) -> Outcome:
     job = job_of(study) if study.spec.job else None
     study_dir = study_dir_of(job) if job else None
     repetitions = repetitions_of(store, study)
-    state = "finished" if is_over(study, repetitions, job) else "interrupted"
+    judgement = None if study_dir is None else judgement_of(study, repetitions, study_dir)
+    is_done = is_over(study, repetitions, job, is_judged=judgement is not None)
+    state = "finished" if is_done else "interrupted"
     return Outcome(
         study=study,
         state="running" if study_dir is not None and study_dir.is_locked() else state,
         arms=repeated_arms(repetitions),
         reference=study_dir.read_json("reference") if study_dir else None,
-        judgement=judgement_of(study, study_dir) if study_dir else None,
-        task_name=job.task.name if job else None,
+        judgement=judgement,
+        # Published scores are of the whole test split.
+        task_name=job.task.name if job and job.task.max_test is None else None,
     )
 
 
@@ -107,14 +105,27 @@ def judgement_name(study: Study) -> str:
     return f"judgement_{len(study.trials)}"
 
 
-def judgement_of(study: Study, study_dir: StudyDir) -> Judgement | None:
-    """What was judged after the repetitions; None before that."""
+def judgement_of(study: Study, repetitions: Study | None, study_dir: StudyDir) -> Judgement | None:
+    """What was judged of just these repetitions; None before that."""
     data = study_dir.read_json(judgement_name(study))
-    return None if data is None else Judgement.from_json(data)
+    if data is None or repetitions is None or data.get("key") != repetitions_key(repetitions):
+        return None
+    return Judgement.from_json(data)
 
 
-def is_over(study: Study, repetitions: Study | None, job: JobSpec | None) -> bool:
-    """Whether search and repetitions have both come to their end.
+def repetitions_key(repetitions: Study) -> str:
+    """Tells these repetitions from any others: of their configs, seeds and scores."""
+    told = [
+        [trial.decision.expert, trial.segment.seed, [m.metrics for m in trial.measurements]]
+        for trial in repetitions.trials
+    ]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def is_over(
+    study: Study, repetitions: Study | None, job: JobSpec | None, *, is_judged: bool
+) -> bool:
+    """Whether search and repetitions have come to their end, and these were judged.
 
     Repetitions begin where the search has ended, be it before its budget was used up: by the
     clock, or because the space holds no other config.
@@ -122,7 +133,7 @@ def is_over(study: Study, repetitions: Study | None, job: JobSpec | None) -> boo
     if not all(trial.status.is_final for trial in study.trials):
         return False
     if repetitions is not None:
-        return is_searched(repetitions)
+        return is_searched(repetitions) and (is_judged or job is None)
     repeats = job is not None and job.repetitions.top and study.incumbent is not None
     return is_searched(study) and not repeats
 

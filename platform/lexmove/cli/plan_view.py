@@ -30,6 +30,8 @@ def write_plan(plan: Plan) -> None:
     _write_space(plan)
     if plan.card is not None:
         _write_card(plan.card)
+    for line in plan.left_out:
+        write(line)
     _write_suggestions(plan)
     _write_epochs(plan)
     if plan.estimate is not None:
@@ -167,6 +169,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "metric": plan.job.metric.name,
         "space": [_hyperparameter_json(item) for item in plan.space.hyperparameters],
         "task": None if plan.card is None else _task_json(plan.card),
+        "left_out": list(plan.left_out),
         "memory": {
             "starts": [start.to_json() for start in plan.memory.starts],
             "left_out": list(plan.memory.left_out),

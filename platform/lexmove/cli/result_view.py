@@ -3,11 +3,11 @@
 from lexmove.app.stored import Outcome
 from lexmove.cli.console import write, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
-from lexmove.results.judgement import Judgement
+from lexmove.results.judgement import Judgement, Winner
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, best_moves, doubts
 from lexmove.results.verdict import Contender, contenders
 from lexmove.space.move import say_value
-from lexmove.study.study import Incumbent, Study
+from lexmove.study.study import Study
 
 _NUM_MOVES = 3
 
@@ -37,11 +37,14 @@ def _write_trajectory(study: Study) -> None:
     write_table(("trials", "best so far"), rows, right=("trials", "best so far"))
 
 
-def _write_winner(study: Study, winner: Incumbent) -> None:
-    _heading(f"Best config (trial {winner.trial_id}, after epoch {winner.fidelity})")
-    config = study.trials[winner.trial_id].config
+def _write_winner(study: Study, winner: Winner) -> None:
+    _heading(f"Best config ({winner.arm}, after epoch {winner.until})")
+    config = winner.config
     write_table(("hyperparameter", "value"), [[name, say_value(config[name])] for name in config])
-    write(f"validation {study.spec.metric} {say_number(winner.value)}")
+    trial = None if winner.trial_id is None else study.trials[winner.trial_id]
+    score = None if trial is None else study.best_of(trial)
+    if score is not None:
+        write(f"validation {study.spec.metric} {say_number(score.value)}")
     incumbent = study.incumbent
     if incumbent is not None and incumbent.trial_id != winner.trial_id:
         write(
@@ -79,7 +82,7 @@ def _write_comparison(outcome: Outcome) -> None:
     reference = outcome.reference
     if not outcome.arms and reference is None:
         return
-    best = outcome.winning_arm or ""
+    best = "" if outcome.winner is None else outcome.winner.arm
     rows = [_arm_row(arm, best) for arm in outcome.arms]
     if reference is not None:
         scores = [say_number(reference.get(split)) for split in ("validation", "test")]
@@ -166,11 +169,12 @@ def _repeated_words(repeated: Repeated | None) -> str:
 
 def verdict(outcome: Outcome) -> str:
     """What won on the test split, in plain words; empty where there is nothing to compare."""
-    best, judgement = outcome.winning_arm, outcome.judgement
+    winner, judgement = outcome.winner, outcome.judgement
     sign = outcome.study.sign
     ranked = contenders(outcome.arms, outcome.reference, sign=sign)
-    if best is None or len(ranked) < 2:
+    if winner is None or len(ranked) < 2:
         return ""
+    best = winner.arm
     first, second = ranked[:2]
     sentences = [
         f"On the test split {_named(first, best)} won, {say_number(first.test)} against "
@@ -178,7 +182,12 @@ def verdict(outcome: Outcome) -> str:
     ]
     own = next((item for item in ranked if item.name == best), None)
     default = next((item for item in ranked if item.name == DEFAULT_ARM), None)
-    if own and default and {own.name, default.name} != {first.name, second.name}:
+    if (
+        own
+        and default
+        and own is not default
+        and {own.name, default.name} != {first.name, second.name}
+    ):
         sentences.append(
             f"Tuning changed the default config's score by {say_gain(own.test - default.test)}, "
             f"{_against_noise(own, default, judgement)}."
@@ -198,9 +207,10 @@ def _lead(first: Contender, second: Contender, judgement: Judgement | None) -> s
 def _against_noise(one: Contender, other: Contender, judgement: Judgement | None) -> str:
     """By the paired interval where there is one, which knows the split's noise, too."""
     names = {one.name, other.name}
-    if judgement is not None and judgement.winner in names:
-        known = judgement.difference(*(names - {judgement.winner}), "test")
-        if known is not None:
+    if judgement is not None and judgement.winner.arm in names:
+        (loser,) = names - {judgement.winner.arm}
+        known = judgement.difference(loser, "test")
+        if known is not None and known.num_seeds > 1:
             return "beyond noise" if known.is_certain else "within noise"
     if one.ci95 != one.ci95 or other.ci95 != other.ci95:
         return "which a single seed cannot tell from noise"

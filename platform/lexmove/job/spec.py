@@ -166,7 +166,7 @@ class ModelSpec(_Section):
 
     name: str = "minilm"
     num_hidden_layers: Annotated[int, Field(gt=0)] | None = None
-    max_length: Annotated[int, Field(gt=0, le=8192)] = 128
+    max_length: Annotated[int, Field(gt=2, le=8192)] = 128
     max_segments: Annotated[int, Field(gt=0, le=256)] | None = None
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
@@ -354,6 +354,15 @@ class JobSpec(_Section):
                 f"repetitions take {repeated.num_trainings} ({repeated.top} finalists and "
                 f"{repeated.others} others, {repeated.seeds} seeds each); raise it, or lower "
                 "finalists.top or finalists.seeds (top: 0 repeats nothing)"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _an_ensemble_has_members(self) -> Self:
+        if self.decide.ensemble and not self.repetitions.top:
+            raise ValueError(
+                "decide.ensemble needs repetitions, and there are none: raise budget.trials, or "
+                "set finalists.top and finalists.seeds"
             )
         return self
 

@@ -4,12 +4,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from lexmove.space.search_space import Config
+from lexmove.study.fidelity import Fidelity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Winner:
+    """The config that repeated best on validation: its arm, and how far it is trained.
+
+    `trial_id` is the trial of the search that had it; None for a default that was never tried.
+    """
+
+    arm: str
+    config: Mapping[str, bool | int | float | str]
+    until: Fidelity
+    trial_id: int | None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """The winner's score less another's, on one split, with its 95 % interval.
+    """How much better the winner does than another, on one split, with its 95 % interval.
 
-    The interval speaks of both noises: the split's finite size and the seeds of the training.
+    Above 0 the winner is better, also where a metric is to be minimised. The interval speaks of
+    both noises, that of the split and that of the `num_seeds` seeds; of one seed it cannot.
     """
 
     other: str
@@ -17,11 +34,12 @@ class Difference:
     mean: float
     low: float
     high: float
+    num_seeds: int
 
     @property
     def is_certain(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval leaves out zero, and more than one seed stands behind it."""
+        return self.num_seeds > 1 and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,19 +64,20 @@ class Calibration:
 class Judgement:
     """What is known once the repetitions are done.
 
-    `winner` is an arm: the finalist with the best repeated mean on validation, or the default where
-    no finalist beats it. `threshold` is that
-    of a multi-label task, on the saved model's probabilities; `model` the folder of its checkpoint.
-    `sizes` are examples by split.
+    `key` tells which repetitions it is of. `threshold` is that of a multi-label task, on the saved
+    model's probabilities; `model` the folder of its checkpoint. `sizes` are examples by split.
+    `gaps` says in sentences what could not be judged, and why.
     """
 
-    winner: str
+    key: str
+    winner: Winner
     differences: tuple[Difference, ...]
     sizes: Mapping[str, int]
     ensemble: Ensemble | None = None
     calibration: Calibration | None = None
     threshold: float | None = None
     model: str | None = None
+    gaps: tuple[str, ...] = ()
 
     def difference(self, other: str, split: str) -> Difference | None:
         """The one to another arm on a split."""
@@ -67,20 +86,24 @@ class Judgement:
 
     def to_json(self) -> dict[str, Any]:
         """Absent values are null."""
-        return asdict(self)
+        winner = asdict(self.winner) | {"config": dict(self.winner.config)}
+        return asdict(self) | {"winner": winner, "sizes": dict(self.sizes)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """What `to_json` gave."""
         ensemble, calibration = data["ensemble"], data["calibration"]
+        winner = data["winner"]
         return cls(
-            winner=data["winner"],
+            key=data["key"],
+            winner=Winner(**(winner | {"config": Config(winner["config"])})),
             differences=tuple(Difference(**item) for item in data["differences"]),
             sizes=dict(data["sizes"]),
             ensemble=None if ensemble is None else Ensemble(**ensemble),
             calibration=None if calibration is None else Calibration(**calibration),
             threshold=data["threshold"],
             model=data["model"],
+            gaps=tuple(data["gaps"]),
         )
 
 
@@ -90,35 +113,38 @@ def warnings_of(
     """What a user should hear before trusting the winner, in sentences.
 
     Args:
-        judgement: with differences in the sense that more is better.
+        judgement: what is known.
         finalists: the arms that the search chose, by name.
         default: the arm of the space's default.
         reference: the name of the classifier that needs no tuning, where there is one.
     """
-    found = []
-    if judgement.winner == default:
+    found = list(judgement.gaps)
+    if judgement.winner.arm == default:
         found.append("no tuned config is better than the default when both are repeated")
     for other in finalists:
         lead = judgement.difference(other, "validation")
         if lead is not None and not lead.is_certain:
             found.append(
-                f"{judgement.winner} and {other} cannot be told apart on validation "
+                f"{judgement.winner.arm} and {other} cannot be told apart on validation "
                 f"({_interval(lead)}): take either"
             )
-    against_default = judgement.difference(default, "test")
-    if against_default is not None and not against_default.is_certain:
-        found.append(
-            "the lead over the default config is within noise on test "
-            f"({_interval(against_default)})"
-        )
+    found += _against_default(judgement.difference(default, "test"))
     against = None if reference is None else judgement.difference(reference, "test")
     if against is not None and against.mean < 0:
         sure = "" if against.is_certain else ", within noise"
         found.append(
-            f"{reference} scores higher on test than the tuned transformer "
+            f"{reference} does better on test than the tuned transformer "
             f"({_interval(against)}{sure}): it is cheaper, too"
         )
     return (*found, *_too_small(judgement, default))
+
+
+def _against_default(lead: Difference | None) -> list[str]:
+    if lead is None or (lead.is_certain and lead.mean > 0):
+        return []
+    if lead.is_certain:
+        return [f"the default config does better on test ({_interval(lead)})"]
+    return [f"the lead over the default config is within noise on test ({_interval(lead)})"]
 
 
 def _too_small(judgement: Judgement, default: str) -> tuple[str, ...]:
@@ -135,4 +161,8 @@ def _too_small(judgement: Judgement, default: str) -> tuple[str, ...]:
 
 
 def _interval(difference: Difference) -> str:
-    return f"{difference.mean:+.3f}, 95 % between {difference.low:+.3f} and {difference.high:+.3f}"
+    seeds = ", one seed" if difference.num_seeds == 1 else ""
+    return (
+        f"{difference.mean:+.3f}, 95 % between {difference.low:+.3f} and {difference.high:+.3f}"
+        f"{seeds}"
+    )

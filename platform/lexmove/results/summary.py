@@ -8,9 +8,9 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from lexmove.results.judgement import Judgement, warnings_of
+from lexmove.results.judgement import Judgement, Winner, warnings_of
 from lexmove.space.search_space import Config
-from lexmove.study.study import Incumbent, Study
+from lexmove.study.study import Study
 from lexmove.study.trial import Decision, Trial, TrialStatus
 
 SCHEMA_VERSION = 1
@@ -156,16 +156,19 @@ def _move_json(study: Study, trial: Trial, decision: Decision) -> dict[str, Any]
     }
 
 
-def winner_of(study: Study, judgement: Judgement | None) -> Incumbent | None:
+def winner_of(study: Study, judgement: Judgement | None) -> Winner | None:
     """What won its repetitions; before them the incumbent; None before any score."""
-    if judgement is None:
-        return study.incumbent
-    default = study.spec.space.default
-    for item in study.ranking:
-        is_default = study.trials[item.trial_id].config == default
-        if judgement.winner in (arm_name(item.trial_id), DEFAULT_ARM if is_default else None):
-            return item
-    return study.incumbent
+    if judgement is not None:
+        return judgement.winner
+    incumbent = study.incumbent
+    if incumbent is None:
+        return None
+    return Winner(
+        arm=arm_name(incumbent.trial_id),
+        config=study.trials[incumbent.trial_id].config,
+        until=incumbent.fidelity,
+        trial_id=incumbent.trial_id,
+    )
 
 
 def best_json(
@@ -179,19 +182,19 @@ def best_json(
 
     `reference` holds name, validation and test of the classifier that needs no tuning.
     """
-    incumbent = winner_of(study, judgement)
-    trial = None if incumbent is None else study.trials[incumbent.trial_id]
+    winner = winner_of(study, judgement)
+    trial_id = None if winner is None else winner.trial_id
+    trial = None if trial_id is None else study.trials[trial_id]
     named = {arm.name: arm for arm in arms}
-    own = None if trial is None else named.get(arm_name(trial.trial_id))
-    if judgement is not None and judgement.winner == DEFAULT_ARM:
-        own = named.get(DEFAULT_ARM)
+    own = None if winner is None else named.get(winner.arm)
     default = named.get(DEFAULT_ARM)
+    score = None if trial is None else study.best_of(trial)
     return {
         "schema_version": SCHEMA_VERSION,
         "study": study.spec.name,
-        "trial_id": None if trial is None else trial.trial_id,
-        "config": None if trial is None else dict(trial.config),
-        "validation": None if incumbent is None else incumbent.value,
+        "trial_id": trial_id,
+        "config": None if winner is None else dict(winner.config),
+        "validation": None if score is None else score.value,
         "repeated": _repeated_json(own.validation if own else None),
         "test": _mean(own.test if own else None),
         "default": {

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lexmove.errors import TrialFailedError
+from lexmove.errors import TaskError, TrialFailedError
 
 _WEIGHTS, _OPTIMIZER, _NOTE = "model.safetensors", "optimizer.pt", "state.json"
 _LOGITS = "logits.safetensors"
@@ -94,19 +94,30 @@ def load_weights_of(folder: Path) -> dict[str, Tensor]:
         raise TrialFailedError(f"checkpoint {folder} cannot be read: {error}") from error
 
 
-def load_logits(folder: Path) -> dict[str, NDArray[np.float64]]:
-    """What a checkpoint keeps of whole splits, (N, C) by split; empty where it keeps none.
+def load_logits(folder: Path, *, data: str) -> dict[str, NDArray[np.float64]]:
+    """What a checkpoint keeps of whole splits, (N, C) by split.
+
+    Args:
+        folder: the checkpoint.
+        data: fingerprint of the task that it must have been trained on.
 
     Raises:
-        TrialFailedError: it is damaged.
+        TrialFailedError: nothing is kept there, or it is damaged.
+        TaskError: it is of other data.
     """
-    path = folder / _LOGITS
-    if not path.is_file():
-        return {}
     try:
-        kept = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise TrialFailedError(f"{path} cannot be read: {error}") from error
+        note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        kept = load_file(folder / _LOGITS)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise TrialFailedError(
+            f"what checkpoint {folder} says of validation and test cannot be read here"
+            f" ({type(error).__name__})"
+        ) from error
+    if note.get("data") != data:
+        raise TaskError(
+            f"the data are not those that {folder} was trained on: texts, labels or splits have"
+            " changed since; restore them, or start a new study under another name"
+        )
     return {name: values.double().numpy() for name, values in kept.items()}
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cosine_similarity
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -23,9 +24,11 @@ class TextClassifierConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
 
     `encoder` is the pretrained model's own config. `pooling` is `mean` or `cls`. `shape` says what
     an example is: `flat` one sequence, `choices` several of which one is right, `segments` the
-    parts of a long document, at most `max_segments`. Logits are divided by `calibration`, a
-    temperature that makes probabilities honest and changes no decision between classes; a label of
-    a multi-label task is meant to be given above the probability `threshold`.
+    parts of a long document, at most `max_segments`; in `matched_pairs` and `matched_choices` a
+    first text and then its second one, or its endings, are sequences of their own. Logits are
+    divided by `calibration`, a temperature that makes probabilities honest and changes no decision
+    between classes; a label of a multi-label task is meant to be given above the probability
+    `threshold`.
     """
 
     model_type = "lexmove_text_classifier"
@@ -80,10 +83,12 @@ class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
             self.encoder.pooler = None
         self.segments = SegmentEncoder(config) if config.shape == "segments" else None
         self.dropout = nn.Dropout(config.classifier_dropout)
-        num_outputs = 1 if config.shape == "choices" else int(config.num_labels or 2)
-        self.head = nn.Linear(config.hidden_size, num_outputs)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
+        is_choice = config.shape in ("choices", "matched_choices")
+        num_outputs = 1 if is_choice else int(config.num_labels or 2)
+        if config.shape.startswith("matched"):
+            self.head: nn.Module = MatchHead(config.hidden_size, num_outputs)
+        else:
+            self.head = linear(config.hidden_size, num_outputs)
         self.all_tied_weights_keys: dict[str, str] = {}
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -106,13 +111,23 @@ class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
         if token_type_ids is not None:
             token_type_ids = token_type_ids[is_real]
         pooled_SH = self._pooled(input_ids[is_real], attention_mask[is_real], token_type_ids)
+        logits = self._decided(pooled_SH, is_real)
+        return SequenceClassifierOutput(logits=logits / self.config.calibration)
+
+    def _decided(self, pooled_SH: Tensor, is_real: Tensor) -> Tensor:
+        """Logits (B, C) of the vectors of all real sequences, in the order of `is_real`."""
+        if self.config.shape.startswith("matched"):
+            vectors_BKH = self.dropout(spread(pooled_SH, is_real))
+            logits_BKC: Tensor = self.head(vectors_BKH[:, :1], vectors_BKH[:, 1:])
+            if self.config.shape == "matched_pairs":
+                return logits_BKC[:, 0]
+            return logits_BKC[..., 0].masked_fill(~is_real[:, 1:], -math.inf)
         if self.segments is not None:
             pooled_SH = self.segments(pooled_SH, is_real)
-        logits = self.head(self.dropout(pooled_SH))
+        logits: Tensor = self.head(self.dropout(pooled_SH))
         if self.config.shape == "choices":
-            logits_BK = logits.new_full(is_real.shape, -math.inf)
-            logits = logits_BK.masked_scatter(is_real, logits[:, 0])
-        return SequenceClassifierOutput(logits=logits / self.config.calibration)
+            return spread(logits, is_real)[..., 0].masked_fill(~is_real, -math.inf)
+        return logits
 
     def _pooled(self, ids_SL: Tensor, mask_SL: Tensor, types_SL: Tensor | None) -> Tensor:
         more = {} if types_SL is None else {"token_type_ids": types_SL}
@@ -150,8 +165,7 @@ class SegmentEncoder(nn.Module):
 
     def forward(self, pooled_SH: Tensor, is_real_BK: Tensor) -> Tensor:
         """One vector per document, (B, H), of its real segments' vectors, in their order."""
-        vectors_BKH = pooled_SH.new_zeros((*is_real_BK.shape, pooled_SH.shape[-1]))
-        vectors_BKH = vectors_BKH.masked_scatter(is_real_BK.unsqueeze(-1), pooled_SH)
+        vectors_BKH = spread(pooled_SH, is_real_BK)
         places_K = torch.arange(is_real_BK.shape[1], device=pooled_SH.device)
         vectors_BKH = vectors_BKH + self.positions(places_K).to(vectors_BKH.dtype)
         encoded_BKH = self.layers(vectors_BKH, src_key_padding_mask=~is_real_BK)
@@ -159,6 +173,44 @@ class SegmentEncoder(nn.Module):
         encoded_BKH = encoded_BKH.masked_fill(~is_real_BK.unsqueeze(-1), lowest)
         highest_BH: Tensor = encoded_BKH.amax(dim=1)
         return highest_BH
+
+
+class MatchHead(nn.Module):
+    """Scores two vectors by themselves, their difference and their product, and by their cosine.
+
+    The features are those of Reimers & Gurevych 2019 (arXiv 1908.10084) with the product. Where one
+    output is asked for (an ending is right), it starts as the cosine, which a sentence encoder
+    was trained for; its weight is learned.
+    """
+
+    def __init__(self, hidden_size: int, num_outputs: int) -> None:
+        super().__init__()
+        self.linear = linear(4 * hidden_size, num_outputs)
+        self.cosine_weight = nn.Parameter(torch.tensor(20.0)) if num_outputs == 1 else None
+
+    def forward(self, first_B1H: Tensor, second_BKH: Tensor) -> Tensor:
+        """Outputs (B, K, C) of each second vector beside the first one."""
+        first_BKH = first_B1H.expand_as(second_BKH)
+        features = (first_BKH, second_BKH, (first_BKH - second_BKH).abs(), first_BKH * second_BKH)
+        outputs: Tensor = self.linear(torch.cat(features, dim=-1))
+        if self.cosine_weight is not None:
+            cosine_BK = cosine_similarity(first_BKH, second_BKH, dim=-1)
+            outputs = outputs + self.cosine_weight * cosine_BK.unsqueeze(-1)
+        return outputs
+
+
+def linear(num_inputs: int, num_outputs: int) -> nn.Linear:
+    """A fresh layer of small weights, as transformers' own heads start."""
+    layer = nn.Linear(num_inputs, num_outputs)
+    nn.init.normal_(layer.weight, std=0.02)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def spread(rows_SH: Tensor, is_real_BK: Tensor) -> Tensor:
+    """The rows at their places, (B, K, H); zeros where nothing is."""
+    places_BKH = rows_SH.new_zeros((*is_real_BK.shape, rows_SH.shape[-1]))
+    return places_BKH.masked_scatter(is_real_BK.unsqueeze(-1), rows_SH)
 
 
 def pool(hidden_BLH: Tensor, mask_BL: Tensor, pooling: str) -> Tensor:

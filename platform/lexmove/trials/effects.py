@@ -211,7 +211,7 @@ def _max_length(training: FineTuning) -> Any:
 
 def _max_segments(training: FineTuning) -> Any:
     tokens, asked = training.loader.tokens, training.plan.recipe.max_segments
-    if asked is None or tokens.shape == "choices":
+    if asked is None or tokens.shape != "segments":
         return asked
     most = int(np.diff(tokens.starts).max())
     return training.model.config.max_segments if most <= asked else most
@@ -242,6 +242,9 @@ READ_BACK: dict[str, Callable[[FineTuning], Any]] = {
     "class_weighting": _class_weighting,
     "max_grad_norm": lambda training: training.max_grad_norm,
     "threshold": lambda training: training.model.config.threshold,
+    "encoding": lambda training: (
+        "separate" if training.model.config.shape.startswith("matched") else "joint"
+    ),
     "pooling": lambda training: training.model.config.pooling,
     "classifier_dropout": lambda training: training.model.dropout.p,
     "hidden_dropout": _hidden_dropout,

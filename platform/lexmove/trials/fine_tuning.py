@@ -93,7 +93,9 @@ class FineTuning:
         self.loader = Loader(
             tokens=train, batch_size=recipe.batch_size, accumulation=recipe.accumulation
         )
-        self.device = torch.accelerator.current_accelerator() or torch.device("cpu")
+        # Unchecked, it is the device that this torch was built for, be there one or not.
+        found = torch.accelerator.current_accelerator(check_available=True)
+        self.device = found or torch.device("cpu")
         torch.manual_seed(plan.seed)
         model: Any = build_classifier(
             pretrained, recipe, num_labels=plan.num_labels, shape=train.shape
@@ -181,7 +183,7 @@ class FineTuning:
         """
         self.model.eval()
         found = np.empty((len(tokens), self.plan.num_labels), dtype=np.float32)
-        for index in evaluation_batches(tokens.areas, _EVALUATION_TOKENS):
+        for index in evaluation_batches(tokens, _EVALUATION_TOKENS):
             logits_BC = self._forward(tokens.batch(index))
             if not bool(torch.isfinite(logits_BC).all()):
                 raise self._diverged("a logit", math.nan, self.num_steps_done)

@@ -24,9 +24,13 @@ def f1_macro(true: Labels, predicted: Labels, _probabilities: Probabilities) -> 
     """Unweighted mean of the classes' F1, in [0, 1]; a class never predicted scores 0.
 
     Classes that neither occur nor are predicted are left out where a text has one class, and
-    score 0 where it has several labels (as in scikit-learn, with `zero_division=0`).
+    score 0 where it has several labels: scikit-learn's figures with `zero_division=0`, without its
+    checks, which take thirty times as long where a comparison scores thousands of draws.
     """
-    return _f1(true, predicted, average="macro")
+    hits, given = _hits_and_given(true, predicted)
+    if true.ndim == 1:
+        hits, given = hits[given > 0], given[given > 0]
+    return float(np.divide(2 * hits, given, out=np.zeros(len(hits)), where=given > 0).mean())
 
 
 def f1_micro(true: Labels, predicted: Labels, _probabilities: Probabilities) -> float:
@@ -34,16 +38,17 @@ def f1_micro(true: Labels, predicted: Labels, _probabilities: Probabilities) -> 
 
     0 where no text has a label and none is predicted.
     """
-    return _f1(true, predicted, average="micro")
+    hits, given = _hits_and_given(true, predicted)
+    return float(2 * hits.sum() / given.sum()) if given.any() else 0.0
 
 
-def _f1(true: Labels, predicted: Labels, *, average: str) -> float:
-    from sklearn.metrics import f1_score
-
-    if true.shape[1:] == (1,):
-        # scikit-learn would take the only label there is for two classes.
-        true, predicted, average = true[:, 0], predicted[:, 0], "binary"
-    return float(f1_score(true, predicted, average=average, zero_division=0))
+def _hits_and_given(true: Labels, predicted: Labels) -> tuple[Labels, Labels]:
+    """Right decisions for every class, (C,), and how often it is true plus how often predicted."""
+    if true.ndim == 2:
+        return (true * predicted).sum(axis=0), true.sum(axis=0) + predicted.sum(axis=0)
+    size = int(max(true.max(), predicted.max())) + 1
+    counts = np.bincount(true, minlength=size) + np.bincount(predicted, minlength=size)
+    return np.bincount(true[true == predicted], minlength=size), counts
 
 
 def accuracy(true: Labels, predicted: Labels, _probabilities: Probabilities) -> float:

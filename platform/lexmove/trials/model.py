@@ -211,8 +211,12 @@ def verify_weights(path: Path, sha256: str) -> None:
         )
 
 
-def resolve_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Precision:
+def resolve_precision(
+    precision: Literal["auto", "fp32", "bf16", "fp16"], *, on_gpu: bool | None = None
+) -> Precision:
     """What `auto` means on this machine: half precision where the hardware is made for it.
+
+    `on_gpu` says where trials run; None takes a GPU that is there.
 
     bf16 on a GPU that has it, or on a CPU with AVX512-BF16 or AMX (other CPUs emulate it slowly);
     fp16 on an older GPU with tensor cores (capability 7); else fp32. Scores of different precisions
@@ -221,7 +225,7 @@ def resolve_precision(precision: Literal["auto", "fp32", "bf16", "fp16"]) -> Pre
     """
     if precision != "auto":
         return precision
-    if torch.cuda.is_available():
+    if on_gpu is not False and torch.cuda.is_available():
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16"
         return "fp16" if torch.cuda.get_device_capability() >= _TENSOR_CORES else "fp32"
@@ -242,6 +246,11 @@ def build_classifier(
     if positions is not None and recipe.max_length > positions:
         raise InfeasibleError(
             f"model.max_length {recipe.max_length} is beyond the model's {positions} positions"
+        )
+    if recipe.use_lora and recipe.freeze_layers:
+        raise InfeasibleError(
+            "model.freeze_layers has no effect with peft.use_lora, which freezes all layers: search"
+            " it only `when: {peft.use_lora: false}`"
         )
     encoder = _copied_encoder(pretrained, recipe.hidden_dropout)
     _freeze(encoder, recipe)

@@ -15,7 +15,7 @@ from lexmove.study.protocols import Report
 from lexmove.study.trial import Measurement, Segment
 from lexmove.trials.metrics import check_metric
 from lexmove.trials.prediction import DecisionRule, Logits
-from lexmove.trials.recipe import Recipe
+from lexmove.trials.recipe import Encoding, Recipe
 from lexmove.trials.scoring import fitted_threshold, scored
 from lexmove.trials.tasks.task import TaskData, load_task
 
@@ -62,7 +62,13 @@ class FineTuningObjective:
         since = time.monotonic()
         with trial_outcome():
             recipe = Recipe.from_config(segment.config, self.model)
-            splits = load_tokens(self.task, self.model.name, recipe.max_length, recipe.max_segments)
+            splits = load_tokens(
+                self.task,
+                self.model.name,
+                recipe.max_length,
+                max_segments=recipe.max_segments,
+                encoding=recipe.encoding,
+            )
             training = self._start(segment, recipe, splits["train"])
         try:
             for epoch in range(segment.after + 1, segment.until + 1):
@@ -156,7 +162,8 @@ class FineTuningObjective:
 
         state = TrialState(
             weights=training.weights(),
-            optimizer=training.training_state(),
+            # What is measured at its end alone has ended there: it is never continued.
+            optimizer=training.training_state() if self.every_epoch else {},
             note=note,
             logits=logits,
         )
@@ -179,7 +186,12 @@ def _task(spec: TaskSpec) -> TaskData:
 
 @lru_cache(maxsize=4)
 def load_tokens(
-    spec: TaskSpec, model_name: str, max_length: int, max_segments: int | None = None
+    spec: TaskSpec,
+    model_name: str,
+    max_length: int,
+    *,
+    max_segments: int | None = None,
+    encoding: Encoding = "joint",
 ) -> Mapping[str, "Tokens"]:
     """The tokens of every split (see `tokens.tokenized`); once per process.
 
@@ -193,10 +205,20 @@ def load_tokens(
     task, tokenizer = _task(spec), load_tokenizer(model_name)
     return {
         name: tokenized(
-            task.split(name), tokenizer, max_length=max_length, max_segments=max_segments
+            task.split(name),
+            tokenizer,
+            max_length=max_length,
+            max_segments=max_segments,
+            encoding=encoding,
         )
         for name in _SPLITS
     }
+
+
+def forget_data() -> None:
+    """Reads data anew from here on: files may have changed."""
+    _task.cache_clear()
+    load_tokens.cache_clear()
 
 
 @contextmanager

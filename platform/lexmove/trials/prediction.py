@@ -15,6 +15,8 @@ Probabilities = NDArray[np.float64]
 
 _TEMPERATURES = (0.05, 20.0)
 _NUM_THRESHOLDS = 99
+_LEAST = 1e-6
+"""The least distance of a threshold from 0 and 1: at 1 no label is ever given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class DecisionRule:
         """
         temperature = fitted_temperature(logits, labels)
         raw = np.log(self.threshold / (1 - self.threshold)) * self.temperature
-        threshold = float(expit(raw / temperature))
+        threshold = float(np.clip(expit(raw / temperature), _LEAST, 1 - _LEAST))
         return type(self)(
             is_multi_label=self.is_multi_label, threshold=threshold, temperature=temperature
         )

@@ -14,6 +14,7 @@ from lexmove.space.domain import Value
 
 Pooling = Literal["mean", "cls"]
 ClassWeighting = Literal["none", "balanced"]
+Encoding = Literal["joint", "separate"]
 
 SCHEDULES = (
     "linear",
@@ -27,7 +28,7 @@ SCHEDULES = (
 """Values of `lr_scheduler_type` that need no further arguments."""
 
 _THRESHOLD, _WEIGHTING = "model.threshold", "model.class_weighting"
-_SEGMENTS = "model.max_segments"
+_SEGMENTS, _ENCODING = "model.max_segments", "model.encoding"
 
 _INSTEAD = {
     "num_train_epochs": "the job's fidelity.max_epochs says how long a trial trains",
@@ -89,7 +90,8 @@ class Recipe:
     `warmup_steps` below 1 is a ratio of all optimizer steps. `head_lr_multiplier` times
     `learning_rate` is the head's rate; `layer_lr_decay` multiplies it once per layer downwards.
     `threshold` is the probability from which a multi-label text gets a label. `max_segments` reads
-    a text in up to that many sequences of `max_length` tokens.
+    a text in up to that many sequences of `max_length` tokens. `encoding` of pairs and endings is
+    `joint`, both texts in one sequence, or `separate`, each alone and then matched.
     `freeze_layers` k > 0 freezes the embeddings and the first k layers. `use_lora` freezes the
     whole encoder and trains low-rank adapters beside it. None stands for what the pretrained
     model's own config says.
@@ -147,10 +149,13 @@ class Recipe:
         default=1.0, metadata=_rule("model.layer_lr_decay", lambda v: 0 < v <= 1, "in (0, 1]")
     )
     max_length: int = field(
-        default=128, metadata=_rule("model.max_length", _positive, "at least 1", whole=True)
+        default=128, metadata=_rule("model.max_length", lambda v: v > 2, "at least 3", whole=True)
     )
     max_segments: int | None = field(
         default=None, metadata=_rule("model.max_segments", _positive, "at least 1", whole=True)
+    )
+    encoding: Encoding = field(
+        default="joint", metadata=_rule(_ENCODING, *_one_of("joint", "separate"))
     )
     class_weighting: ClassWeighting = field(
         default="none", metadata=_rule(_WEIGHTING, *_one_of("none", "balanced"))
@@ -198,7 +203,11 @@ def check_hyperparameters(names: Iterable[str]) -> None:
 
 
 def check_labelling(
-    names: Iterable[str], *, is_multi_label: bool, is_multiple_choice: bool = False
+    names: Iterable[str],
+    *,
+    is_multi_label: bool,
+    is_multiple_choice: bool = False,
+    has_pairs: bool = False,
 ) -> None:
     """Refuses names that mean nothing on a task's kind of labels; called before a study starts.
 
@@ -211,6 +220,10 @@ def check_labelling(
     if is_multiple_choice:
         refused[_WEIGHTING] = "the classes are positions of endings"
         refused[_SEGMENTS] = "an ending is to be chosen"
+    if has_pairs:
+        refused[_SEGMENTS] = "two texts are read together"
+    if not (has_pairs or is_multiple_choice):
+        refused[_ENCODING] = "every example is a single text"
     for name, why in refused.items():
         if name in names:
             raise InvalidConfigError(

@@ -1,5 +1,6 @@
 """Saved models: a trained classifier as a folder that plain transformers loads."""
 
+import copy
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,6 +9,7 @@ from uuid import uuid4
 
 from torch import Tensor
 
+from lexmove.errors import TrialFailedError
 from lexmove.trials.adapters import merge_adapters
 from lexmove.trials.classifier import TextClassifier
 from lexmove.trials.model import build_classifier, load_pretrained, load_tokenizer
@@ -32,19 +34,26 @@ def save_model(
     (`AutoModelForMultipleChoice` where endings are to be chosen); adapters are merged. Its config
     has the class names, the calibration and the threshold of `rule`. The folder appears complete or
     not at all, and replaces an older one.
+
+    Raises:
+        TrialFailedError: the weights are those of another model.
     """
     model = build_classifier(
         load_pretrained(model_name, recipe.num_hidden_layers),
         recipe,
         num_labels=len(task.labels),
-        shape=shape_of(task.train, recipe.max_segments),
+        shape=shape_of(task.train, max_segments=recipe.max_segments, encoding=recipe.encoding),
     )
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if trained != set(weights):
+        raise TrialFailedError("the checkpoint holds the weights of another model")
     model.load_state_dict(dict(weights), strict=False)
     merge_adapters(model)
     _name_classes(model, task)
     model.config.calibration = rule.temperature
     model.config.threshold = rule.threshold
-    tokenizer = load_tokenizer(model_name)
+    tokenizer = copy.deepcopy(load_tokenizer(model_name))
+    tokenizer.model_max_length = recipe.max_length
     aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
     try:
         kind = "MultipleChoice" if task.is_multiple_choice else "SequenceClassification"
@@ -52,6 +61,7 @@ def save_model(
         register(f"AutoModelFor{kind}")
         model.save_pretrained(aside)
         tokenizer.save_pretrained(aside)
+        (aside / "README.md").write_text(_readme(model, recipe), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         aside.replace(folder)
     finally:
@@ -65,3 +75,45 @@ def _name_classes(model: TextClassifier, task: TaskData) -> None:
         model.config.problem_type = (
             "multi_label_classification" if task.is_multi_label else "single_label_classification"
         )
+
+
+_INPUTS = {
+    "flat": 'inputs = tokenizer(text, truncation=True, return_tensors="pt")  # pairs: (text, pair)',
+    "choices": (
+        "inputs = tokenizer([text] * len(endings), endings, truncation=True, padding=True,\n"
+        '                   return_tensors="pt")'
+    ),
+    "segments": (
+        "# One row a segment: paragraphs in a row, as many as fit; longer ones go on in the next.\n"
+        'inputs = tokenizer(segments, truncation=True, padding=True, return_tensors="pt")'
+    ),
+    "matched_pairs": (
+        'inputs = tokenizer([text, pair], truncation=True, padding=True, return_tensors="pt")'
+    ),
+    "matched_choices": (
+        'inputs = tokenizer([text, *endings], truncation=True, padding=True, return_tensors="pt")'
+    ),
+}
+
+
+def _readme(model: TextClassifier, recipe: Recipe) -> str:
+    """How to load the folder, for whoever finds it."""
+    config = model.config
+    kind = "MultipleChoice" if "choices" in config.shape else "SequenceClassification"
+    rule = f"labels above the probability {config.threshold:.4g}"
+    decided = rule if config.problem_type == "multi_label_classification" else "the largest logit"
+    return f"""# A classifier fine-tuned by lexmove
+
+```python
+from transformers import AutoModelFor{kind}, AutoTokenizer
+
+folder = "."
+model = AutoModelFor{kind}.from_pretrained(folder, trust_remote_code=True).eval()
+tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+{_INPUTS[config.shape]}
+logits = model(**inputs).logits
+```
+
+Sequences of at most {recipe.max_length} tokens. Logits are calibrated (temperature
+{config.calibration:.4g}); what counts is {decided}. The code is `classifier.py` in this folder.
+"""

@@ -1,17 +1,20 @@
 """Tokens: a split as flat ids, and batches of examples of similar length."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lexmove.trials.recipe import Encoding
 from lexmove.trials.tasks.examples import Examples
 
-Shape = Literal["flat", "choices", "segments"]
-"""What an example is: one sequence, several of which one is right, or a document's parts."""
+Shape = Literal["flat", "choices", "segments", "matched_pairs", "matched_choices"]
+"""What an example is: one sequence, several of which one is right, a document's parts; or a text
+and then the second one, or its endings, each a sequence of its own, to be matched.
+"""
 
 _WINDOW_BATCHES = 50
 """Batches per window: texts are sorted by length within a shuffled window, never over all data."""
@@ -99,64 +102,112 @@ class Tokens:
 
 
 def tokenized(
-    examples: Examples, tokenizer: Any, *, max_length: int, max_segments: int | None = None
+    examples: Examples,
+    tokenizer: Any,
+    *,
+    max_length: int,
+    max_segments: int | None = None,
+    encoding: Encoding = "joint",
 ) -> Tokens:
     """The tokens of a split; every sequence is cut at `max_length` tokens.
 
-    With `max_segments`, a text becomes up to that many sequences: one per paragraph, and more
-    where a paragraph is longer than a sequence.
+    With `max_segments`, a text becomes up to that many sequences: as many paragraphs as fit in
+    With `max_segments`, a text becomes up to that many sequences: as many paragraphs as fit in
+    each, and more than one of a paragraph that is longer than a sequence. With `separate` encoding
+    a pair becomes two, and a question with C endings C + 1.
+    question with C endings C + 1.
     """
+    shape = shape_of(examples, max_segments=max_segments, encoding=encoding)
     rows: list[NDArray[np.int32]] = []
     seconds: list[int] = []
     num_of: list[int] = []
     for start in range(0, len(examples), _CHUNK):
         part = examples.take(np.arange(start, min(start + _CHUNK, len(examples))))
-        encoded, nums = _encoded(part, tokenizer, max_length, max_segments)
+        encoded, nums = _encoded(part, tokenizer, shape, max_length, max_segments)
         rows += [np.array(row, dtype=np.int32) for row in encoded["input_ids"]]
         num_of += nums
         if "token_type_ids" in encoded:
             seconds += [len(row) - sum(row) for row in encoded["token_type_ids"]]
-    has_seconds = examples.pairs is not None or examples.endings is not None
+    is_joint = shape == "choices" or (shape == "flat" and examples.pairs is not None)
     return Tokens(
         ids=np.concatenate(rows),
         offsets=_ends([len(row) for row in rows]),
         starts=_ends(num_of),
         labels=examples.labels,
         pad_id=tokenizer.pad_token_id,
-        shape=shape_of(examples, max_segments),
-        seconds=np.array(seconds, dtype=np.int32) if has_seconds and seconds else None,
+        shape=shape,
+        seconds=np.array(seconds, dtype=np.int32) if is_joint and seconds else None,
     )
 
 
-def shape_of(examples: Examples, max_segments: int | None) -> Shape:
+def shape_of(examples: Examples, *, max_segments: int | None, encoding: Encoding) -> Shape:
     """What examples of this kind become."""
+    is_separate = encoding == "separate"
     if examples.is_multiple_choice:
-        return "choices"
+        return "matched_choices" if is_separate else "choices"
+    if examples.pairs is not None:
+        return "matched_pairs" if is_separate else "flat"
     return "flat" if max_segments is None else "segments"
 
 
 def _encoded(
-    part: Examples, tokenizer: Any, max_length: int, max_segments: int | None
+    part: Examples, tokenizer: Any, shape: Shape, max_length: int, max_segments: int | None
 ) -> tuple[Any, list[int]]:
     """What the tokenizer says of some examples, and how many sequences each became."""
     cut = {"truncation": True, "max_length": max_length}
-    if part.endings is not None:
-        firsts = [text for text, ends in zip(part.texts, part.endings, strict=True) for _ in ends]
-        ends = [end for ends in part.endings for end in ends]
-        return tokenizer(firsts, ends, **cut), [len(ends) for ends in part.endings]
-    if max_segments is None or part.pairs is not None:
-        more = () if part.pairs is None else (list(part.pairs),)
-        return tokenizer(list(part.texts), *more, **cut), [1] * len(part)
-    paragraphs = [paragraphs_of(text)[:max_segments] for text in part.texts]
-    flat = [paragraph for each in paragraphs for paragraph in each]
+    match shape:
+        case "choices":
+            assert part.endings is not None
+            pairs = [
+                (text, end)
+                for text, ends in zip(part.texts, part.endings, strict=True)
+                for end in ends
+            ]
+            firsts, seconds = map(list, zip(*pairs, strict=True))
+            return tokenizer(firsts, seconds, **cut), [len(ends) for ends in part.endings]
+        case "segments":
+            assert max_segments is not None
+            return _encoded_segments(part, tokenizer, max_segments, cut)
+        case "flat":
+            more = () if part.pairs is None else (list(part.pairs),)
+            return tokenizer(list(part.texts), *more, **cut), [1] * len(part)
+    others = part.endings or [(pair,) for pair in part.pairs or ()]
+    flat = [each for text, ends in zip(part.texts, others, strict=True) for each in (text, *ends)]
+    return tokenizer(flat, **cut), [1 + len(ends) for ends in others]
+
+
+def _encoded_segments(
+    part: Examples, tokenizer: Any, max_segments: int, cut: Mapping[str, Any]
+) -> tuple[Any, list[int]]:
+    paragraphs = [paragraphs_of(text) for text in part.texts]
+    whole = tokenizer([each for text in paragraphs for each in text], add_special_tokens=False)
+    lengths = iter([len(row) for row in whole["input_ids"]])
+    room = cut["max_length"] - tokenizer.num_special_tokens_to_add()
+    packed = [_packed(text, [next(lengths) for _ in text], room) for text in paragraphs]
+    packed = [segments[:max_segments] for segments in packed]
+    flat = [segment for segments in packed for segment in segments]
     encoded = tokenizer(flat, return_overflowing_tokens=True, **cut)
-    owners = np.repeat(np.arange(len(part)), [len(each) for each in paragraphs])
+    owners = np.repeat(np.arange(len(part)), [len(segments) for segments in packed])
     owner = owners[np.array(encoded["overflow_to_sample_mapping"])]
     # The first `max_segments` of every text: places within it count from 0.
     place = np.arange(len(owner)) - np.searchsorted(owner, owner)
     kept = np.flatnonzero(place < max_segments)
     rows = [encoded["input_ids"][i] for i in kept]
     return {"input_ids": rows}, np.bincount(owner[kept], minlength=len(part)).tolist()
+
+
+def _packed(paragraphs: Sequence[str], lengths: Sequence[int], room: int) -> list[str]:
+    """Consecutive paragraphs joined while they have room in one segment."""
+    segments: list[str] = []
+    left = 0
+    for paragraph, length in zip(paragraphs, lengths, strict=True):
+        if segments and length <= left:
+            segments[-1] += f"\n\n{paragraph}"
+            left -= length
+        else:
+            segments.append(paragraph)
+            left = room - length
+    return segments
 
 
 def paragraphs_of(text: str) -> list[str]:
@@ -169,7 +220,8 @@ def token_counts(examples: Examples, tokenizer: Any) -> NDArray[np.int64]:
     counts = []
     for start in range(0, len(examples), _CHUNK):
         part = examples.take(np.arange(start, min(start + _CHUNK, len(examples))))
-        encoded, nums = _encoded(part, tokenizer, 10**9, None)
+        shape = shape_of(part, max_segments=None, encoding="joint")
+        encoded, nums = _encoded(part, tokenizer, shape, 10**9, None)
         lengths = np.array([len(row) for row in encoded["input_ids"]], dtype=np.int64)
         counts.append(np.maximum.reduceat(lengths, _ends(nums)[:-1]))
     return np.concatenate(counts)
@@ -198,14 +250,20 @@ def training_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def evaluation_batches(areas: NDArray[np.int64], max_area: int) -> Iterator[NDArray[np.int64]]:
+def evaluation_batches(tokens: Tokens, max_area: int) -> Iterator[NDArray[np.int64]]:
     """Positions of the examples of every batch, largest first: memory fails early.
 
     A padded batch has at most `max_area` tokens, or one example.
     """
-    order = np.argsort(-areas, kind="stable")
+    order = np.argsort(-tokens.areas, kind="stable")
+    depths, widths = np.diff(tokens.starts)[order], tokens.lengths[order]
     start = 0
     while start < len(order):
-        size = max(1, max_area // int(areas[order[start]]))
+        size, depth, width = 0, 0, 0
+        for depth_of, width_of in zip(depths[start:], widths[start:], strict=True):
+            depth, width = max(depth, int(depth_of)), max(width, int(width_of))
+            if size and (size + 1) * depth * width > max_area:
+                break
+            size += 1
         yield order[start : start + size]
         start += size

@@ -10,7 +10,7 @@ from pathlib import Path
 from lexmove.errors import TaskError, did_you_mean
 from lexmove.job.spec import TaskSpec
 from lexmove.trials.tasks.examples import Examples, Splits, cut
-from lexmove.trials.tasks.files import load_files
+from lexmove.trials.tasks.files import load_files, load_hub
 from lexmove.trials.tasks.lex_glue import LEX_GLUE, load_lex_glue
 from lexmove.trials.tasks.license import (
     load_license_category,
@@ -84,6 +84,9 @@ def load_task(spec: TaskSpec, *, cache_dir: Path | None = None) -> TaskData:
     """
     if spec.files is not None:
         name, splits = Path(spec.files.train).stem, load_files(spec)
+    elif spec.hub is not None:
+        name = "/".join(filter(None, (Path(spec.hub.id).name, spec.hub.config)))
+        splits = load_hub(spec)
     elif spec.name in LEX_GLUE:
         name, splits = spec.name, load_lex_glue(spec.name)
     else:

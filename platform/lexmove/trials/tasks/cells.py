@@ -1,0 +1,178 @@
+"""Cells: what the columns of a task hold in one row, or a sentence why they cannot be used."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from lexmove.trials.tasks.content import damage
+from lexmove.trials.tasks.examples import Named
+from lexmove.trials.tasks.rows import Row
+
+_MIN_ENDINGS = 2
+"""Endings that a choice is made between, at least."""
+
+_MAX_SHOWN = 60
+"""Characters of a value that a message shows."""
+
+_BLANK_LINES = re.compile(r"\n\s*\n")
+_WAY_OUT = "fill it or drop the row"
+
+
+class BadRowError(ValueError):
+    """A row that cannot be used; its text is the reason, without the row's place."""
+
+
+def text_cell(row: Row, column: str) -> str:
+    """A text of one or more characters that are no space; numbers and dates as they are written.
+
+    Raises:
+        BadRowError: no such field, empty, a list or an object, or damaged characters.
+    """
+    return _text(_value(row, column), column)
+
+
+def document_cell(row: Row, column: str) -> str:
+    """A text, or several paragraphs as one text.
+
+    Raises:
+        BadRowError: as `text_cell`, or a list of anything else than texts.
+    """
+    value = _value(row, column)
+    if not isinstance(value, list):
+        return _text(value, column)
+    for number, paragraph in enumerate(value, start=1):
+        if not isinstance(paragraph, str):
+            raise BadRowError(
+                f"column {column!r} holds {_kind(paragraph)} as paragraph {number}, not a text"
+            )
+    return _text(join_paragraphs(value), column)
+
+
+def join_paragraphs(paragraphs: Sequence[str]) -> str:
+    """One text; paragraphs are divided by blank lines, and hold none of their own."""
+    inner = (_BLANK_LINES.sub("\n", paragraph.strip()) for paragraph in paragraphs)
+    return "\n\n".join(filter(None, inner))
+
+
+def label_cell(row: Row, column: str, separator: str | None) -> Named:
+    """The name of a class, or of a list or a text with separators all labels, each once.
+
+    Raises:
+        BadRowError: as `text_cell`; an empty list is no fault, nor is nothing beside a separator.
+    """
+    value = _value(row, column)
+    if isinstance(value, list):
+        return tuple(dict.fromkeys(_text(_name(item), column) for item in value))
+    if separator is None:
+        return _text(_name(value), column)
+    if _is_missing(value):
+        return ()
+    parts = str(_name(value)).split(separator)
+    return tuple(dict.fromkeys(_text(part, column) for part in parts if part.strip()))
+
+
+def endings_cell(row: Row, columns: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The endings of a choice, from a column of lists or from several columns.
+
+    Raises:
+        BadRowError: no list, fewer than two endings, or an empty one.
+    """
+    if not isinstance(columns, str):
+        return tuple(text_cell(row, column) for column in columns)
+    value = _value(row, columns)
+    if not isinstance(value, list):
+        raise BadRowError(
+            f"column {columns!r} holds {_kind(value)}, not a list of endings; where a file has no"
+            " lists, name several columns in task.endings"
+        )
+    if len(value) < _MIN_ENDINGS:
+        raise BadRowError(
+            f"column {columns!r} holds a list of {len(value)}; a choice needs two endings or more"
+        )
+    return tuple(_text(item, columns, f" at position {at}") for at, item in enumerate(value))
+
+
+def position_cell(row: Row, column: str, endings: tuple[str, ...]) -> str:
+    """The position of the right ending, from 0: given as a number, as its text or by its letter.
+
+    Raises:
+        BadRowError: none of the endings, or a text that two of them have.
+    """
+    value = _name(_value(row, column))
+    given = _text(value, column)
+    same = [at for at, ending in enumerate(endings) if ending == given]
+    if given.isdecimal() and given.isascii():
+        position = int(given)
+    elif len(same) > 1:
+        raise BadRowError(
+            f"column {column!r} holds {shown(given)}, which is the ending at positions"
+            f" {same[0]} and {same[1]}; give the position of the right one, from 0"
+        )
+    elif same:
+        position = same[0]
+    else:
+        is_letter = len(given) == 1 and given.isascii() and given.isalpha()
+        position = ord(given.upper()) - ord("A") if is_letter else len(endings)
+    if position >= len(endings):
+        raise BadRowError(
+            f"column {column!r} holds {shown(given)}, but the positions of the {len(endings)}"
+            f" endings are 0 to {len(endings) - 1}; give one, or the text of the right ending"
+        )
+    return str(position)
+
+
+def class_name(value: object, names: Sequence[str]) -> object:
+    """What a class number of a dataset with named classes stands for; lists item by item.
+
+    Datasets write -1 where a label is kept secret: there is none.
+    """
+    if isinstance(value, list):
+        return [class_name(item, names) for item in value]
+    if isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    return None if value == -1 else value
+
+
+def _value(row: Row, column: str) -> object:
+    try:
+        return row.values[column]
+    except KeyError:
+        raise BadRowError(
+            f"column {column!r} is empty: the row has no such field; {_WAY_OUT}"
+        ) from None
+
+
+def _text(value: object, column: str, where: str = "") -> str:
+    if isinstance(value, list | dict | bytes):
+        raise BadRowError(f"column {column!r} holds {_kind(value)}{where}, not a text")
+    if _is_missing(value):
+        what = "NaN, a missing value" if isinstance(value, float) else "empty"
+        raise BadRowError(f"column {column!r} is {what}{where}; {_WAY_OUT}")
+    text = str(value).strip()
+    if not text:
+        raise BadRowError(f"column {column!r} is empty{where}; {_WAY_OUT}")
+    if reason := damage(text, f"column {column!r}{where}"):
+        raise BadRowError(reason)
+    return text
+
+
+def _name(value: Any) -> Any:
+    """Whole numbers without a fraction: a gap in a column makes data frames write 1 as 1.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def _kind(value: object) -> str:
+    kinds: dict[type, str] = {list: "a list", dict: "a dict", bytes: "bytes", str: "a text"}
+    return "nothing" if value is None else kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def shown(value: str) -> str:
+    """A value as messages show it, in quotes, cut off where it is long."""
+    return repr(value if len(value) <= _MAX_SHOWN else f"{value[:_MAX_SHOWN]}…")

@@ -1,0 +1,194 @@
+"""Judgements: differences with their noise, and what a user is warned of."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lexmove.results.judgement import (
+    Calibration,
+    Difference,
+    Ensemble,
+    Judgement,
+    Winner,
+    warnings_of,
+)
+from lexmove.results.paired_bootstrap import Contestant, paired_interval
+from lexmove.space.search_space import Config
+
+LABELS = np.arange(400) % 2
+
+
+def contestant(name, *accuracies, seed=0, seeds=None):
+    """A classifier whose seeds are right that often, each on examples of its own."""
+    rng = np.random.default_rng(seed)
+    is_right = {}
+    for number, accuracy in enumerate(accuracies):
+        right = np.ones(400)
+        right[rng.permutation(400)[: round(400 * (1 - accuracy))]] = 0
+        is_right[number if seeds is None else seeds[number]] = right
+    return Contestant(
+        name=name,
+        seeds=tuple(is_right),
+        score=lambda seed, index: float(is_right[seed][index].mean()),
+    )
+
+
+def interval(one, other):
+    return paired_interval(one, other, num_examples=400)
+
+
+def test_an_interval_holds_both_noises():
+    found = interval(contestant("w", 0.8, 0.82, 0.84), contestant("o", 0.7, 0.72, 0.74, seed=1))
+    assert found.mean == pytest.approx(0.1)
+    assert found.low < 0.1 < found.high
+    assert found.num_seeds == 3
+    # Of the examples alone, were mistakes independent, for the two seeds of a draw:
+    # 1.96 · sqrt((.8·.2 + .7·.3) / 400 / 2) = .042.
+    assert 0.03 < (found.high - found.low) / 2 < 0.07
+
+
+def test_the_seeds_noise_is_that_of_a_mean():
+    """No noise of examples: a seed scores the same on all. s²/n, and not (n−1)/n of it."""
+    scores = {0: 0.5, 1: 0.6, 2: 0.7}
+    noisy = Contestant(name="w", seeds=(0, 1, 2), score=lambda seed, index: scores[seed])
+    flat = Contestant(name="o", seeds=(), score=lambda seed, index: 0.0)
+    found = interval(noisy, flat)
+    assert found.mean == pytest.approx(0.6)
+    # Two seeds are drawn: the extremes are both of one kind, a ninth of the draws each.
+    assert (found.low, found.high) == pytest.approx((0.5, 0.7))
+
+
+def test_the_same_answers_are_no_difference():
+    found = interval(contestant("w", 0.8, 0.82), contestant("same", 0.8, 0.82))
+    assert (found.mean, found.low, found.high) == (0, 0, 0)
+
+
+def test_only_shared_seeds_are_compared():
+    one = contestant("w", 0.9, 0.6, seeds=(1, 2))
+    other = contestant("o", 0.6, 0.6, 0.1, seeds=(2, 3, 4))
+    found = interval(one, other)
+    assert (found.mean, found.num_seeds) == (pytest.approx(0.0), 1)
+    assert interval(one, contestant("x", 0.5, seeds=(9,))) is None
+
+
+def test_what_is_not_random_meets_the_mean_of_the_other_seeds():
+    fixed = Contestant(name="reference", seeds=(), score=lambda seed, index: 0.9)
+    assert interval(contestant("w", 0.6, 0.7), fixed).mean == pytest.approx(0.65 - 0.9)
+
+
+def test_draws_without_a_score_are_left_out_and_too_many_leave_no_interval():
+    def often(share):
+        rng = np.random.default_rng(0)
+        return Contestant(
+            name="w",
+            seeds=(1, 2),
+            score=lambda seed, index: 0.5 if rng.random() < share else math.nan,
+        )
+
+    flat = Contestant(name="o", seeds=(), score=lambda seed, index: 0.4)
+    assert interval(often(0.9), flat).low == pytest.approx(0.1)
+    assert interval(often(0.01), flat) is None
+
+
+def test_a_slow_metric_ends_early():
+    calls = []
+
+    def slow(seed, index):
+        calls.append(seed)
+        return 0.5
+
+    one = Contestant(name="w", seeds=(1,), score=slow)
+    flat = Contestant(name="o", seeds=(), score=lambda seed, index: 0.4)
+    assert paired_interval(one, flat, num_examples=400, limit_s=0.0).mean == pytest.approx(0.1)
+    assert len(calls) == 51, "fifty draws, and the mean"
+
+
+def difference(other, split, mean, half, num_seeds=3):
+    return Difference(
+        other=other,
+        split=split,
+        mean=mean,
+        low=mean - half,
+        high=mean + half,
+        num_seeds=num_seeds,
+    )
+
+
+def judgement(*differences, winner="trial 3", **fields):
+    return Judgement(
+        key="k",
+        winner=Winner(arm=winner, config=Config({"lr": 0.1}), until=4, trial_id=3),
+        differences=differences,
+        sizes={"validation": 150, "test": 300},
+        **fields,
+    )
+
+
+def warned(found, finalists=("trial 3", "trial 1")):
+    return warnings_of(found, finalists=finalists, default="default", reference="TF-IDF")
+
+
+def test_a_clear_winner_needs_no_warning():
+    assert not warned(
+        judgement(
+            difference("trial 1", "validation", 0.05, 0.03),
+            difference("default", "validation", 0.2, 0.05),
+            difference("default", "test", 0.2, 0.05),
+            difference("TF-IDF", "test", 0.1, 0.05),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"),
+    [
+        (
+            difference("trial 1", "validation", 0.01, 0.03),
+            "trial 3 and trial 1 cannot be told apart on validation",
+        ),
+        (
+            difference("default", "test", 0.01, 0.03),
+            "the lead over the default config is within noise on test (+0.010, 95 % between"
+            " -0.020 and +0.040)",
+        ),
+        (
+            difference("default", "test", 0.1, 0.03, num_seeds=1),
+            "the lead over the default config is within noise on test (+0.100, 95 % between"
+            " +0.070 and +0.130, one seed)",
+        ),
+        (
+            difference("default", "test", -0.2, 0.05),
+            "the default config does better on test (-0.200",
+        ),
+        (difference("TF-IDF", "test", -0.04, 0.03), "TF-IDF does better on test"),
+        (
+            difference("default", "validation", 0.02, 0.05),
+            "validation has 150 examples, too few for a difference of 0.020: below about 0.050",
+        ),
+    ],
+)
+def test_what_cannot_be_told_is_said(found, wanted):
+    (line,) = warned(judgement(found))
+    assert line.startswith(wanted)
+
+
+def test_gaps_and_a_default_that_wins_are_said():
+    lines = warned(judgement(winner="default", gaps=("a node is gone",)))
+    assert lines == (
+        "a node is gone",
+        "no tuned config is better than the default when both are repeated",
+    )
+
+
+def test_a_judgement_survives_json():
+    full = judgement(
+        difference("default", "test", 0.1, 0.05),
+        ensemble=Ensemble(num_models=3, validation=0.5, test=0.6),
+        calibration=Calibration(temperature=1.5, error_before=0.1, error_after=0.05),
+        threshold=0.3,
+        model="/m",
+        gaps=("one",),
+    )
+    for item in (full, judgement()):
+        assert Judgement.from_json(item.to_json()) == item
