@@ -171,3 +171,13 @@ def test_a_text_longer_than_the_recipe_says_is_noticed(splits):
 @pytest.mark.parametrize(("value", "steps"), [(0.0, 0), (0.06, 7), (0.5, 50), (1, 1), (30, 30)])
 def test_warmup_below_one_is_a_ratio(value, steps):
     assert warmup_steps(Recipe(warmup_steps=value), 100 if value != 0.06 else 101) == steps
+
+
+def test_a_torch_built_for_gpus_trains_on_a_machine_without_one(start, monkeypatch):
+    def built_for_cuda(check_available=False):
+        return None if check_available else torch.device("cuda")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", built_for_cuda)
+    training = start()
+    assert training.device.type == "cpu"
+    assert training.train_epoch(1) > 0

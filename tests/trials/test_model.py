@@ -126,6 +126,7 @@ def test_adapters_start_as_the_pretrained_model_and_are_all_that_is_trained():
     [
         (Recipe(max_length=513), "model.max_length 513 is beyond the model's 512 positions"),
         (Recipe(freeze_layers=3), "model.freeze_layers is 3, but the model has 2 layers"),
+        (Recipe(freeze_layers=1, use_lora=True), "model.freeze_layers has no effect with peft"),
     ],
 )
 def test_what_the_model_cannot_do_is_infeasible(recipe, message):

@@ -38,6 +38,14 @@ def test_a_temperature_changes_no_decision_on_labels(logits, threshold, seed):
     assert (before == after)[far].all()
 
 
+def test_a_threshold_stays_below_one_however_cold_it_gets():
+    rule = DecisionRule(is_multi_label=True, threshold=0.9)
+    sure = np.array([[9.0, -9.0]] * 4)
+    fitted = rule.with_temperature(sure, np.array([[1, 0]] * 4))
+    assert fitted.temperature < 0.1
+    assert fitted.decide(fitted.probabilities(sure)).tolist() == [[1, 0]] * 4
+
+
 @pytest.mark.parametrize("several", [False, True])
 def test_the_temperature_undoes_overconfidence(several):
     """Logits five times too large: 5 makes them honest again."""

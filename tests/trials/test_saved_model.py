@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lexmove.errors import TrialFailedError
 from lexmove.trials.fine_tuning import FineTuning, Plan
 from lexmove.trials.model import load_pretrained, load_tokenizer
 from lexmove.trials.prediction import DecisionRule
@@ -17,6 +18,7 @@ from lexmove.trials.saved_model import save_model
 from lexmove.trials.tasks.examples import Examples
 from lexmove.trials.tasks.task import TaskData
 from lexmove.trials.tokens import tokenized
+from trials.tiny_models import folder_of
 
 TEXTS = ("The lease ends.", "Tax is due.\n\nA fee follows.", "No warranty.", "Pay the fee.") * 3
 KINDS = (
@@ -33,16 +35,17 @@ READER = """
 import json, sys
 import torch
 from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
+said = []
+for folder, kind, inputs in json.load(sys.stdin):
+    auto = AutoModelForMultipleChoice if "choices" in kind else AutoModelForSequenceClassification
+    model = auto.from_pretrained(folder, trust_remote_code=True).eval()
+    batch = {name: torch.tensor(rows) for name, rows in inputs.items()}
+    with torch.inference_mode():
+        logits = model(**batch).logits
+    said.append({"logits": logits.tolist(), "labels": model.config.id2label,
+                 "threshold": model.config.threshold, "kind": model.config.problem_type})
 assert "lexmove" not in sys.modules
-folder, kind = sys.argv[1:3]
-auto = AutoModelForMultipleChoice if "choices" in kind else AutoModelForSequenceClassification
-model = auto.from_pretrained(folder, trust_remote_code=True).eval()
-batch = {name: torch.tensor(rows) for name, rows in json.load(sys.stdin).items()}
-with torch.inference_mode():
-    logits = model(**batch).logits
-assert "lexmove" not in sys.modules
-print(json.dumps({"logits": logits.tolist(), "labels": model.config.id2label,
-                  "threshold": model.config.threshold, "kind": model.config.problem_type}))
+print(json.dumps(said))
 """
 
 
@@ -60,70 +63,103 @@ def examples(kind):
             return Examples(texts=TEXTS, labels=labels)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_plain_transformers_says_what_the_trained_model_said(tmp_path, kind):
+def trained_and_saved(kind, folder, name):
+    """What a trained model says of its examples, and they as inputs; the model is in `folder`."""
     split = examples(kind)
     task = TaskData(name="t", labels=("lease", "tax"), train=split, validation=split, test=split)
     recipe = Recipe(
         max_length=16,
-        learning_rate=1e-3,
+        learning_rate=1e-2,
         batch_size=4,
         max_segments=3 if kind == "segments" else None,
         use_lora=kind == "lora",
+        hidden_dropout=0.3 if kind == "lora" else None,
         pooling="cls" if kind == "pairs" else "mean",
         encoding="separate" if kind.startswith("separate") else "joint",
     )
     tokens = tokenized(
         split,
-        load_tokenizer("minilm"),
+        load_tokenizer(name),
         max_length=16,
         max_segments=recipe.max_segments,
         encoding=recipe.encoding,
     )
     plan = Plan(recipe=recipe, num_labels=2, max_epochs=1, seed=0, precision="fp32")
-    training = FineTuning(load_pretrained("minilm", 1), tokens, plan)
+    training = FineTuning(load_pretrained(name), tokens, plan)
     before = training.logits(tokens)
     training.train_epoch(1)
     said = training.logits(tokens)
     assert np.abs(said - before).max() > 1e-3, "it has learned something"
     rule = DecisionRule(is_multi_label=task.is_multi_label, threshold=0.3, temperature=2.0)
-    recipe_with_layers = Recipe(
-        **{f: getattr(recipe, f) for f in recipe.__slots__} | {"num_hidden_layers": 1}
-    )
-    save_model(
-        tmp_path / "model",
-        training.weights(),
-        model_name="minilm",
-        recipe=recipe_with_layers,
-        task=task,
-        rule=rule,
-    )
+    weights = training.weights()
+    save_model(folder / "model", weights, model_name=name, recipe=recipe, task=task, rule=rule)
     training.close()
-    assert [path.name for path in tmp_path.iterdir()] == ["model"], "nothing is left beside it"
-    read = _read(tmp_path / "model", kind, tokens.batch(np.arange(len(split))))
-    assert np.array(read["logits"]) == pytest.approx(said / 2.0, abs=1e-4)
-    assert read["labels"] == {"0": "lease", "1": "tax"}
-    assert read["threshold"] == 0.3
-    wanted = {"several": "multi_label_classification", "choices": None, "separate_choices": None}
-    assert read["kind"] == wanted.get(kind, "single_label_classification")
-
-
-def _read(folder, kind, batch):
+    assert [path.name for path in folder.iterdir()] == ["model"], "nothing is left beside it"
+    batch = tokens.batch(np.arange(len(split)))
     inputs = {"input_ids": batch.ids.tolist(), "attention_mask": batch.mask.tolist()}
     if batch.types is not None:
         inputs["token_type_ids"] = batch.types.tolist()
+    return said, inputs
+
+
+@pytest.fixture(scope="module")
+def read(tmp_path_factory):
+    """By kind: what was said here, and what plain transformers says in another process."""
+    folder = tmp_path_factory.mktemp("saved")
+    name = folder_of("Bert", folder / "pretrained")
+    here, asked = {}, []
+    for kind in KINDS:
+        (folder / kind).mkdir()
+        here[kind], inputs = trained_and_saved(kind, folder / kind, name)
+        asked.append([str(folder / kind / "model"), kind, inputs])
     done = subprocess.run(
-        [sys.executable, "-c", READER, str(folder), kind],
-        input=json.dumps(inputs),
+        [sys.executable, "-c", READER],
+        input=json.dumps(asked),
         capture_output=True,
         text=True,
         check=False,
-        cwd=folder.parent,
-        env=os.environ
-        | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder.parent / "hf"), "PYTHONPATH": ""},
+        cwd=folder,
+        env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(folder / "hf"), "PYTHONPATH": ""},
     )
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return dict(zip(KINDS, zip(here.values(), json.loads(done.stdout), strict=True), strict=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plain_transformers_says_what_the_trained_model_said(read, kind):
+    said, there = read[kind]
+    assert np.array(there["logits"]) == pytest.approx(said / 2.0, abs=1e-4)
+    assert there["labels"] == {"0": "lease", "1": "tax"}
+    assert there["threshold"] == 0.3
+    wanted = {"several": "multi_label_classification", "choices": None, "separate_choices": None}
+    assert there["kind"] == wanted.get(kind, "single_label_classification")
+
+
+def test_a_folder_says_how_it_is_loaded_and_how_long_its_inputs_are(tmp_path):
+    name = folder_of("Bert", tmp_path / "pretrained")
+    (tmp_path / "saved").mkdir()
+    trained_and_saved("separate_choices", tmp_path / "saved", name)
+    folder = tmp_path / "saved" / "model"
+    text = (folder / "README.md").read_text()
+    assert "AutoModelForMultipleChoice" in text
+    assert "tokenizer([text, *endings]" in text
+    assert json.loads((folder / "tokenizer_config.json").read_text())["model_max_length"] == 16
+
+
+def test_the_weights_of_another_model_are_refused(tmp_path):
+    name = folder_of("Bert", tmp_path / "pretrained")
+    split = examples("flat")
+    task = TaskData(name="t", labels=("lease", "tax"), train=split, validation=split, test=split)
+    with pytest.raises(TrialFailedError, match="weights of another model"):
+        save_model(
+            tmp_path / "model",
+            {"head.weight": torch.zeros(2, 16)},
+            model_name=name,
+            recipe=Recipe(max_length=16),
+            task=task,
+            rule=DecisionRule(is_multi_label=False),
+        )
+    assert not (tmp_path / "model").exists()
 
 
 def test_padding_changes_nothing_in_any_shape():

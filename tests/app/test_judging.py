@@ -1,0 +1,139 @@
+"""Judging, on a real study that ran in this process: crashes in between, lost files, other data."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lexmove.app import running, stored
+from lexmove.cli.result_view import verdict, write_result
+from lexmove.errors import TaskError
+from lexmove.job.spec import JobSpec
+from lexmove.results.summary import DEFAULT_ARM
+from lexmove.space.loading import space_from_mapping
+from trials.tiny_models import folder_of
+
+WORDS = ("lease", "tax")
+SPACE = {"parameters": {"learning_rate": {"min": 1e-4, "max": 1e-2, "log": True, "default": 3e-3}}}
+
+
+def silent(phase, study):
+    """Tells nothing."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a finished study of three trials and two repetitions each."""
+    folder = tmp_path_factory.mktemp("judged")
+    rows = [
+        {"text": f"the {WORDS[i % 2]} is {'due' if i % 3 else 'the'}", "label": WORDS[i % 2]}
+        for i in range(60)
+    ]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job = JobSpec.model_validate(
+        {
+            "name": "s",
+            "task": {"files": {"train": str(folder / "rows.jsonl")}},
+            "model": {"name": folder_of("Bert", folder / "model"), "max_length": 8},
+            "space": SPACE,
+            "budget": {"trials": 7},
+            "finalists": {"top": 1, "seeds": 2},
+            "fidelity": {"max_epochs": 2},
+            "storage": str(folder / "studies"),
+        }
+    )
+    outcome = running.tune(
+        job,
+        space_from_mapping(job.space),
+        store=f"sqlite:///{folder}/studies.db",
+        address="in-process",
+        progress=silent,
+    )
+    assert outcome.state == "finished"
+    return folder
+
+
+@pytest.fixture
+def study(finished, tmp_path):
+    """A copy to damage; the store names the folder that it was made in, so it lies there."""
+    kept = tmp_path / "kept"
+    shutil.copytree(finished, kept)
+    yield finished
+    shutil.rmtree(finished)
+    shutil.copytree(kept, finished)
+
+
+def url(folder: Path) -> str:
+    return f"sqlite:///{folder}/studies.db"
+
+
+def resume(folder):
+    return running.resume("s", store=url(folder), address="in-process", progress=silent)
+
+
+def judgement_file(folder):
+    (path,) = (folder / "studies" / "s").glob("judgement_*.json")
+    return path
+
+
+def test_a_judgement_that_a_crash_left_out_is_made_by_resume(study):
+    whole = stored.load("s", store=url(study)).judgement
+    judgement_file(study).unlink()
+    before = stored.load("s", store=url(study))
+    assert (before.state, before.judgement) == ("interrupted", None)
+    # The weights are gone since the first judgement; a crash before it would have left them.
+    found = resume(study)
+    assert found.state == "finished"
+    assert found.judgement.winner == whole.winner
+    assert found.judgement.differences == whole.differences
+    assert "the winner's model was not kept" in found.judgement.gaps[0]
+    assert resume(study).judgement == found.judgement, "a second time changes nothing"
+
+
+def test_the_judgement_of_another_study_is_not_taken(study):
+    path = judgement_file(study)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"key": "of another"}))
+    assert stored.load("s", store=url(study)).judgement is None
+    assert resume(study).judgement.key != "of another"
+
+
+def test_lost_logits_leave_a_winner_by_its_scores_and_say_so(study):
+    judgement_file(study).unlink()
+    for path in study.rglob("logits.safetensors"):
+        path.unlink()
+    found = resume(study)
+    assert found.state == "finished"
+    (gap,) = found.judgement.gaps
+    assert "cannot be read here" in gap
+    assert gap.endswith("nothing was compared or calibrated, and no model was kept")
+    means = {arm.name: arm.validation.mean for arm in found.arms}
+    assert found.judgement.winner.arm == max(means, key=means.get)
+    assert found.judgement.differences == ()
+
+
+@pytest.mark.parametrize("change", ["order", "size"])
+def test_other_data_are_refused(study, change):
+    judgement_file(study).unlink()
+    path = study / "rows.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(lines[::-1] if change == "order" else lines[:-6]))
+    with pytest.raises(TaskError, match="are not those that it began with"):
+        resume(study)
+
+
+def test_a_default_that_wins_is_the_config_that_is_told(study, capsys):
+    path = judgement_file(study)
+    data = json.loads(path.read_text())
+    outcome = stored.load("s", store=url(study))
+    default = dict(outcome.study.spec.space.default)
+    data["winner"] = {"arm": DEFAULT_ARM, "config": default, "until": 2, "trial_id": None}
+    path.write_text(json.dumps(data))
+    found = stored.load("s", store=url(study))
+    best = found.best_json()
+    assert best["config"] == default
+    assert best["trial_id"] is None
+    assert best["test"] == best["default"]["test"]
+    assert "best config (default)" in verdict(found)
+    write_result(found)
+    assert "no tuned config is better than the default" in capsys.readouterr().out
