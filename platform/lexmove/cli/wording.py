@@ -40,7 +40,9 @@ def say_gain(value: float | None) -> str:
 
 
 def say_duration(seconds: float) -> str:
-    """`12 s`, `3 min`, `2 h 10 min`: what one reads at a glance."""
+    """`under 1 s`, `12 s`, `3 min`, `2 h 10 min`: what one reads at a glance."""
+    if 0 < seconds < 0.5:
+        return "under 1 s"
     if seconds < 90:
         return f"{max(0, round(seconds))} s"
     minutes = round(seconds / 60)
