@@ -154,14 +154,15 @@ def test_a_clear_winner_needs_no_warning():
         ),
         (
             difference("default", "test", 0.1, 0.03, num_seeds=1),
-            "the lead over the default config is within noise on test (+0.100, 95 % between"
-            " +0.070 and +0.130, one seed)",
+            "the lead over the default config rests on one seed (+0.100, 95 % between +0.070"
+            " and +0.130, one seed): more would tell",
         ),
         (
             difference("default", "test", -0.2, 0.05),
             "the default config does better on test (-0.200",
         ),
         (difference("TF-IDF", "test", -0.04, 0.03), "TF-IDF does better on test"),
+        (difference("TF-IDF", "test", 0.0, 0.0), "TF-IDF does as well on test as the tuned"),
         (
             difference("default", "validation", 0.02, 0.05),
             "validation has 150 examples, too few for a difference of 0.020: below about 0.050",

@@ -38,12 +38,23 @@ def test_a_temperature_changes_no_decision_on_labels(logits, threshold, seed):
     assert (before == after)[far].all()
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_few_examples_that_are_told_apart_perfectly_do_not_call_for_certainty(several):
+    logits = np.array([[4.0, -4.0], [-4.0, 4.0]] * 20)
+    labels = (logits > 0).astype(np.int64) if several else np.array([0, 1] * 20)
+    rule = DecisionRule(is_multi_label=several).with_temperature(logits, labels)
+    # One more wrong answer among 42 is thought possible.
+    assert rule.probabilities(logits).max() == pytest.approx(1 - 0.5 / 42, abs=2e-3)
+
+
 def test_a_threshold_stays_below_one_however_cold_it_gets():
     rule = DecisionRule(is_multi_label=True, threshold=0.9)
-    sure = np.array([[9.0, -9.0]] * 4)
-    fitted = rule.with_temperature(sure, np.array([[1, 0]] * 4))
-    assert fitted.temperature < 0.1
-    assert fitted.decide(fitted.probabilities(sure)).tolist() == [[1, 0]] * 4
+    logits = np.array([[2.5, -2.5]] * 5000)
+    fitted = rule.with_temperature(logits, np.array([[1, 0]] * 5000))
+    # Measured .27.
+    assert fitted.temperature < 0.5
+    assert 0.99 < fitted.threshold < 1
+    assert fitted.decide(fitted.probabilities(logits)).tolist() == [[1, 0]] * 5000
 
 
 @pytest.mark.parametrize("several", [False, True])

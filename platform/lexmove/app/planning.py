@@ -235,7 +235,12 @@ def _card(job: JobSpec, space: SearchSpace, task: "TaskData") -> "DataCard":
     tokenizer = load_tokenizer(job.model.name)
     lengths = {name: token_counts(task.split(name), tokenizer) for name in _SPLITS}
     recipe = Recipe.from_config(space.default, job.model)
-    return data_card(task, lengths, recipe.max_length * (recipe.max_segments or 1))
+    return data_card(
+        task,
+        lengths,
+        recipe.max_length * (recipe.max_segments or 1),
+        in_segments=recipe.max_segments is not None,
+    )
 
 
 def _estimate(

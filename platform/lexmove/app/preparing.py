@@ -13,6 +13,7 @@ from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import TaskError, UsageError
 from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec, TaskSpec
+from lexmove.space.domain import Integer, Ordinal
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.starts import PlannedStart
@@ -129,6 +130,30 @@ def check_data(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:
     _check_decisions(job, space, task)
     check_metric(job.metric.name, num_labels=len(task.labels), is_multi_label=task.is_multi_label)
     check_model(job.model)
+    _check_layers(job, space)
+
+
+def _check_layers(job: JobSpec, space: SearchSpace) -> None:
+    """Refuses a space that reaches beyond the model's layers: those trials would be lost."""
+    from lexmove.trials.model import num_layers
+
+    whole = job.model.model_copy(update={"num_hidden_layers": None})
+    bounds = {
+        "model.freeze_layers": num_layers(job.model),
+        "model.num_hidden_layers": num_layers(whole),
+    }
+    for item in space.hyperparameters:
+        if item.name not in bounds:
+            continue
+        domain, known = item.domain, bounds[item.name]
+        highest = domain.high if isinstance(domain, Integer) else None
+        if isinstance(domain, Ordinal):
+            highest = max(int(value) for value in domain.values)
+        if highest is not None and highest > known:
+            raise UsageError(
+                f"{item.name} goes up to {highest}, but the model has {known} layers: lower it in"
+                " the space, or raise model.num_hidden_layers"
+            )
 
 
 def left_out(task: "TaskData") -> tuple[str, ...]:
@@ -209,6 +234,8 @@ def _asked_precision(job: JobSpec) -> str:
 
     from lexmove.trials.model import resolve_precision
 
+    if not ray.is_initialized():
+        return resolve_precision("auto")
     ask = ray.remote(num_cpus=job.resources.cpu, num_gpus=job.resources.gpu)(resolve_precision)
     answer: str = ray.get(ask.remote("auto"))
     return answer

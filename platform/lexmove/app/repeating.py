@@ -68,12 +68,8 @@ def _spec(study: Study, name: str, num_trials: int) -> StudySpec:
 
 def _finalists(job: JobSpec, study: Study) -> list[Incumbent]:
     """The best of the search; the default config is repeated in any case, and not twice."""
-    default, maximum = study.spec.space.default, study.spec.fidelity.maximum
-    others = [
-        item
-        for item in study.ranking
-        if study.trials[item.trial_id].config != default or item.fidelity != maximum
-    ]
+    default = study.spec.space.default
+    others = [item for item in study.ranking if study.trials[item.trial_id].config != default]
     return others[: job.repetitions.top]
 
 

@@ -34,6 +34,7 @@ from lexmove.app.stored import (
     store_url,
     study_dir_of,
 )
+from lexmove.cluster.connection import IN_PROCESS
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
@@ -80,7 +81,7 @@ def tune(
     forget_data()
     for line in check(job, space):
         progress(line, None)
-    if address is None:
+    if address in (None, IN_PROCESS):
         check_room_here(job)
     job = settled(job)
     study_dir = study_dir_of(job)
@@ -144,7 +145,7 @@ def _run(
     dashboard: bool,
     progress: Progress,
 ) -> Outcome:
-    from lexmove.cluster.connection import IN_PROCESS, connected
+    from lexmove.cluster.connection import connected
 
     study_dir = study_dir_of(job)
     with study_dir.locked():

@@ -165,7 +165,7 @@ def study_dir_of(job: JobSpec) -> StudyDir:
 
 
 def job_of(study: Study) -> JobSpec:
-    """The job that made a study.
+    """The job that made a study, its budget with the trials that were bought since.
 
     Raises:
         UsageError: it was not made from a job.
@@ -175,4 +175,10 @@ def job_of(study: Study) -> JobSpec:
             f"study {study.spec.name!r} has no job: it was not made by `lexmove tune` and cannot "
             "be resumed by lexmove"
         )
-    return job_from_json(study.spec.job)
+    job = job_from_json(study.spec.job)
+    bought = study.spec.num_trials - job.num_search_trials
+    if bought <= 0 or REPETITIONS in study.spec.name:
+        return job
+    # A study that was given more trials has more to repeat its best with, too.
+    trials = job.budget.trials + bought
+    return job.model_copy(update={"budget": job.budget.model_copy(update={"trials": trials})})

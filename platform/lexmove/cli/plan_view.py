@@ -42,7 +42,11 @@ def write_plan(plan: Plan) -> None:
 def _goal(plan: Plan) -> str:
     metric = plan.job.metric
     search, repeated = plan.job.num_search_trials, plan.job.repetitions.num_trainings
-    after = f", {repeated} more to repeat the best" if repeated else ", nothing is repeated"
+    after = (
+        f", {repeated} more to repeat the best"
+        if repeated
+        else ", too few to repeat the best: no test score, no model"
+    )
     return f"{metric.goal} {metric.name} in {say_count(search, 'trial')}{after}"
 
 
@@ -157,7 +161,10 @@ def _fit_words(plan: Plan) -> str:
     if fit.is_fitting:
         return f"fits: {asked}; {here}"
     room = f"room for {fit.num_slots} at once" if fit.num_slots else "no room for any"
-    return f"does not fit: {asked}; {here}, {room}. Lower budget.parallel or resources"
+    return (
+        f"does not fit: {asked}; {here}, {room}. Lower budget.parallel or resources, or run it on a"
+        " cluster with --address"
+    )
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:

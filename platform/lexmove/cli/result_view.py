@@ -92,7 +92,7 @@ def _write_comparison(outcome: Outcome) -> None:
     if outcome.arms:
         _heading(f"Repeated with fresh seeds: mean {metric} ± 95 % interval")
     else:
-        _heading(f"To compare with ({metric}; nothing was repeated yet)")
+        _heading(f"To compare with ({metric}; nothing was repeated)")
     stressed = next((i for i, arm in enumerate(outcome.arms) if arm.name == best), None)
     headers = ("config", "validation", "test", "seeds")
     write_table(headers, rows, right=headers[1:], bold=stressed)
@@ -180,6 +180,11 @@ def verdict(outcome: Outcome) -> str:
         f"On the test split {_named(first, best)} won, {say_number(first.test)} against "
         f"{say_number(second.test)} for {_named(second, best)}: {_lead(first, second, judgement)}."
     ]
+    if first.test == second.test:
+        sentences = [
+            f"On the test split {_named(first, best)} and {_named(second, best)} are level at"
+            f" {say_number(first.test)}."
+        ]
     own = next((item for item in ranked if item.name == best), None)
     default = next((item for item in ranked if item.name == DEFAULT_ARM), None)
     if (

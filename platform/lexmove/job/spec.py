@@ -351,8 +351,8 @@ class JobSpec(_Section):
         if self.num_search_trials < 1:
             raise ValueError(
                 f"budget.trials {self.budget.trials} leaves nothing for the search: the "
-                f"repetitions take {repeated.num_trainings} ({repeated.top} finalists and "
-                f"{repeated.others} others, {repeated.seeds} seeds each); raise it, or lower "
+                f"repetitions take {repeated.num_trainings} ({repeated.top} finalists beside the "
+                f"default and comparisons, {repeated.seeds} seeds each); raise it, or lower "
                 "finalists.top or finalists.seeds (top: 0 repeats nothing)"
             )
         return self

@@ -37,9 +37,14 @@ class Difference:
     num_seeds: int
 
     @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+    @property
     def is_certain(self) -> bool:
-        """Whether the interval leaves out zero, and more than one seed stands behind it."""
-        return self.num_seeds > 1 and (self.low > 0 or self.high < 0)
+        """Whether it does, with more than one seed behind it."""
+        return self.num_seeds > 1 and self.excludes_zero
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,19 +124,21 @@ def warnings_of(
         reference: the name of the classifier that needs no tuning, where there is one.
     """
     found = list(judgement.gaps)
-    if judgement.winner.arm == default:
+    if judgement.winner.arm == default and finalists:
         found.append("no tuned config is better than the default when both are repeated")
     for other in finalists:
         lead = judgement.difference(other, "validation")
-        if lead is not None and not lead.is_certain:
+        if lead is not None and not lead.excludes_zero:
             found.append(
                 f"{judgement.winner.arm} and {other} cannot be told apart on validation "
                 f"({_interval(lead)}): take either"
             )
     found += _against_default(judgement.difference(default, "test"))
     against = None if reference is None else judgement.difference(reference, "test")
+    if against is not None and against.mean == 0:
+        found.append(f"{reference} does as well on test as the tuned transformer, and is cheaper")
     if against is not None and against.mean < 0:
-        sure = "" if against.is_certain else ", within noise"
+        sure = "" if against.excludes_zero else ", within noise"
         found.append(
             f"{reference} does better on test than the tuned transformer "
             f"({_interval(against)}{sure}): it is cheaper, too"
@@ -142,7 +149,12 @@ def warnings_of(
 def _against_default(lead: Difference | None) -> list[str]:
     if lead is None or (lead.is_certain and lead.mean > 0):
         return []
-    if lead.is_certain:
+    if lead.excludes_zero and lead.mean > 0:
+        return [
+            f"the lead over the default config rests on one seed ({_interval(lead)}): more would"
+            " tell (finalists.seeds)"
+        ]
+    if lead.excludes_zero:
         return [f"the default config does better on test ({_interval(lead)})"]
     return [f"the lead over the default config is within noise on test ({_interval(lead)})"]
 
@@ -150,7 +162,7 @@ def _against_default(lead: Difference | None) -> list[str]:
 def _too_small(judgement: Judgement, default: str) -> tuple[str, ...]:
     """Whether validation could not have shown the differences that the choice was made by."""
     claimed = judgement.difference(default, "validation")
-    if claimed is None or claimed.is_certain:
+    if claimed is None or claimed.excludes_zero or not claimed.mean:
         return ()
     half = (claimed.high - claimed.low) / 2
     return (

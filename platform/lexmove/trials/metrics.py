@@ -227,7 +227,7 @@ def resolve_metric(name: str) -> Metric:
         return METRICS[name]
     place, _, function = name.rpartition(":")
     if not place or not function:
-        raise UsageError(f"unknown metric {name!r}{did_you_mean(name, tuple(METRICS))}; {FORMS}")
+        raise UsageError(f"unknown metric {name!r}{did_you_mean(name, tuple(METRICS))} ({FORMS})")
     found = load_function(name)
 
     def metric(true: Labels, predicted: Labels, probabilities: Probabilities) -> float:

@@ -112,6 +112,15 @@ def check_model(spec: ModelSpec) -> None:
         )
 
 
+def num_layers(spec: ModelSpec) -> int:
+    """Layers of a model, without loading any weights.
+
+    Raises:
+        ModelError: nothing there, or files missing.
+    """
+    return int(_load_config(spec.name, spec.num_hidden_layers).num_hidden_layers)
+
+
 def _load_config(name: str, num_hidden_layers: int | None) -> Any:
     """A fresh config, cut down to the first layers."""
     from transformers import AutoConfig

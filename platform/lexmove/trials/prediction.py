@@ -75,15 +75,29 @@ class DecisionRule:
 
 
 def fitted_temperature(logits: Logits, labels: Labels) -> float:
-    """The temperature under which these labels are likeliest."""
+    """The temperature under which these labels are likeliest, and a few others possible.
+
+    One more example of each answer is thought of (as Platt 1999 smooths targets): labels that the
+    logits separate perfectly would otherwise call for certainty.
+    """
     logits = np.asarray(logits, dtype=np.float64)
+    share = 1 / (len(labels) + 2)
 
     def loss(log_temperature: float) -> float:
-        return negative_log_likelihood(logits / np.exp(log_temperature), labels)
+        scaled = logits / np.exp(log_temperature)
+        told = negative_log_likelihood(scaled, labels)
+        return (1 - share) * told + share * _mean_negative_log(scaled, labels.ndim)
 
     low, high = np.log(_TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded")
     return float(np.exp(found.x))
+
+
+def _mean_negative_log(logits: Logits, ndim: int) -> float:
+    """Of all classes alike; of each label given and not given."""
+    if ndim == 1:
+        return float(-log_softmax(logits, axis=1).mean())
+    return float(-(log_expit(logits) + log_expit(-logits)).mean() / 2)
 
 
 def negative_log_likelihood(logits: Logits, labels: Labels) -> float:

@@ -60,6 +60,8 @@ def save_model(
         register: Any = model.register_for_auto_class
         register(f"AutoModelFor{kind}")
         model.save_pretrained(aside)
+        for written in aside.glob("*.safetensors"):
+            written.chmod(0o644)  # safetensors leaves them to their owner alone
         tokenizer.save_pretrained(aside)
         (aside / "README.md").write_text(_readme(model, recipe), encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)

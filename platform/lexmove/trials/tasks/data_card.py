@@ -30,16 +30,17 @@ _MAX_NAMES = 5
 class DataCard:
     """A task's data at a glance.
 
-    `kind` is single-label, multi-label, pairs or multiple choice. `max_length` is in tokens.
-    `imbalance` is how many times the training examples of the smallest class the largest has; None
-    in a multiple choice, or where a class has none. `label_conflicts` are examples of any split
-    whose text stands elsewhere with another label. `skipped` rows were left out. `warnings` are
-    sentences, each with a way out.
+    `kind` is single-label, multi-label, pairs or multiple choice. `max_length` is in tokens, with
+    `in_segments` of all segments together. `imbalance` is how many times the training examples of
+    the smallest class the largest has; None in a multiple choice, or where a class has none.
+    `label_conflicts` are examples of any split whose text stands elsewhere with another label.
+    `skipped` rows were left out. `warnings` are sentences, each with a way out.
     """
 
     task: str
     kind: str
     max_length: int
+    in_segments: bool
     splits: tuple[SplitCard, ...]
     imbalance: float | None
     label_conflicts: int
@@ -55,7 +56,11 @@ class DataCard:
 
 
 def data_card(
-    task: TaskData, lengths: Mapping[str, NDArray[np.int64]] | None, max_length: int
+    task: TaskData,
+    lengths: Mapping[str, NDArray[np.int64]] | None,
+    max_length: int,
+    *,
+    in_segments: bool = False,
 ) -> DataCard:
     """Looks at all texts of a task; compares them with one another too.
 
@@ -64,6 +69,7 @@ def data_card(
         lengths: Tokens of every text, not cut off, by split: (N,), or (N, C) for C endings. None
             where they were not counted.
         max_length: Tokens that the model reads of a text.
+        in_segments: Whether these are those of several segments together.
     """
     splits = {name: task.split(name) for name in SPLITS}
     cards = split_cards(splits, task.labels, tokens=lengths, max_length=max_length)
@@ -71,6 +77,7 @@ def data_card(
         "task": task.name,
         "kind": _kind(task),
         "max_length": max_length,
+        "in_segments": in_segments,
         "splits": cards,
         "imbalance": None if task.is_multiple_choice else _imbalance(cards[0]),
         "label_conflicts": label_conflicts(splits),
@@ -133,11 +140,9 @@ def _unread(card: DataCard) -> Iterator[str]:
     if card.splits[0].over_max_length is not None:
         over = sum((split.over_max_length or 0) * split.examples for split in card.splits)
         if over >= _CUT_OFF * examples:
-            segments = ", or read long texts in segments with model.max_segments"
             yield (
-                f"{100 * over / examples:.0f} % of the texts are longer than model.max_length"
-                f" {card.max_length} tokens: the rest of them is not read; raise model.max_length"
-                f"{segments if card.kind in ('single-label', 'multi-label') else ''}"
+                f"{100 * over / examples:.0f} % of the texts are longer than the {card.max_length}"
+                f" tokens that are read: {_way_to_read_more(card)}"
             )
     if empty := sum(split.empty for split in card.splits):
         yield f"{empty} of {examples} texts are empty: nothing can be learned there; leave them out"
@@ -147,6 +152,14 @@ def _unread(card: DataCard) -> Iterator[str]:
             f"{card.skipped} {rows} left out as unfit; correct the data, or make sure that nothing"
             " in them matters"
         )
+
+
+def _way_to_read_more(card: DataCard) -> str:
+    if card.in_segments:
+        return "raise model.max_segments or model.max_length"
+    segments = ", or read long texts in segments with model.max_segments"
+    has_texts = card.kind in ("single-label", "multi-label")
+    return f"raise model.max_length{segments if has_texts else ''}"
 
 
 def _noise(validation: SplitCard) -> Iterator[str]:
