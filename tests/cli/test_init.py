@@ -7,10 +7,11 @@ import pytest
 
 from cli.conftest import Lexmove
 from lexmove.cli import templates
-from lexmove.cli.starter import pick_columns
+from lexmove.cli.starter import Columns, pick_columns
 from lexmove.errors import UsageError
 from lexmove.job.loading import load_job
-from lexmove.trials.tasks.task import BUILT_IN
+from lexmove.job.spec import FilesSpec
+from lexmove.trials.tasks.task import BUILT_IN, load_task
 
 WRITTEN = ("job.schema.json", "job.yaml", "search_spaces/encoder_small.yaml")
 ROWS = "id,clause,kind\n" + "".join(
@@ -53,10 +54,25 @@ def test_own_data_with_guessed_columns(lexmove: Lexmove, tmp_path: Path) -> None
     assert lexmove("plan", "jobs/own.yaml", "--offline").exit_code == 0
 
 
+def test_several_labels_and_what_belongs_together_are_noticed(
+    lexmove: Lexmove, tmp_path: Path
+) -> None:
+    labels = ("tax", "tax;fee", "fee", "fee; lease")
+    rows = [f"Clause number {i},{labels[i % 4]},C{i // 3}" for i in range(60)]
+    (tmp_path / "c.csv").write_text("\n".join(["clause,labels,contract", *rows]))
+    done = lexmove("init", "--data", "c.csv")
+    assert "several labels of a text are divided by ';'" in done.stderr
+    assert "rows of one 'contract' stay on one side of a split" in done.stderr
+    task = load_job(tmp_path / "job.yaml").task
+    assert (task.label_separator, task.group) == (";", "contract")
+    data = load_task(task.model_copy(update={"files": FilesSpec(train=str(tmp_path / "c.csv"))}))
+    assert data.labels == ("fee", "lease", "tax")
+
+
 def test_given_columns_are_taken(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text(ROWS)
-    assert pick_columns(path, text=None, label="id") == ("clause", "id")
+    assert pick_columns(path, text=None, label="id") == Columns(text="clause", label="id")
     with pytest.raises(UsageError, match="did you mean 'clause'"):
         pick_columns(path, text="claus", label=None)
 

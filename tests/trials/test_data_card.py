@@ -78,7 +78,9 @@ def test_lengths_and_the_share_that_is_not_read():
     assert split.tokens == Lengths(median=128.5, p95=pytest.approx(444.35), longest=500)
     assert split.over_max_length == 0.5
     assert split.empty == 1
-    assert "max_segments" in warning(card, "50 % of the texts are longer than the 128 tokens that are read")
+    assert "max_segments" in warning(
+        card, "50 % of the texts are longer than the 128 tokens that are read"
+    )
     assert "leave them out" in warning(card, "3 of 12 texts are empty")
     assert data_card(task(short, short, short), lengths, 500).splits[0].over_max_length == 0.0
 

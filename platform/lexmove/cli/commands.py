@@ -42,10 +42,14 @@ def run_init(
     if data is None:
         job = built_in_job(task or _DEFAULT_TASK, out=out, parallel=parallel)
     else:
-        text_column, label_column = pick_columns(data, text=text, label=label)
+        columns = pick_columns(data, text=text, label=label)
         if text is None or label is None:
-            say(f"{data}: the text is in column {text_column!r}, the class in {label_column!r}")
-        job = files_job(data, text=text_column, label=label_column, out=out, parallel=parallel)
+            say(f"{data}: the text is in column {columns.text!r}, the class in {columns.label!r}")
+        if columns.label_separator is not None:
+            say(f"several labels of a text are divided by {columns.label_separator!r}")
+        if columns.group is not None:
+            say(f"rows of one {columns.group!r} stay on one side of a split")
+        job = files_job(data, columns, out=out, parallel=parallel)
     for path in write_starter(job, out=out, force=force):
         say(f"wrote {path}")
     say(f"next: lexmove plan {out}")

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,11 @@ _LOOKED_AT = 500
 
 _MAX_CLASSES = 50
 _TEXT_NAMES = ("text", "clause", "content", "body", "sentence", "document", "paragraph")
-_LABEL_NAMES = ("label", "class", "category", "type", "target", "topic")
+_LABEL_NAMES = ("label", "labels", "class", "category", "type", "target", "topic")
+_GROUP_NAMES = ("group", "contract", "contract_id", "case", "case_id", "company", "doc_id", "file")
+_SEPARATORS = (";", "|")
+_MIN_GROUPS = 10
+"""Groups below which a split by them would be a lottery."""
 
 
 def built_in_job(task: str, *, out: Path, parallel: int) -> str:
@@ -33,13 +38,37 @@ def built_in_job(task: str, *, out: Path, parallel: int) -> str:
     return _job(task.replace("_", "-"), section, out=out, parallel=parallel)
 
 
-def files_job(data: Path, *, text: str, label: str, out: Path, parallel: int) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Which columns of a file are what.
+
+    `label_separator` divides labels where a text has several; `group` keeps contracts, cases or
+    companies apart. None where there is no such thing.
+    """
+
+    text: str
+    label: str
+    label_separator: str | None = None
+    group: str | None = None
+
+
+def files_job(data: Path, columns: Columns, *, out: Path, parallel: int) -> str:
     """The text of a job on the user's own file."""
+    separator, group = columns.label_separator, columns.group
     section = templates.FILES_TASK.format(
-        train=_quoted(_path_from(out, data)), text=_quoted(text), label=_quoted(label)
+        train=_quoted(_path_from(out, data)),
+        text=_quoted(columns.text),
+        label=_quoted(columns.label),
+        separator=_line("label_separator", separator, instead=";"),
+        group=_line("group", group, instead="contract"),
     )
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", data.stem).strip("-._") or "study"
     return _job(name[:100], section, out=out, parallel=parallel)
+
+
+def _line(key: str, value: str | None, *, instead: str) -> str:
+    """A line of the job; where there is no value, a comment that shows one."""
+    return f"# {key}: {_quoted(instead)}" if value is None else f"{key}: {_quoted(value)}"
 
 
 def _quoted(text: str) -> str:
@@ -107,8 +136,10 @@ def _write_all(wanted: Mapping[Path, str]) -> None:
                 aside.unlink(missing_ok=True)
 
 
-def pick_columns(data: Path, *, text: str | None, label: str | None) -> tuple[str, str]:
+def pick_columns(data: Path, *, text: str | None, label: str | None) -> Columns:
     """The columns of a data file that hold the text and the class, guessed where not given.
+
+    Whether labels are several, and what belongs together, is guessed in any case.
 
     Raises:
         TaskError: the file cannot be read.
@@ -130,7 +161,33 @@ def pick_columns(data: Path, *, text: str | None, label: str | None) -> tuple[st
             f"cannot tell which column of {data} to use: give {missing}; "
             f"columns: {', '.join(columns)}"
         )
-    return text, label
+    others = {name: cells[name] for name in columns if name not in (text, label)}
+    return Columns(
+        text=text,
+        label=label,
+        label_separator=_separator(cells[label]),
+        group=_group_column(others),
+    )
+
+
+def _separator(labels: Sequence[Any]) -> str | None:
+    """What divides several labels of a text: in a tenth of the cells, and the parts come again."""
+    for separator in _SEPARATORS:
+        parts = [part.strip() for label in labels for part in str(label).split(separator)]
+        num_divided = sum(separator in str(label) for label in labels)
+        if num_divided >= len(labels) / 10 and len(set(parts)) <= len(parts) / 2:
+            return separator
+    return None
+
+
+def _group_column(cells: Mapping[str, list[Any]]) -> str | None:
+    """By name, where values come again and there are enough of them to split."""
+    repeated = {
+        name: values
+        for name, values in cells.items()
+        if _MIN_GROUPS <= len(set(map(str, values))) < len(values)
+    }
+    return _by_name(repeated, _GROUP_NAMES)
 
 
 def _cells(rows: Sequence[Row], name: str) -> list[Any]:

@@ -58,10 +58,10 @@ task:
     # test: …
   text: {text}            # the column with the text
   label: {label}          # the column with the class
-  # label_separator: ";"  # where a label column names several labels of a text
+  {separator}             # what divides the labels of a text that has several
   # pair: second_text     # where two texts are judged together
   # endings: [a, b, c]    # where one of several endings is right; label is its number from 0
-  # group: contract       # a column whose values never fall on both sides of a split
+  {group}                 # a column whose values never fall on both sides of a split
   # on_bad_rows: skip     # leaves rows out that cannot be used, counted and listed"""
 
 DEMO_JOB = """\
