@@ -45,8 +45,8 @@ def study(folder: Path, task: dict, **fields: object) -> tuple[Outcome, JobSpec]
     return outcome, job
 
 
-def check(outcome: Outcome) -> dict:
-    """What every study has at its end."""
+def check(outcome: Outcome, *, num_others: int = 2) -> dict:
+    """What every study has at its end; the winner is compared with so many others."""
     assert outcome.state == "finished"
     best = outcome.best_json()
     assert best["repeated"]["num_seeds"] == 1
@@ -55,7 +55,7 @@ def check(outcome: Outcome) -> dict:
         assert 0 < scores["test"] <= 1
     others = {item["other"] for item in best["differences"]}
     assert best["reference"]["name"] in others
-    assert len(others) == 2, "of the finalist and the default one won, the other is compared"
+    assert len(others) == num_others, "of the finalist and the default one won"
     assert (Path(best["model"]) / "model.safetensors").is_file()
     assert best["calibration"]["temperature"] > 0
     return best
@@ -116,12 +116,25 @@ def test_several_labels_with_a_fitted_threshold_beat_the_best_constant_answer(tm
 
 
 def test_multiple_choice_beats_word_overlap(tmp_path):
-    task = {"name": "license_mc", "max_train": 600, "max_validation": 200, "max_test": 100}
-    model = {"num_hidden_layers": 1, "max_length": 64, "precision": "fp32"}
-    outcome, job = study(tmp_path, task, model=model, metric={"name": "accuracy"})
-    best = check(outcome)
+    """All six layers, of which the last two are trained: fewer know less than word overlap does."""
+    task = {"name": "license_mc", "max_train": 200, "max_validation": 200, "max_test": 50}
+    space = {
+        "learning_rate": {"min": 1e-5, "max": 2e-4, "log": True, "default": 1e-4},
+        "model.encoding": {"value": "separate"},
+        "model.freeze_layers": {"value": 4},
+    }
+    outcome, job = study(
+        tmp_path,
+        task,
+        space={"parameters": space},
+        model={"max_length": 64},
+        metric={"name": "accuracy"},
+        fidelity={"max_epochs": 1},
+        budget={"trials": 3},
+    )
+    best = check(outcome, num_others=1)
     baseline = trivial_baseline(load_task(job.task), metric="accuracy")["accuracy"]
-    # Measured MEASURED_MC.
+    # Measured .55, also when repeated; word overlap .515, chance .20.
     assert best["validation"] > baseline
 
 
