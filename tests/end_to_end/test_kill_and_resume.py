@@ -16,6 +16,7 @@ from lexmove.study.study import Study
 from lexmove.study.trial import Continued, Ended, Started, TrialStatus
 
 NUM_TRIALS = 5
+"""Of the search: the two repetitions take the rest of the budget."""
 JOB = """
 name: killed
 task: {name: license_role, max_train: 60, max_validation: 40, max_test: 40}
@@ -24,7 +25,7 @@ space:
   parameters:
     learning_rate: {min: 1.0e-4, max: 5.0e-3, log: true, default: 1.0e-3}
     model.pooling: {values: [mean, cls]}
-budget: {trials: 5, parallel: 2}
+budget: {trials: 7, parallel: 2}
 fidelity: {max_epochs: 4, eta: 2}
 finalists: {top: 1, seeds: 1}
 store: sqlite:///studies.db
