@@ -26,7 +26,7 @@ _UNLISTED = (
     "tests/golden/",
     "tests/data/",
     "tests/benchmarks/search/measured/",
-    "examples/data/",
+    "platform/lexmove/examples/data/",
     "platform/lexmove/agent/portfolios/",
 )
 """Files, and folders of plain data, that are not listed one by one."""

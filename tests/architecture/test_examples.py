@@ -15,7 +15,7 @@ from lexmove.trials.tasks.lex_glue import LEX_GLUE
 from lexmove.trials.tasks.rows import read_rows
 from lexmove.trials.tasks.task import BUILT_IN, load_task
 
-FOLDER = ROOT / "examples"
+FOLDER = ROOT / "platform" / "lexmove" / "examples"
 JOBS = sorted(path.name for path in FOLDER.glob("*.yaml"))
 SECTIONS = (FOLDER / "README.md").read_text("utf-8").split("\n## ")
 OFFLINE, ONLINE = SECTIONS[1], SECTIONS[2]
