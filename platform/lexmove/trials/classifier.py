@@ -19,7 +19,7 @@ _SEGMENT_LAYERS = 2
 """Layers of the transformer over segments (Chalkidis et al. 2022, arXiv 2110.00976, §4)."""
 
 
-class TextClassifierConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
+class TextClassifierConfig(PreTrainedConfig):  # type: ignore[no-untyped-call] # its base's
     """What a `TextClassifier` is made of.
 
     `encoder` is the pretrained model's own config. `pooling` is `mean` or `cls`. `shape` says what
@@ -63,7 +63,7 @@ class TextClassifierConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         return int(self.encoder.hidden_size)
 
 
-class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call]
+class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call] # its base's
     """Encoder → one vector per example → dropout → linear head.
 
     Inputs are (B, L), or (B, K, L) with K choices or segments, where a sequence without a single
@@ -221,4 +221,4 @@ def pool(hidden_BLH: Tensor, mask_BL: Tensor, pooling: str) -> Tensor:
     return (hidden_BLH * weight_BL1).sum(dim=1) / weight_BL1.sum(dim=1)
 
 
-TextClassifierConfig.register_for_auto_class()  # type: ignore[no-untyped-call]
+TextClassifierConfig.register_for_auto_class()  # type: ignore[no-untyped-call] # its base's

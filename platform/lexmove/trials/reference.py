@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lexmove.trials.classical import Features, Model, features_of, fits, overlap_picks
+from lexmove.trials.classical import STRENGTHS, Features, Model, features_of, fits, overlap_picks
 from lexmove.trials.metrics import Labels, Probabilities, evaluate, measure
 from lexmove.trials.tasks.examples import Examples
 from lexmove.trials.tasks.task import TaskData
@@ -61,9 +61,15 @@ class ReferenceScores:
 
 
 def fit_reference(
-    task: TaskData, *, metric: str = "f1_macro", goal: Goal = "maximize"
+    task: TaskData,
+    *,
+    metric: str = "f1_macro",
+    goal: Goal = "maximize",
+    among: tuple[float | None, ...] = STRENGTHS,
 ) -> Reference:
     """Fits the reference on the training split; `metric` chooses its strength on validation.
+
+    `among` are the strengths to choose from: one alone fits again what was chosen before.
 
     A regression on the features of `features_of`; one for each label where texts have several. Of
     endings plain word overlap is the reference where it is as good. Leaves the test split alone.
@@ -81,7 +87,7 @@ def fit_reference(
                 no_label_column=task.no_label_column,
             ),
         )
-        for fit in fits(task, train)
+        for fit in fits(task, train, among=among)
     ]
     sign = 1 if goal == "maximize" else -1
     best, scores = max(scored, key=lambda each: sign * each[1][metric])

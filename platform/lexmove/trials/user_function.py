@@ -37,7 +37,8 @@ def load_function(name: str) -> Callable[..., Any]:
         raise UsageError(
             f"metric {name!r}: {function!r} in {place} is no function but {_brief(repr(found))}"
         )
-    return found  # type: ignore[no-any-return]
+    chosen: Callable[..., Any] = found
+    return chosen
 
 
 def one_number(name: str, function: Callable[..., Any], *arguments: Any) -> float:

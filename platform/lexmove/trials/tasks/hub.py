@@ -99,7 +99,6 @@ def _folder_cache(folder: Path) -> str:
 def _from_hub(hub: HubSpec, folder_setting: str) -> Any:
     import datasets
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
 
     if not _ID.fullmatch(hub.id):
         raise TaskError(_no_id(hub))
@@ -110,12 +109,20 @@ def _from_hub(hub: HubSpec, folder_setting: str) -> Any:
             info = HfApi().dataset_info(hub.id, revision=hub.revision, timeout=_ANSWER_TIMEOUT_S)
     except TaskError:
         raise
-    except httpx.TimeoutException:
+    except _http().TimeoutException:
         return _from_cache(hub, f"no answer in {_ANSWER_TIMEOUT_S:g} s", folder_setting)
-    except (httpx.HTTPError, OSError, ValueError) as error:
+    except (_http().HTTPError, OSError, ValueError) as error:
         return _from_cache(hub, _first_line(error), folder_setting)
     with _explained(hub, is_gated=bool(info.gated)):
         return _prepared(_builder(hub.id, hub, config=hub.config, revision=info.sha))
+
+
+def _http() -> Any:
+    """The library that the hub's client connects with, whichever it is, for its exceptions."""
+    import huggingface_hub.utils
+
+    client: Any = huggingface_hub.utils
+    return client.httpx
 
 
 @contextmanager
@@ -203,7 +210,6 @@ def _explained(hub: HubSpec, *, is_gated: bool = False) -> Iterator[None]:
     """Failures of `datasets` in one sentence."""
     from datasets.data_files import EmptyDatasetError
     from datasets.exceptions import DataFilesNotFoundError, DatasetsError
-    from huggingface_hub.utils import httpx  # type: ignore[attr-defined]
     from yaml import YAMLError
 
     try:
@@ -225,7 +231,7 @@ def _explained(hub: HubSpec, *, is_gated: bool = False) -> Iterator[None]:
             " the data itself as revision refs/convert/parquet (task.hub.revision), else convert"
             " it to files and give task.files"
         ) from None
-    except (DatasetsError, httpx.HTTPError, OSError, ValueError, YAMLError) as error:
+    except (DatasetsError, _http().HTTPError, OSError, ValueError, YAMLError) as error:
         cause = error.__cause__ or error
         raise TaskError(
             f"{_called(hub)}: cannot be loaded: {_first_line(cause)}; check its files, or try"

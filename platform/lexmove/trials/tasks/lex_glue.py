@@ -7,7 +7,6 @@ that cannot reach the hub and have no cache of it either.
 """
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from lexmove.errors import TaskError, did_you_mean
 from lexmove.job.spec import HubSpec
+from lexmove.trials.tasks.cells import join_paragraphs
 from lexmove.trials.tasks.examples import Examples, Splits
 from lexmove.trials.tasks.hub import hub_dataset
 
@@ -28,8 +28,6 @@ REVISION = "c23fdff1a6bf74e0e1a71cb86f1e781d37da888c"
 
 FOLDER_VARIABLE = "LEXMOVE_LEX_GLUE"
 """An environment variable: a folder to read instead of the hub."""
-
-_BLANK_LINES = re.compile(r"\n\s*\n")
 
 _ARTICLES = ("2", "3", "5", "6", "8", "9", "10", "11", "14", "P1-1")
 
@@ -183,11 +181,7 @@ def _examples(rows: "Dataset", task: LexGlueTask, split: str, num_classes: int) 
 
 
 def _document(value: str | Sequence[str]) -> str:
-    """One text; paragraphs in a list are divided by blank lines, and hold none of their own."""
-    if isinstance(value, str):
-        return value
-    paragraphs = (_BLANK_LINES.sub("\n", paragraph.strip()) for paragraph in value)
-    return "\n\n".join(filter(None, paragraphs))
+    return value if isinstance(value, str) else join_paragraphs(value)
 
 
 def _numbers(labels: Sequence[Any], place: str, num_classes: int) -> NDArray[np.int64]:
