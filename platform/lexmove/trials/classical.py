@@ -26,7 +26,7 @@ CHOICE_NAME = "TF-IDF and word overlap + logistic regression"
 OVERLAP_NAME = "word overlap"
 
 STRENGTHS: tuple[float | None, ...] = (None, 1.0, 10.0, 100.0)
-"""Inverse regularisation strengths tried, None for what has none; the best on validation is taken."""
+"""Inverse regularisation strengths tried, None where there is none; validation chooses."""
 
 _MAX_WEIGHTS = 5_000_000
 """Weights of one regression, over all classes: L-BFGS keeps about twenty copies of them."""
