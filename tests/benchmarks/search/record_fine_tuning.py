@@ -38,6 +38,7 @@ from lexmove.job.spec import ModelSpec, TaskSpec
 from lexmove.space.loading import load_space
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.trials.tasks.cache import default_cache_dir
+from lexmove.trials.tasks.task import TaskData
 
 SPACE = Path(__file__).parents[3] / "search_spaces" / "encoder_small.yaml"
 MODEL = ModelSpec(name="minilm", num_hidden_layers=1, max_length=40)
@@ -88,10 +89,10 @@ def missing_of_the_best(runs: list[Run], num_best: int) -> list[Key]:
 
 @dataclass(frozen=True, kw_only=True)
 class _Data:
-    """A task in the process: tokens by split, and the number of classes."""
+    """A task in the process, and its tokens by split."""
 
     tokens: Mapping[str, Any]
-    num_labels: int
+    task: TaskData
 
 
 @cache
@@ -100,7 +101,7 @@ def _data(task: str) -> _Data:
     from lexmove.trials.tasks.task import load_task
 
     tokens = load_tokens(TASKS[task], MODEL.name, MODEL.max_length)
-    return _Data(tokens=tokens, num_labels=len(load_task(TASKS[task]).labels))
+    return _Data(tokens=tokens, task=load_task(TASKS[task]))
 
 
 def measure(key: Key, config: Config) -> Run:
@@ -133,13 +134,16 @@ def measure(key: Key, config: Config) -> Run:
 
 def _train(data: _Data, config: Config, seed: int, series: dict[str, list[float]]) -> None:
     from lexmove.trials.fine_tuning import FineTuning, Plan
-    from lexmove.trials.metrics import evaluate
     from lexmove.trials.model import load_pretrained, resolve_precision
+    from lexmove.trials.prediction import DecisionRule
     from lexmove.trials.recipe import Recipe
+    from lexmove.trials.scoring import scored
 
+    task, recipe = data.task, Recipe.from_config(config, MODEL)
+    rule = DecisionRule(is_multi_label=task.is_multi_label, threshold=recipe.threshold)
     plan = Plan(
-        recipe=Recipe.from_config(config, MODEL),
-        num_labels=data.num_labels,
+        recipe=recipe,
+        num_labels=len(task.labels),
         max_epochs=MAX_EPOCHS,
         seed=seed,
         precision=resolve_precision(MODEL.precision),
@@ -153,8 +157,9 @@ def _train(data: _Data, config: Config, seed: int, series: dict[str, list[float]
             trained = time.process_time()
             for split in ("validation", "test"):
                 tokens = data.tokens[split]
-                for name, value in evaluate(tokens.labels, training.predict(tokens)).items():
-                    values[f"{split}_{name}"] = value
+                logits = training.logits(tokens)
+                metrics = scored(rule, logits, tokens.labels, task=task, metric="f1_macro")
+                values |= {f"{split}_{name}": value for name, value in metrics.items()}
             values["train_s"] = trained - since
             values["evaluation_s"] = time.process_time() - trained
             for name in SERIES:
