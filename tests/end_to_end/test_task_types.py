@@ -68,13 +68,13 @@ def rows(folder: Path, made: list[dict]) -> dict:
 
 
 def licence_texts(num: int) -> tuple[list[str], list[str]]:
-    """Texts of two categories in turn, at least 60 words long."""
+    """The first 60 words of texts of two categories, in turn: whole licences take their time."""
     splits = load_license_category()
     wanted = {"Copyleft": [], "Permissive": []}
     for text, label in zip(splits.train.texts, splits.train.labels, strict=True):
         found = wanted.get(splits.labels[label])
         if found is not None and len(text.split()) >= 60:
-            found.append(text)
+            found.append(" ".join(text.split()[:60]))
     pairs = list(zip(*wanted.values(), strict=False))[: num // 2]
     return [text for pair in pairs for text in pair], list(wanted) * (num // 2)
 
@@ -117,7 +117,7 @@ def test_several_labels_with_a_fitted_threshold_beat_the_best_constant_answer(tm
 
 def test_multiple_choice_beats_word_overlap(tmp_path):
     """All six layers, of which the last two are trained: fewer know less than word overlap does."""
-    task = {"name": "license_mc", "max_train": 200, "max_validation": 200, "max_test": 50}
+    task = {"name": "license_mc", "max_train": 80, "max_validation": 200, "max_test": 30}
     space = {
         "learning_rate": {"min": 1e-5, "max": 2e-4, "log": True, "default": 1e-4},
         "model.encoding": {"value": "separate"},
@@ -134,7 +134,7 @@ def test_multiple_choice_beats_word_overlap(tmp_path):
     )
     best = check(outcome, num_others=1)
     baseline = trivial_baseline(load_task(job.task), metric="accuracy")["accuracy"]
-    # Measured .55, also when repeated; word overlap .515, chance .20.
+    # Measured .555, and .57 when repeated; word overlap .515, chance .20.
     assert best["validation"] > baseline
 
 
@@ -161,7 +161,7 @@ def test_long_documents_in_segments(tmp_path):
     model = {"num_hidden_layers": 1, "max_length": 32, "max_segments": 6, "precision": "fp32"}
     outcome, _ = study(tmp_path, rows(tmp_path, made), model=model)
     best = check(outcome)
-    # Without segments the first 32 tokens are the same for all; measured .77.
+    # Without segments the first 32 tokens are the same for all; measured .75.
     assert best["validation"] > 0.6
 
 
