@@ -20,7 +20,7 @@ from lexmove.errors import LexmoveError, TrialFailedError
 from lexmove.job.spec import JobSpec
 from lexmove.results.judgement import Calibration, Difference, Ensemble, Judgement, Winner
 from lexmove.results.paired_bootstrap import Contestant, paired_interval
-from lexmove.results.summary import DEFAULT_ARM, Arm, arm_name, repeated_arms
+from lexmove.results.summary import DEFAULT_ARM, Arm, arm_name, repeated_arms, winner_of
 from lexmove.study.study import Study
 from lexmove.trials.checkpoint import discard_weights, load_weights_of
 from lexmove.trials.classical import STRENGTHS
@@ -91,14 +91,9 @@ def _winner(job: JobSpec, study: Study, repetitions: Study, arms: Sequence[Arm])
     names = {arm_name(item.trial_id) for item in study.ranking} | {DEFAULT_ARM}
     scored = [arm for arm in arms if arm.name in names and arm.validation is not None]
     if not scored:
-        best = study.ranking[0]
-        trial = study.trials[best.trial_id]
-        return Winner(
-            arm=arm_name(best.trial_id),
-            config=trial.config,
-            until=best.fidelity,
-            trial_id=best.trial_id,
-        )
+        incumbent = winner_of(study, None)
+        assert incumbent is not None, "a study without a score has no repetitions"
+        return incumbent
     best_arm = max(scored, key=lambda arm: _rank(arm, job.repetitions.seeds, study.sign))
     first = next(t for t in repetitions.trials if t.decision.expert == best_arm.name)
     tried = (

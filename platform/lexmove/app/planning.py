@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexmove.app.checking import check_data, check_words, left_out
 from lexmove.app.forecast import repetition_epochs
-from lexmove.app.preparing import check_data, check_words, left_out
 from lexmove.app.remembering import Memory, recall
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace

@@ -1,26 +1,18 @@
-"""What a study needs before its first trial: a settled job, checks, an objective, the reference."""
+"""What a study needs before its first trial: a settled job, data, an objective, the reference."""
 
-import os
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lexmove.app.stored import DEFAULT_STORAGE
 from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import TaskError, UsageError
 from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec, TaskSpec
-from lexmove.space.domain import Integer, Ordinal
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import StudySpec
-
-_MAX_LISTED = 10
-"""Rows that are named one by one when they are left out."""
 
 if TYPE_CHECKING:
     from lexmove.trials.objective import FineTuningObjective
@@ -71,153 +63,6 @@ def _from_anywhere(name: str) -> str:
     return str(path.resolve()) if path.exists() else name
 
 
-def check(job: JobSpec, space: SearchSpace) -> tuple[str, ...]:
-    """Finds what would fail every trial, before anything is created.
-
-    Returns:
-        What the user should hear of the data: how many rows were left out, and the first of them.
-
-    Raises:
-        LexmoveError: an unknown hyperparameter or proposer, policy weights that cannot be read,
-            unfit data, an unusable model, or a comparison outside the space.
-    """
-    check_words(job, space)
-    task = task_of(job.task)
-    check_data(job, space, task)
-    return left_out(task)
-
-
-def check_words(job: JobSpec, space: SearchSpace) -> None:
-    """What can be found without a look at data or model: names, and policy weights.
-
-    Raises:
-        LexmoveError: as `check`.
-    """
-    from lexmove.agent.baselines import check_proposer
-    from lexmove.trials.recipe import check_hyperparameters
-
-    check_hyperparameters(space.names)
-    check_proposer(job.agent.proposer)
-    if job.agent.weights is not None:
-        from lexmove.agent.policy import load_weights
-
-        load_weights(Path(job.agent.weights))
-    for comparison in job.finalists.compare:
-        space.config(comparison.config)
-
-
-def check_data(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:
-    """Whether space, metric and model fit the data.
-
-    Raises:
-        LexmoveError: as `check`.
-    """
-    from lexmove.trials.metrics import check_metric
-    from lexmove.trials.model import check_model
-    from lexmove.trials.recipe import check_labelling
-
-    if len(np.unique(task.train.labels)) < 2:
-        raise TaskError(
-            "all training examples have the same label, and a classifier needs two: give more of "
-            "them (task.max_train)"
-        )
-    check_labelling(
-        space.names,
-        is_multi_label=task.is_multi_label,
-        is_multiple_choice=task.is_multiple_choice,
-        has_pairs=task.train.pairs is not None,
-    )
-    _check_decisions(job, space, task)
-    check_metric(job.metric.name, num_labels=len(task.labels), is_multi_label=task.is_multi_label)
-    check_model(job.model)
-    _check_layers(job, space)
-
-
-def _check_layers(job: JobSpec, space: SearchSpace) -> None:
-    """Refuses a space that reaches beyond the model's layers: those trials would be lost."""
-    from lexmove.trials.model import num_layers
-
-    whole = job.model.model_copy(update={"num_hidden_layers": None})
-    bounds = {
-        "model.freeze_layers": num_layers(job.model),
-        "model.num_hidden_layers": num_layers(whole),
-    }
-    for item in space.hyperparameters:
-        if item.name not in bounds:
-            continue
-        domain, known = item.domain, bounds[item.name]
-        highest = domain.high if isinstance(domain, Integer) else None
-        if isinstance(domain, Ordinal):
-            highest = max(int(value) for value in domain.values)
-        if highest is not None and highest > known:
-            raise UsageError(
-                f"{item.name} goes up to {highest}, but the model has {known} layers: lower it in"
-                " the space, or raise model.num_hidden_layers"
-            )
-
-
-def left_out(task: "TaskData") -> tuple[str, ...]:
-    """The rows of a task that could not be used, counted and listed; nothing where all could."""
-    if not task.skipped:
-        return ()
-    listed = task.skipped[:_MAX_LISTED]
-    more = len(task.skipped) - len(listed)
-    rows = "row was" if len(task.skipped) == 1 else "rows were"
-    return (
-        f"{len(task.skipped)} {rows} left out:",
-        *(f"  {line}" for line in listed),
-        *([f"  and {more} more"] if more else []),
-    )
-
-
-def _check_decisions(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:
-    """Refuses settings that would be without effect on a task's kind."""
-    if job.decide.threshold == "fitted" and not task.is_multi_label:
-        raise UsageError(
-            "decide.threshold: fitted is for tasks of several labels per text, and this one has one"
-            " class each: leave it out"
-        )
-    if job.decide.threshold == "fitted" and "model.threshold" in space.names:
-        raise UsageError(
-            "decide.threshold: fitted leaves model.threshold nothing to decide: take one out"
-        )
-    if job.model.max_segments is not None and (task.is_multiple_choice or task.train.pairs):
-        raise UsageError(
-            "model.max_segments reads long texts, and this task has pairs or endings: leave it out"
-        )
-
-
-def check_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> None:
-    """Finds trials that would wait for ever, on a machine that gets no more than it has.
-
-    Raises:
-        UsageError: a single trial asks for more than these CPUs and GPUs.
-    """
-    asked = job.resources
-    if asked.cpu > num_cpus or asked.gpu > num_gpus:
-        raise UsageError(
-            f"a trial asks for {asked.cpu:g} CPUs and {asked.gpu:g} GPUs, but this machine has "
-            f"{num_cpus:g} and {num_gpus:g}: lower `resources` in the job, or run it on a cluster "
-            "with --address"
-        )
-
-
-def within_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> JobSpec:
-    """The job with no more trials at once than have room, on a machine that gets no more.
-
-    What is started beyond that would wait, decided without what the trials before it found.
-
-    Raises:
-        UsageError: not even one trial has room.
-    """
-    check_room(job, num_cpus=num_cpus, num_gpus=num_gpus)
-    room = num_cpus // job.resources.cpu
-    if job.resources.gpu:
-        room = min(room, num_gpus // job.resources.gpu)
-    parallel = min(job.budget.parallel, int(room))
-    return job.model_copy(update={"budget": job.budget.model_copy(update={"parallel": parallel})})
-
-
 def with_precision(job: JobSpec, study_dir: StudyDir) -> JobSpec:
     """The job with the precision of the machine that runs trials, asked once; Ray must run."""
     if job.model.precision != "auto":
@@ -257,24 +102,6 @@ def forget_data() -> None:
     objective.forget_data()
 
 
-def check_same_data(job: JobSpec, study_dir: StudyDir, *, is_new: bool) -> None:
-    """Keeps what a new study's data are, and refuses others for one that goes on.
-
-    Raises:
-        TaskError: texts, labels or splits have changed since the study began.
-    """
-    fingerprint = task_of(job.task).fingerprint
-    kept = study_dir.read_json("data")
-    if is_new or kept is None:
-        study_dir.write_json("data", fingerprint)
-    elif kept != fingerprint:
-        raise TaskError(
-            f"the data of study {job.name!r} are not those that it began with: texts, labels or"
-            " splits have changed since, and scores would not compare; restore them, or start a"
-            " new study under another name"
-        )
-
-
 def one_by_one(job: JobSpec) -> JobSpec:
     """The job without slots of its own: a trial at a time, and nothing learned on the side."""
     return job.model_copy(
@@ -283,17 +110,6 @@ def one_by_one(job: JobSpec) -> JobSpec:
             "agent": job.agent.model_copy(update={"online_learning": False}),
         }
     )
-
-
-def check_room_here(job: JobSpec) -> None:
-    """`check_room` before Ray runs, which may find less than this if a container is limited.
-
-    Raises:
-        UsageError: as `check_room`.
-    """
-    import torch
-
-    check_room(job, num_cpus=os.cpu_count() or 1, num_gpus=torch.cuda.device_count())
 
 
 def study_spec(

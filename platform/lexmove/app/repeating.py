@@ -18,9 +18,10 @@ _SEED_RANGE = 2**31
 
 
 def repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) -> None:
-    """Trains every finalist and comparison once per seed; the only place that reads the test split.
+    """Trains every finalist and comparison once per seed, and scores it on the test split, too.
 
-    The repetitions are a study of their own in the same store and are resumed like one.
+    Before this no score on the test split is taken. The repetitions are a study of their own in the
+    same store and are resumed like one.
     """
     if not job.repetitions.top:
         return

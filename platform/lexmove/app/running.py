@@ -7,18 +7,15 @@ job is refused at once.
 import time
 from pathlib import Path
 
+from lexmove.app.checking import check, check_room_here, check_same_data, within_room
 from lexmove.app.execution import Progress, execute
 from lexmove.app.preparing import (
-    check,
-    check_room_here,
-    check_same_data,
     forget_data,
     objective_of,
     one_by_one,
     settled,
     study_spec,
     with_precision,
-    within_room,
     write_reference,
 )
 from lexmove.app.remembering import recall

@@ -2,7 +2,6 @@
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -14,6 +13,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+from lexmove.job.repetitions import Repetitions, affordable
 
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -296,27 +297,6 @@ class DecideSpec(_Section):
     keep_model: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Repetitions:
-    """How many finalists are repeated beside how many other configs, with how many seeds each."""
-
-    top: int
-    others: int
-    seeds: int
-
-    @property
-    def num_trainings(self) -> int:
-        """Full trainings that they take."""
-        return (self.top + self.others) * self.seeds if self.top else 0
-
-
-_REPEATED = ((3, 3), (3, 2), (2, 2), (1, 2), (1, 1))
-"""Finalists and seeds, the most telling first; a budget takes the first that it can pay."""
-
-_MAX_SHARE = 1 / 3
-"""Of a budget, for repetitions that the job leaves open."""
-
-
 class JobSpec(_Section):
     """One request. `space` is the path of a search-space file, or its content inline."""
 
@@ -370,21 +350,9 @@ class JobSpec(_Section):
     def repetitions(self) -> Repetitions:
         """What is trained again after the search, as far as the job or its budget says."""
         asked = self.finalists
-        others = 1 + len(asked.compare)
-        offers = [
-            Repetitions(
-                top=top if asked.top is None else asked.top,
-                others=others,
-                seeds=seeds if asked.seeds is None else asked.seeds,
-            )
-            for top, seeds in _REPEATED
-        ]
-        limit = _MAX_SHARE * self.budget.trials
-        paid = [offer for offer in offers if offer.num_trainings <= limit]
-        if paid:
-            return paid[0]
-        is_open = asked.top is None
-        return Repetitions(top=0, others=others, seeds=1) if is_open else offers[-1]
+        return affordable(
+            self.budget.trials, top=asked.top, seeds=asked.seeds, others=1 + len(asked.compare)
+        )
 
     @property
     def num_search_trials(self) -> int:
