@@ -28,7 +28,7 @@ _TEXT_CONFIG = Config(
         "model.freeze_embeddings": True,
     }
 )
-_CHOICE_CONFIG = Config({**_TEXT_CONFIG, "learning_rate": 1e-4, "model.encoding": "separate"})
+_CHOICE_CONFIG = Config({**_TEXT_CONFIG, "learning_rate": 1e-4})
 
 
 def main() -> None:
@@ -43,7 +43,9 @@ def main() -> None:
         metric=metric,
         evaluate_on=("validation", "test"),
     )
-    config = _CHOICE_CONFIG if asked.task == "license_mc" else _TEXT_CONFIG
+    config = _TEXT_CONFIG
+    if asked.task == "license_mc":
+        config = Config({**_CHOICE_CONFIG, "model.encoding": asked.encoding})
     measured: list[Measurement] = []
     begun_s = time.monotonic()
 
@@ -72,6 +74,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("task", choices=BUILT_IN)
     parser.add_argument("--layers", type=int, default=6, help="of six (default all)")
     parser.add_argument("--max-length", type=int, default=96, help="tokens (default 96)")
+    parser.add_argument(
+        "--encoding",
+        choices=("joint", "separate", "late_interaction"),
+        default="separate",
+        help="of endings (default separate)",
+    )
     parser.add_argument("--epochs", type=int, default=3)
     return parser.parse_args()
 

@@ -113,7 +113,9 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path):
     best = lexmove(tmp_path, "best", "killed", "--json")
     out, _ = best.communicate(timeout=60)
     found = json.loads(out)
-    assert found["trial_id"] == after.incumbent.trial_id
+    # The winner is chosen by its repetition: the best of the search, or the default.
+    assert found["trial_id"] in {after.incumbent.trial_id, 0}
+    assert found["repeated"]["mean"] >= found["default"]["validation"]
     assert found["repeated"]["num_seeds"] == 1
     assert 0 <= found["test"] <= 1
 

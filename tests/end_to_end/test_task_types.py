@@ -116,25 +116,24 @@ def test_several_labels_with_a_fitted_threshold_beat_the_best_constant_answer(tm
 
 
 def test_multiple_choice_beats_word_overlap(tmp_path):
-    """All six layers, of which the last two are trained: fewer know less than word overlap does."""
-    task = {"name": "license_mc", "max_train": 80, "max_validation": 200, "max_test": 30}
+    """One layer has to compare tokens: its vectors alone know less than word overlap does."""
+    task = {"name": "license_mc", "max_train": 160, "max_validation": 300, "max_test": 30}
     space = {
-        "learning_rate": {"min": 1e-5, "max": 2e-4, "log": True, "default": 1e-4},
-        "model.encoding": {"value": "separate"},
-        "model.freeze_layers": {"value": 4},
+        "learning_rate": {"min": 2e-4, "max": 1e-3, "log": True, "default": 5e-4},
+        "model.encoding": {"value": "late_interaction"},
+        "model.freeze_embeddings": {"value": True},
     }
     outcome, job = study(
         tmp_path,
         task,
         space={"parameters": space},
-        model={"max_length": 64},
+        model={"num_hidden_layers": 1, "max_length": 64},
         metric={"name": "accuracy"},
         fidelity={"max_epochs": 1},
-        budget={"trials": 3},
     )
-    best = check(outcome, num_others=1)
+    best = check(outcome)
     baseline = trivial_baseline(load_task(job.task), metric="accuracy")["accuracy"]
-    # Measured .555, and .57 when repeated; word overlap .515, chance .20.
+    # Measured .593, .557 when repeated and .550 by default; word overlap .527, chance .20.
     assert best["validation"] > baseline
 
 

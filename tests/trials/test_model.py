@@ -10,7 +10,7 @@ from lexmove.errors import InfeasibleError, ModelError
 from lexmove.job.spec import ModelSpec
 from lexmove.trials import model as model_module
 from lexmove.trials.adapters import adapters_of, merge_adapters
-from lexmove.trials.classifier import pool
+from lexmove.trials.classifier import LateInteraction, pool
 from lexmove.trials.model import (
     build_classifier,
     check_model,
@@ -75,6 +75,30 @@ def test_pooling_takes_the_first_token_or_the_mean_of_the_real_ones():
     mask = torch.tensor([[1, 1, 0]])
     assert pool(hidden, mask, "cls").tolist() == [[0, 1, 2, 3]]
     assert pool(hidden, mask, "mean").tolist() == [[2, 3, 4, 5]]
+
+
+def test_late_interaction_is_the_mean_of_both_sides_highest_cosines():
+    """Against plain loops over tokens; padding and an ending that is none change nothing."""
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn((2, 3, 5, 4), generator=generator)
+    lengths = torch.tensor([[5, 2, 3], [1, 4, 0]])
+    is_token = torch.arange(5) < lengths[..., None]
+    module = LateInteraction(4)
+    module.requires_grad_(requires_grad=False)
+    module.importance.weight.copy_(torch.randn((1, 4), generator=generator))
+    found = module(hidden, is_token)
+
+    def side(mine: torch.Tensor, theirs: torch.Tensor) -> float:
+        highest = torch.cosine_similarity(mine[:, None], theirs[None], dim=-1).amax(dim=1)
+        weights = (mine @ module.importance.weight[0]).exp()
+        return float((highest * weights).sum() / weights.sum())
+
+    for example, other in ((0, 1), (0, 2), (1, 1)):
+        first = hidden[example, 0, : lengths[example, 0]]
+        second = hidden[example, other, : lengths[example, other]]
+        wanted = (side(first, second) + side(second, first)) / 2
+        assert float(found[example, other - 1]) == pytest.approx(wanted, abs=1e-6)
+    assert torch.isfinite(found).all()
 
 
 def test_a_trial_gets_its_own_copy_of_the_weights():

@@ -28,6 +28,8 @@ KINDS = (
     "separate_pairs",
     "choices",
     "separate_choices",
+    "late_pairs",
+    "late_choices",
     "segments",
     "lora",
 )
@@ -54,13 +56,17 @@ def examples(kind):
     match kind:
         case "several":
             return Examples(texts=TEXTS, labels=np.stack([labels, 1 - labels], axis=1))
-        case "pairs" | "separate_pairs":
+        case "pairs" | "separate_pairs" | "late_pairs":
             return Examples(texts=TEXTS, labels=labels, pairs=TEXTS[::-1])
-        case "choices" | "separate_choices":
+        case "choices" | "separate_choices" | "late_choices":
             endings = tuple((text, f"Not: {text}") for text in TEXTS)
             return Examples(texts=TEXTS, labels=labels, endings=endings)
         case _:
             return Examples(texts=TEXTS, labels=labels)
+
+
+def encoding_of(kind):
+    return {"separate": "separate", "late": "late_interaction"}.get(kind.split("_")[0], "joint")
 
 
 def trained_and_saved(kind, folder, name):
@@ -75,7 +81,7 @@ def trained_and_saved(kind, folder, name):
         use_lora=kind == "lora",
         hidden_dropout=0.3 if kind == "lora" else None,
         pooling="cls" if kind == "pairs" else "mean",
-        encoding="separate" if kind.startswith("separate") else "joint",
+        encoding=encoding_of(kind),
     )
     tokens = tokenized(
         split,
@@ -86,6 +92,9 @@ def trained_and_saved(kind, folder, name):
     )
     plan = Plan(recipe=recipe, num_labels=2, max_epochs=1, seed=0, precision="fp32")
     training = FineTuning(load_pretrained(name), tokens, plan)
+    learned = [each for group in training.optimizer.param_groups for each in group["params"]]
+    trainable = [each for each in training.model.parameters() if each.requires_grad]
+    assert sorted(map(id, learned)) == sorted(map(id, trainable)), "each once, none left out"
     before = training.logits(tokens)
     training.train_epoch(1)
     said = training.logits(tokens)
@@ -131,8 +140,11 @@ def test_plain_transformers_says_what_the_trained_model_said(read, kind):
     assert np.array(there["logits"]) == pytest.approx(said / 2.0, abs=1e-4)
     assert there["labels"] == {"0": "lease", "1": "tax"}
     assert there["threshold"] == 0.3
-    wanted = {"several": "multi_label_classification", "choices": None, "separate_choices": None}
-    assert there["kind"] == wanted.get(kind, "single_label_classification")
+    if "choices" in kind:
+        assert there["kind"] is None
+    else:
+        labels = "multi" if kind == "several" else "single"
+        assert there["kind"] == f"{labels}_label_classification"
 
 
 def test_a_folder_says_how_it_is_loaded_and_how_long_its_inputs_are(tmp_path):
@@ -163,9 +175,9 @@ def test_the_weights_of_another_model_are_refused(tmp_path):
 
 
 def test_padding_changes_nothing_in_any_shape():
-    for kind in ("flat", "choices", "segments", "separate_choices", "separate_pairs"):
+    for kind in KINDS:
         split, segments = examples(kind), 3 if kind == "segments" else None
-        encoding = "separate" if kind.startswith("separate") else "joint"
+        encoding = encoding_of(kind)
         recipe = Recipe(max_length=16, max_segments=segments, encoding=encoding)
         tokens = tokenized(
             split,

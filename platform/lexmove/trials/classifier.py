@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cosine_similarity
+from torch.nn.functional import cosine_similarity, normalize
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -39,6 +39,7 @@ class TextClassifierConfig(PreTrainedConfig):  # type: ignore[no-untyped-call] #
         encoder: Any = None,
         pooling: str = "mean",
         shape: str = "flat",
+        matching: str = "vectors",
         classifier_dropout: float = 0.1,
         max_segments: int = 0,
         calibration: float = 1.0,
@@ -51,6 +52,7 @@ class TextClassifierConfig(PreTrainedConfig):  # type: ignore[no-untyped-call] #
         self.encoder = encoder
         self.pooling = pooling
         self.shape = shape
+        self.matching = matching
         self.classifier_dropout = classifier_dropout
         self.max_segments = max_segments
         self.calibration = calibration
@@ -86,7 +88,7 @@ class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call] # its ba
         is_choice = config.shape in ("choices", "matched_choices")
         num_outputs = 1 if is_choice else int(config.num_labels or 2)
         if config.shape.startswith("matched"):
-            self.head: nn.Module = MatchHead(config.hidden_size, num_outputs)
+            self.head: nn.Module = MatchHead(config.hidden_size, num_outputs, config.matching)
         else:
             self.head = linear(config.hidden_size, num_outputs)
         self.all_tied_weights_keys: dict[str, str] = {}
@@ -110,18 +112,18 @@ class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call] # its ba
         is_real = attention_mask.any(dim=-1)
         if token_type_ids is not None:
             token_type_ids = token_type_ids[is_real]
-        pooled_SH = self._pooled(input_ids[is_real], attention_mask[is_real], token_type_ids)
-        logits = self._decided(pooled_SH, is_real)
+        more = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        mask_SL = attention_mask[is_real]
+        hidden_SLH = self.encoder(
+            input_ids=input_ids[is_real], attention_mask=mask_SL, **more
+        ).last_hidden_state
+        decide = self._matched if self.config.shape.startswith("matched") else self._decided
+        logits = decide(hidden_SLH, mask_SL, is_real)
         return SequenceClassifierOutput(logits=logits / self.config.calibration)
 
-    def _decided(self, pooled_SH: Tensor, is_real: Tensor) -> Tensor:
-        """Logits (B, C) of the vectors of all real sequences, in the order of `is_real`."""
-        if self.config.shape.startswith("matched"):
-            vectors_BKH = self.dropout(spread(pooled_SH, is_real))
-            logits_BKC: Tensor = self.head(vectors_BKH[:, :1], vectors_BKH[:, 1:])
-            if self.config.shape == "matched_pairs":
-                return logits_BKC[:, 0]
-            return logits_BKC[..., 0].masked_fill(~is_real[:, 1:], -math.inf)
+    def _decided(self, hidden_SLH: Tensor, mask_SL: Tensor, is_real: Tensor) -> Tensor:
+        """Logits (B, C) of all real sequences, in the order of `is_real`."""
+        pooled_SH = pool(hidden_SLH, mask_SL, self.config.pooling)
         if self.segments is not None:
             pooled_SH = self.segments(pooled_SH, is_real)
         logits: Tensor = self.head(self.dropout(pooled_SH))
@@ -129,12 +131,16 @@ class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call] # its ba
             return spread(logits, is_real)[..., 0].masked_fill(~is_real, -math.inf)
         return logits
 
-    def _pooled(self, ids_SL: Tensor, mask_SL: Tensor, types_SL: Tensor | None) -> Tensor:
-        more = {} if types_SL is None else {"token_type_ids": types_SL}
-        hidden_SLH = self.encoder(
-            input_ids=ids_SL, attention_mask=mask_SL, **more
-        ).last_hidden_state
-        return pool(hidden_SLH, mask_SL, self.config.pooling)
+    def _matched(self, hidden_SLH: Tensor, mask_SL: Tensor, is_real: Tensor) -> Tensor:
+        """Logits (B, C) of each first text beside its second one, or its C endings."""
+        pooled_SH = pool(hidden_SLH, mask_SL, self.config.pooling)
+        vectors_BKH = self.dropout(spread(pooled_SH, is_real))
+        logits_BKC: Tensor = self.head(
+            vectors_BKH, spread(hidden_SLH, is_real), spread(mask_SL, is_real).bool()
+        )
+        if self.config.shape == "matched_pairs":
+            return logits_BKC[:, 0]
+        return logits_BKC[..., 0].masked_fill(~is_real[:, 1:], -math.inf)
 
 
 class SegmentEncoder(nn.Module):
@@ -176,27 +182,65 @@ class SegmentEncoder(nn.Module):
 
 
 class MatchHead(nn.Module):
-    """Scores two vectors by themselves, their difference and their product, and by their cosine.
+    """Scores two texts by their vectors, the difference and product of these, and by how alike.
 
     The features are those of Reimers & Gurevych 2019 (arXiv 1908.10084) with the product. Where one
-    output is asked for (an ending is right), it starts as the cosine, which a sentence encoder
-    was trained for; its weight is learned.
+    output is asked for (an ending is right), it starts as the likeness, which a sentence encoder
+    was trained for: the cosine of the vectors, or late interaction; its weight is learned.
     """
 
-    def __init__(self, hidden_size: int, num_outputs: int) -> None:
+    def __init__(self, hidden_size: int, num_outputs: int, matching: str) -> None:
         super().__init__()
         self.linear = linear(4 * hidden_size, num_outputs)
-        self.cosine_weight = nn.Parameter(torch.tensor(20.0)) if num_outputs == 1 else None
+        self.late = LateInteraction(hidden_size) if matching == "tokens" else None
+        self.likeness_weight: nn.Parameter | None = None
+        if num_outputs == 1:
+            self.likeness_weight = nn.Parameter(torch.full((1,), 20.0))
+        elif self.late is not None:
+            self.likeness_weight = nn.Parameter(torch.zeros(num_outputs))
 
-    def forward(self, first_B1H: Tensor, second_BKH: Tensor) -> Tensor:
-        """Outputs (B, K, C) of each second vector beside the first one."""
-        first_BKH = first_B1H.expand_as(second_BKH)
+    def forward(self, vectors_BKH: Tensor, hidden_BKLH: Tensor, is_token_BKL: Tensor) -> Tensor:
+        """Outputs (B, K - 1, C) of each of K texts but the first one, beside that."""
+        second_BKH = vectors_BKH[:, 1:]
+        first_BKH = vectors_BKH[:, :1].expand_as(second_BKH)
         features = (first_BKH, second_BKH, (first_BKH - second_BKH).abs(), first_BKH * second_BKH)
         outputs: Tensor = self.linear(torch.cat(features, dim=-1))
-        if self.cosine_weight is not None:
-            cosine_BK = cosine_similarity(first_BKH, second_BKH, dim=-1)
-            outputs = outputs + self.cosine_weight * cosine_BK.unsqueeze(-1)
+        if self.likeness_weight is not None:
+            if self.late is None:
+                alike_BK = cosine_similarity(first_BKH, second_BKH, dim=-1)
+            else:
+                alike_BK = self.late(hidden_BKLH, is_token_BKL)
+            outputs = outputs + alike_BK.unsqueeze(-1) * self.likeness_weight
         return outputs
+
+
+class LateInteraction(nn.Module):
+    """How alike two texts are, token by token, in [-1, 1].
+
+    Each token of the one is worth its highest cosine to any token of the other: late interaction
+    (Khattab & Zaharia 2020, arXiv 2004.12832, equation 3), here as a mean, since texts differ in
+    length, and from both sides (Zhang et al. 2020, arXiv 1904.09675, without the harmonic mean).
+    Tokens start with equal weights and learn others, as a word's rarity would give.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.importance = nn.Linear(hidden_size, 1, bias=False)
+        nn.init.zeros_(self.importance.weight)
+
+    def forward(self, hidden_BKLH: Tensor, is_token_BKL: Tensor) -> Tensor:
+        """Likeness (B, K - 1) of the first of K texts and each of the others."""
+        raw_BKL = self.importance(hidden_BKLH)[..., 0]
+        lowest = torch.finfo(raw_BKL.dtype).min
+        weights_BKL = raw_BKL.masked_fill(~is_token_BKL, lowest).softmax(dim=-1)
+        unit_BKLH = normalize(hidden_BKLH, dim=-1)
+        cosines_BKLM = torch.einsum("blh,bkmh->bklm", unit_BKLH[:, 0], unit_BKLH[:, 1:])
+        is_first, is_second = is_token_BKL[:, :1, :, None], is_token_BKL[:, 1:, None, :]
+        of_first_BKL = cosines_BKLM.masked_fill(~is_second, -1.0).amax(dim=-1)
+        of_second_BKM = cosines_BKLM.masked_fill(~is_first, -1.0).amax(dim=-2)
+        recall_BK: Tensor = (of_first_BKL * weights_BKL[:, :1]).sum(dim=-1)
+        precision_BK: Tensor = (of_second_BKM * weights_BKL[:, 1:]).sum(dim=-1)
+        return (recall_BK + precision_BK) / 2
 
 
 def linear(num_inputs: int, num_outputs: int) -> nn.Linear:
@@ -207,10 +251,10 @@ def linear(num_inputs: int, num_outputs: int) -> nn.Linear:
     return layer
 
 
-def spread(rows_SH: Tensor, is_real_BK: Tensor) -> Tensor:
-    """The rows at their places, (B, K, H); zeros where nothing is."""
-    places_BKH = rows_SH.new_zeros((*is_real_BK.shape, rows_SH.shape[-1]))
-    return places_BKH.masked_scatter(is_real_BK.unsqueeze(-1), rows_SH)
+def spread(rows: Tensor, is_real_BK: Tensor) -> Tensor:
+    """The S rows at their places, (B, K, ...); zeros where nothing is."""
+    places = rows.new_zeros((*is_real_BK.shape, *rows.shape[1:]))
+    return places.index_put((is_real_BK,), rows)
 
 
 def pool(hidden_BLH: Tensor, mask_BL: Tensor, pooling: str) -> Tensor:
@@ -218,7 +262,7 @@ def pool(hidden_BLH: Tensor, mask_BL: Tensor, pooling: str) -> Tensor:
     if pooling == "cls":
         return hidden_BLH[:, 0]
     weight_BL1 = mask_BL.unsqueeze(-1).to(hidden_BLH.dtype)
-    return (hidden_BLH * weight_BL1).sum(dim=1) / weight_BL1.sum(dim=1)
+    return (hidden_BLH * weight_BL1).sum(dim=-2) / weight_BL1.sum(dim=-2)
 
 
 TextClassifierConfig.register_for_auto_class()  # type: ignore[no-untyped-call] # its base's

@@ -18,7 +18,7 @@ from lexmove.trials.adapters import adapters_of
 from lexmove.trials.fine_tuning import FineTuning, warmup_steps
 from lexmove.trials.loss import balanced_weights
 from lexmove.trials.model import embedding_block, encoder_layers, hidden_dropout_name
-from lexmove.trials.recipe import Recipe
+from lexmove.trials.recipe import Encoding, Recipe
 
 
 def verify(training: FineTuning) -> None:
@@ -225,6 +225,13 @@ def _class_weighting(training: FineTuning) -> str:
     return "balanced" if np.allclose(weights.cpu().numpy(), wanted) else "of other weights"
 
 
+def _encoding(training: FineTuning) -> Encoding:
+    config = training.model.config
+    if not config.shape.startswith("matched"):
+        return "joint"
+    return "late_interaction" if config.matching == "tokens" else "separate"
+
+
 READ_BACK: dict[str, Callable[[FineTuning], Any]] = {
     "num_hidden_layers": lambda training: len(encoder_layers(training.model.encoder)),
     "batch_size": _batch_size,
@@ -242,9 +249,7 @@ READ_BACK: dict[str, Callable[[FineTuning], Any]] = {
     "class_weighting": _class_weighting,
     "max_grad_norm": lambda training: training.max_grad_norm,
     "threshold": lambda training: training.model.config.threshold,
-    "encoding": lambda training: (
-        "separate" if training.model.config.shape.startswith("matched") else "joint"
-    ),
+    "encoding": _encoding,
     "pooling": lambda training: training.model.config.pooling,
     "classifier_dropout": lambda training: training.model.dropout.p,
     "hidden_dropout": _hidden_dropout,

@@ -271,6 +271,7 @@ def build_classifier(
         encoder=copy.deepcopy(encoder.config),
         pooling=recipe.pooling,
         shape=shape,
+        matching="tokens" if recipe.encoding == "late_interaction" else "vectors",
         classifier_dropout=recipe.classifier_dropout,
         max_segments=recipe.max_segments or 0,
         threshold=recipe.threshold,

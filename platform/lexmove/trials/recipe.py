@@ -14,7 +14,7 @@ from lexmove.space.domain import Value
 
 Pooling = Literal["mean", "cls"]
 ClassWeighting = Literal["none", "balanced"]
-Encoding = Literal["joint", "separate"]
+Encoding = Literal["joint", "separate", "late_interaction"]
 
 SCHEDULES = (
     "linear",
@@ -91,7 +91,8 @@ class Recipe:
     `learning_rate` is the head's rate; `layer_lr_decay` multiplies it once per layer downwards.
     `threshold` is the probability from which a multi-label text gets a label. `max_segments` reads
     a text in up to that many sequences of `max_length` tokens. `encoding` of pairs and endings is
-    `joint`, both texts in one sequence, or `separate`, each alone and then matched.
+    `joint`, both texts in one sequence; `separate`, each alone and matched by their vectors; or
+    `late_interaction`, each alone and matched by their tokens too.
     `freeze_layers` k > 0 freezes the embeddings and the first k layers. `use_lora` freezes the
     whole encoder and trains low-rank adapters beside it. None stands for what the pretrained
     model's own config says.
@@ -155,7 +156,8 @@ class Recipe:
         default=None, metadata=_rule("model.max_segments", _positive, "at least 1", whole=True)
     )
     encoding: Encoding = field(
-        default="joint", metadata=_rule(_ENCODING, *_one_of("joint", "separate"))
+        default="joint",
+        metadata=_rule(_ENCODING, *_one_of("joint", "separate", "late_interaction")),
     )
     class_weighting: ClassWeighting = field(
         default="none", metadata=_rule(_WEIGHTING, *_one_of("none", "balanced"))

@@ -112,10 +112,8 @@ def tokenized(
     """The tokens of a split; every sequence is cut at `max_length` tokens.
 
     With `max_segments`, a text becomes up to that many sequences: as many paragraphs as fit in
-    With `max_segments`, a text becomes up to that many sequences: as many paragraphs as fit in
-    each, and more than one of a paragraph that is longer than a sequence. With `separate` encoding
-    a pair becomes two, and a question with C endings C + 1.
-    question with C endings C + 1.
+    each, and more than one of a paragraph that is longer than a sequence. Unless the encoding is
+    `joint`, a pair becomes two, and a question with C endings C + 1.
     """
     shape = shape_of(examples, max_segments=max_segments, encoding=encoding)
     rows: list[NDArray[np.int32]] = []
@@ -142,11 +140,11 @@ def tokenized(
 
 def shape_of(examples: Examples, *, max_segments: int | None, encoding: Encoding) -> Shape:
     """What examples of this kind become."""
-    is_separate = encoding == "separate"
+    is_matched = encoding != "joint"
     if examples.is_multiple_choice:
-        return "matched_choices" if is_separate else "choices"
+        return "matched_choices" if is_matched else "choices"
     if examples.pairs is not None:
-        return "matched_pairs" if is_separate else "flat"
+        return "matched_pairs" if is_matched else "flat"
     return "flat" if max_segments is None else "segments"
 
 
