@@ -12,7 +12,7 @@ from lexmove.trials import effects
 from lexmove.trials.adapters import adapters_of
 from lexmove.trials.fine_tuning import FineTuning, Loader, Plan
 from lexmove.trials.model import embedding_block, encoder_layers, load_pretrained
-from lexmove.trials.objective import load_tokens
+from lexmove.trials.prepared import Preparation, prepare
 from lexmove.trials.recipe import Recipe
 
 RECIPE = {
@@ -43,7 +43,12 @@ LORA = {"use_lora": True, "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.2
 
 @pytest.fixture(scope="module")
 def tokens(small_task):
-    return load_tokens(small_task, "minilm", 24, max_segments=3)["train"]
+    return tokens_of_length(small_task, 24)
+
+
+def tokens_of_length(task, max_length):
+    wanted = Preparation(task=task, model_name="minilm", max_length=max_length, max_segments=3)
+    return prepare(wanted).splits["train"]
 
 
 @pytest.fixture
@@ -263,7 +268,7 @@ def test_a_hyperparameter_without_effect_fails_its_trial_by_name(start, name):
 
 def test_texts_longer_than_asked_are_noticed(start, small_task):
     training = start()
-    longer = load_tokens(small_task, "minilm", 32, max_segments=3)["train"]
+    longer = tokens_of_length(small_task, 32)
     training.loader = Loader(tokens=longer, batch_size=8, accumulation=2)
     with pytest.raises(TrialFailedError, match=r"^model\.max_length is 32 .* not 24 as asked$"):
         effects.verify(training)

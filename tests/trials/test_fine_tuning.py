@@ -10,13 +10,13 @@ from lexmove.errors import TrialFailedError
 from lexmove.trials.effects import verify
 from lexmove.trials.fine_tuning import FineTuning, Plan, warmup_steps
 from lexmove.trials.model import load_pretrained
-from lexmove.trials.objective import load_tokens
+from lexmove.trials.prepared import Preparation, prepare
 from lexmove.trials.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
 def splits(small_task):
-    return load_tokens(small_task, "minilm", 24)
+    return prepare(Preparation(task=small_task, model_name="minilm", max_length=24)).splits
 
 
 @pytest.fixture
@@ -151,6 +151,58 @@ def test_divergence_says_when_and_under_which_rate(start):
         training.train_epoch(1)
     assert str(caught.value).startswith("diverged: training loss is nan at optimizer step ")
     assert str(caught.value).endswith("(learning_rate 1.0e+30)")
+
+
+class Scarce:
+    """A forward pass that has room for so many examples, and says so as torch does."""
+
+    def __init__(self, model, room):
+        self.model, self.room, self.forward = model, room, model.forward
+        self.sizes, self.num_refused = [], 0
+
+    def __call__(self, **inputs):
+        size = len(inputs["input_ids"])
+        if size > self.room:
+            self.num_refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        self.sizes.append(size)
+        return self.forward(**inputs)
+
+
+@pytest.mark.parametrize("weighting", ["none", "balanced"])
+def test_a_batch_without_room_is_trained_in_halves_with_the_same_result(
+    start, splits, monkeypatch, weighting
+):
+    recipe = {
+        "learning_rate": 1e-3,
+        "batch_size": 16,
+        "hidden_dropout": 0.0,
+        "classifier_dropout": 0.0,
+        "class_weighting": weighting,
+    }
+    whole, halved, paused = start(**recipe), start(**recipe), start(**recipe)
+    scarce = Scarce(halved.model, room=5)
+    monkeypatch.setattr(halved.model, "forward", scarce)
+    losses = [whole.train_epoch(epoch) for epoch in (1, 2)]
+    assert [halved.train_epoch(epoch) for epoch in (1, 2)] == pytest.approx(losses, rel=1e-4)
+    assert max(scarce.sizes) == 4, "half of a half of 16"
+    assert halved.logits(splits["validation"]) == pytest.approx(
+        whole.logits(splits["validation"]), abs=2e-3
+    )
+    paused.restore(halved.weights(), halved.training_state())
+    scarce = Scarce(paused.model, room=5)
+    monkeypatch.setattr(paused.model, "forward", scarce)
+    paused.train_epoch(3)
+    assert scarce.num_refused == 0, "what goes on from its checkpoint knows"
+
+
+def test_an_example_without_room_is_out_of_memory(start, splits, monkeypatch):
+    training = start()
+    monkeypatch.setattr(training.model, "forward", Scarce(training.model, room=0))
+    with pytest.raises(torch.OutOfMemoryError):
+        training.train_epoch(1)
+    with pytest.raises(torch.OutOfMemoryError):
+        training.logits(splits["validation"])
 
 
 def test_logits_that_are_not_finite_are_a_divergence(start, splits):

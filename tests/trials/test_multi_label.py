@@ -19,8 +19,9 @@ from lexmove.trials.fine_tuning import FineTuning, Plan
 from lexmove.trials.loss import balanced_weights
 from lexmove.trials.metrics import METRICS, evaluate
 from lexmove.trials.model import load_pretrained
-from lexmove.trials.objective import FineTuningObjective, load_tokens
+from lexmove.trials.objective import FineTuningObjective
 from lexmove.trials.prediction import DecisionRule
+from lexmove.trials.prepared import Preparation, prepare
 from lexmove.trials.recipe import Recipe, check_labelling
 from lexmove.trials.reference import fit_reference, reference_scores, trivial_baseline
 from lexmove.trials.tasks.cache import cached_splits
@@ -187,7 +188,8 @@ def test_a_label_the_training_data_lacks_is_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
-    return load_tokens(write(tmp_path_factory.mktemp("m") / "a.jsonl", ROWS), "minilm", 24)
+    task = write(tmp_path_factory.mktemp("m") / "a.jsonl", ROWS)
+    return prepare(Preparation(task=task, model_name="minilm", max_length=24)).splits
 
 
 def start(tokens, **recipe):
@@ -209,13 +211,13 @@ def test_the_loss_is_the_mean_cross_entropy_of_all_decisions(tokens):
     p = 1 / (1 + np.exp(-training._forward(batch).detach().numpy()))
     y = batch.labels * 0.8 + 0.1
     losses = -(y * np.log(p) + (1 - y) * np.log(1 - p))
-    assert training._loss(index).item() == pytest.approx(losses.mean(), rel=1e-5)
+    assert training._gradients([index])[0].item() == pytest.approx(losses.mean(), rel=1e-5)
     weighted = start(tokens, label_smoothing=0.2, class_weighting="balanced")
     weighted.model.load_state_dict(training.model.state_dict())
     weighted.model.eval()
     absent, present = balanced_weights(tokens["train"].labels, 2)
     wanted = (losses * np.where(batch.labels == 1, present, absent)).mean()
-    assert weighted._loss(index).item() == pytest.approx(wanted, rel=1e-5)
+    assert weighted._gradients([index])[0].item() == pytest.approx(wanted, rel=1e-5)
     assert wanted != pytest.approx(losses.mean(), rel=1e-3)
 
 

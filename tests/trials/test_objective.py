@@ -13,7 +13,7 @@ from lexmove.errors import InfeasibleError, TaskError, TrialFailedError, UsageEr
 from lexmove.space.search_space import Config
 from lexmove.study.trial import Segment
 from lexmove.trials.metrics import METRICS
-from lexmove.trials.objective import FineTuningObjective, trial_outcome
+from lexmove.trials.objective import FineTuningObjective, close_paused, trial_outcome
 
 CONFIG = Config(
     {
@@ -30,7 +30,10 @@ def objective(small_task, small_model):
     return FineTuningObjective(task=small_task, model=small_model, max_epochs=3)
 
 
-def run(objective, folder, *, until=2, after=0, resume_from=None, config=CONFIG):
+def run(objective, folder, *, until=2, after=0, resume_from=None, config=CONFIG, is_warm=False):
+    """What is reported; `is_warm` goes on with what this process has just paused, if it may."""
+    if not is_warm:
+        close_paused()
     reported = []
     segment = Segment(
         trial_id=0, config=config, seed=5, until=until, after=after, resume_from=resume_from
@@ -64,6 +67,37 @@ def test_a_continued_segment_measures_what_the_uninterrupted_one_does(objective,
     assert [item.metrics for item in first + later] == [item.metrics for item in straight]
     again = run(objective, tmp_path / "b", until=2, after=1, resume_from=first[0].checkpoint)
     assert again[0].metrics == straight[1].metrics, "an epoch done twice replaces its checkpoint"
+
+
+def test_the_process_that_paused_a_trial_goes_on_without_reading_it(objective, tmp_path):
+    straight = run(objective, tmp_path / "a", until=3)
+    (first,) = run(objective, tmp_path / "b", until=1)
+    shutil.rmtree(first.checkpoint)
+    later = run(
+        objective,
+        tmp_path / "b",
+        until=3,
+        after=1,
+        resume_from=first.checkpoint,
+        is_warm=True,
+    )
+    assert [item.metrics for item in later] == [item.metrics for item in straight[1:]]
+
+
+def test_another_trial_in_between_lets_a_paused_one_go(objective, tmp_path):
+    (first,) = run(objective, tmp_path / "a", until=1)
+    run(objective, tmp_path / "b", until=3, is_warm=True)
+    shutil.rmtree(first.checkpoint)
+    with pytest.raises(TrialFailedError, match="is missing"):
+        run(objective, tmp_path, until=2, after=1, resume_from=first.checkpoint, is_warm=True)
+
+
+def test_a_measurement_says_where_its_time_went(objective, tmp_path):
+    first, second = run(objective, tmp_path)
+    assert set(first.phases_s) >= {"import", "load", "train", "evaluate", "checkpoint"}
+    assert set(second.phases_s) == {"train", "evaluate", "checkpoint"}
+    for item in (first, second):
+        assert 0.8 * item.duration_s < sum(item.phases_s.values()) <= item.duration_s
 
 
 def test_where_only_the_end_counts_it_is_the_same_and_the_rest_is_not_measured(objective, tmp_path):

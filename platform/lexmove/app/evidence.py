@@ -45,8 +45,8 @@ class Judge:
                 labels,
                 decisions[index],
                 probabilities[index],
-                task=self.task,
                 metric=self.metric,
+                no_label_column=self.task.no_label_column,
             )
         except TrialFailedError:  # a user's own function may refuse a draw without some class
             return float("nan")
@@ -122,7 +122,7 @@ def with_fitted_threshold(
         rule,
         logits,
         task.validation.labels,
-        task=task,
         metric=judging.metric,
+        no_label_column=task.no_label_column,
         sign=judging.sign,
     )

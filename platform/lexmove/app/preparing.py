@@ -1,6 +1,5 @@
 """What a study needs before its first trial: a settled job, data, an objective, the reference."""
 
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,20 +85,19 @@ def _asked_precision(job: JobSpec) -> str:
     return answer
 
 
-@lru_cache(maxsize=1)
 def task_of(spec: TaskSpec) -> "TaskData":
     """The data of a task, read once per run: see `forget_data`."""
-    from lexmove.trials.tasks.task import load_task
+    from lexmove.trials import prepared
 
-    return load_task(spec)
+    return prepared.task_of(spec)
 
 
 def forget_data() -> None:
     """Reads data anew from here on: files may have changed since the last run of this process."""
-    from lexmove.trials import objective
+    from lexmove.trials import objective, prepared
 
-    task_of.cache_clear()
-    objective.forget_data()
+    prepared.forget_data()
+    objective.close_paused()
 
 
 def one_by_one(job: JobSpec) -> JobSpec:
@@ -136,13 +134,18 @@ def study_spec(
 
 
 def objective_of(
-    job: JobSpec, *, splits: tuple[str, ...] = ("validation",), every_epoch: bool = True
+    job: JobSpec,
+    study_dir: StudyDir,
+    *,
+    splits: tuple[str, ...] = ("validation",),
+    every_epoch: bool = True,
 ) -> "FineTuningObjective":
     """What evaluates a job's configs, on these splits, at every epoch or at the last alone."""
     from lexmove.trials.objective import FineTuningObjective
 
     return FineTuningObjective(
         task=job.task,
+        data=study_dir.read_json("data") or "",
         model=job.model,
         max_epochs=job.fidelity.max_epochs,
         metric=job.metric.name,

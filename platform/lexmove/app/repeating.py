@@ -12,7 +12,8 @@ from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM, arm_name
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import TrialStore
-from lexmove.study.study import Incumbent, Study, StudySpec
+from lexmove.study.scoring import Incumbent
+from lexmove.study.study import Study, StudySpec
 
 _SEED_RANGE = 2**31
 
@@ -29,14 +30,15 @@ def repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) ->
     proposer = _proposer(job, study)
     if name not in store.names():
         store.create(_spec(study, name, proposer.num_trials))
-    study_dir = StudyDir(study_dir_of(job).root / name.removeprefix(study.spec.name + "."))
+    of_study = study_dir_of(job)
+    study_dir = StudyDir(of_study.root / name.removeprefix(study.spec.name + "."))
     study_dir.create()
     coordinator = Coordinator(
         store=store, name=name, proposer=proposer, max_failures=job.max_failures
     )
     execute(
         coordinator,
-        objective_of(job, splits=("validation", "test"), every_epoch=False),
+        objective_of(job, of_study, splits=("validation", "test"), every_epoch=False),
         _with_time_for_all(job, study),
         study_dir,
         lambda repetitions: progress("repetitions", repetitions),

@@ -211,7 +211,7 @@ def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         progress("trials", study)
 
     try:
-        execute(coordinator, objective_of(job), job, study_dir, on_change)
+        execute(coordinator, objective_of(job, study_dir), job, study_dir, on_change)
     finally:
         served.close()
 

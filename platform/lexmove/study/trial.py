@@ -1,11 +1,10 @@
 """A trial: what was decided, what was measured, what became of it; all derived from its events."""
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar, cast
+from typing import Annotated, Literal, NamedTuple, TypeVar, cast
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
@@ -13,6 +12,7 @@ from lexmove.space.domain import Value
 from lexmove.space.move import Move
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity
+from lexmove.study.packing import Packed
 
 _T = TypeVar("_T")
 
@@ -46,8 +46,9 @@ _FINAL = {
 class Measurement:
     """Metrics at one fidelity. Every measurement is a checkpoint that can be kept.
 
-    `duration_s` is the time since the previous measurement of the same trial, in seconds;
-    `checkpoint` the path from which the trial can be continued.
+    `duration_s` is the time since the previous measurement of the same segment, in seconds, and
+    `phases_s` what of it went where, by phase; `checkpoint` the path from which the trial can be
+    continued.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
@@ -55,6 +56,7 @@ class Measurement:
     fidelity: Fidelity
     metrics: Mapping[str, float]
     duration_s: float = 0.0
+    phases_s: Mapping[str, float] = field(default_factory=dict)
     checkpoint: str | None = None
 
 
@@ -196,25 +198,51 @@ def event_from_json(text: str) -> "Event":
     return _EVENT.validate_json(text)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """A suggestion that was started. Everything follows from `events`, the first a `Started`."""
 
-    events: tuple[Event, ...] = field(repr=False)
+    events: Sequence[Event] = field(repr=False)
+    _derived: dict[Hashable, object] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"events": self.events}
+    def __reduce__(self) -> tuple[Callable[[Sequence[Event]], "Trial"], tuple[Sequence[Event]]]:
+        return _trial_of, (self.events,)
 
-    @cached_property
+    @property
+    def is_packed(self) -> bool:
+        """Whether it takes little room, and nothing that is derived of it is kept."""
+        return isinstance(self.events, Packed)
+
+    def packed(self, dictionary: bytes) -> "Trial":
+        """The same in little room; `dictionary` is of the events of a trial like it."""
+        events = tuple(self.events)
+        facts = TrialFacts(self.trial_id, self.status)
+        return Trial(events=Packed(events, dictionary=dictionary, facts=facts))
+
+    def followed_by(self, event: Event) -> "Trial":
+        """The trial after one more event."""
+        return Trial(events=(*self.events, event))
+
+    @property
     def derived(self) -> dict[Hashable, object]:
-        """What others made of this trial, each under a key of its own: a trial never changes."""
-        return {}
+        """What others made of this trial, each under a key of its own: a trial never changes.
+
+        Of a packed trial nothing is kept.
+        """
+        if isinstance(self.events, Packed):
+            return {}
+        if self._derived is None:
+            object.__setattr__(self, "_derived", {})
+        return cast("dict[Hashable, object]", self._derived)
 
     def derive(self, key: Hashable, make: Callable[[], _T]) -> _T:
         """What stands under `key` in `derived`, made where nothing does."""
-        if key not in self.derived:
-            self.derived[key] = make()
-        return cast("_T", self.derived[key])
+        derived = self.derived
+        if key not in derived:
+            derived[key] = make()
+        return cast("_T", derived[key])
 
     @property
     def started(self) -> Started:
@@ -225,21 +253,28 @@ class Trial:
 
     @property
     def trial_id(self) -> int:
+        if isinstance(self.events, Packed):
+            return cast("int", self.events.facts.trial_id)
         return self.events[0].trial_id
 
-    @cached_property
+    @property
     def config(self) -> Config:
         """The config being tried."""
-        return Config(self.started.config)
+        return self.derive("config", lambda: Config(self.started.config))
 
     @property
     def decision(self) -> Decision:
         """Why the trial was started."""
         return self.started.decision
 
-    @cached_property
+    @property
     def status(self) -> TrialStatus:
         """Where the trial stands, by the last event that says so."""
+        if isinstance(self.events, Packed):
+            return cast("TrialStatus", self.events.facts.status)
+        return self.derive("status", self._status)
+
+    def _status(self) -> TrialStatus:
         for event in reversed(self.events):
             if isinstance(event, Ended):
                 return event.status
@@ -258,9 +293,12 @@ class Trial:
         endings = [event.reason for event in self.events if isinstance(event, Ended)]
         return endings[-1] if endings else None
 
-    @cached_property
+    @property
     def measurements(self) -> tuple[Measurement, ...]:
         """One per fidelity, ascending; of a fidelity measured twice, the first."""
+        return self.derive("measurements", self._measurements)
+
+    def _measurements(self) -> tuple[Measurement, ...]:
         by_fidelity: dict[Fidelity, Measurement] = {}
         for event in self.events:
             if isinstance(event, Measured):
@@ -316,3 +354,15 @@ class Trial:
     def ended_s(self) -> float | None:
         """Unix time of the final event; None while something can follow."""
         return self.events[-1].at_s if self.status.is_final else None
+
+
+def _trial_of(events: Sequence[Event]) -> Trial:
+    """A trial that was pickled: what was derived of it stays behind."""
+    return Trial(events=events)
+
+
+class TrialFacts(NamedTuple):
+    """What stays at hand of a packed trial."""
+
+    trial_id: int
+    status: TrialStatus

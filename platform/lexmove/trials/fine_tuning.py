@@ -8,9 +8,9 @@ Left out: several GPUs per trial, gradient checkpointing.
 
 import gc
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -33,6 +33,11 @@ from lexmove.trials.tokens import Batch, Tokens, evaluation_batches, training_ba
 
 _EVALUATION_TOKENS = 16_384
 """Tokens per evaluation batch, padding included."""
+
+_STEPS_UNSEEN = 32
+"""Optimizer steps between two looks at the losses: a look makes the host wait for a GPU."""
+
+_T = TypeVar("_T")
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -73,6 +78,33 @@ class Loader:
             batches[start : start + self.accumulation]
             for start in range(0, len(batches), self.accumulation)
         ]
+
+
+@dataclass(slots=True, kw_only=True)
+class Room:
+    """What memory holds at a time: `examples` in training, `tokens` (padded) in evaluation.
+
+    What does not fit is done again in halves: the same gradients, added up from smaller parts.
+    """
+
+    examples: int
+    tokens: int
+
+    def enough_for(self, what: Literal["examples", "tokens"], do: Callable[[], _T]) -> _T:
+        """What `do` returns, with as much room as it needs less.
+
+        Raises:
+            Exception: out of memory with one example, or one token; or what else `do` raises.
+        """
+        while True:
+            try:
+                return do()
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or getattr(self, what) == 1:
+                    raise
+            # Outside the handler, which would hold the tensors of the failed attempt.
+            setattr(self, what, getattr(self, what) // 2)
+            free_memory()
 
 
 class FineTuning:
@@ -117,6 +149,7 @@ class FineTuning:
         self.loss = Loss.of(recipe, train.labels, num_labels=plan.num_labels, device=self.device)
         self.max_grad_norm = recipe.max_grad_norm
         self.num_steps_done = 0
+        self._room = Room(examples=recipe.batch_size, tokens=_EVALUATION_TOKENS)
 
     @property
     def num_steps(self) -> int:
@@ -128,45 +161,62 @@ class FineTuning:
 
         Raises:
             TrialFailedError: the loss is no longer finite.
+            InfeasibleError: not even single examples have room in memory.
         """
         seeds = np.random.SeedSequence([self.plan.seed, epoch])
         torch.manual_seed(int(seeds.generate_state(1)[0]))
         self.model.train()
         losses: list[float] = []
+        unseen: list[Tensor] = []
         for batches in self.loader.steps(np.random.default_rng(seeds)):
-            losses += self._step(batches)
+            unseen += self._step(batches)
+            if len(unseen) >= _STEPS_UNSEEN * self.loader.accumulation:
+                losses += self._seen(unseen, len(losses), epoch)
+                unseen = []
+        losses += self._seen(unseen, len(losses), epoch)
         return float(np.mean(losses))
 
-    def _step(self, batches: list[NDArray[np.int64]]) -> list[float]:
+    def _seen(self, unseen: list[Tensor], num_before: int, epoch: int) -> list[float]:
+        """The losses of consecutive batches as numbers; the host waits for them."""
+        values: list[float] = torch.stack(unseen).tolist() if unseen else []
+        for place, value in enumerate(values, num_before):
+            if not math.isfinite(value):
+                before = (epoch - 1) * self.loader.steps_per_epoch
+                step = before + place // self.loader.accumulation + 1
+                raise self._diverged("training loss", value, step)
+        return values
+
+    def _step(self, batches: list[NDArray[np.int64]]) -> list[Tensor]:
         """One optimizer step over the gradients of these batches; returns their losses."""
-        losses = []
-        for index in batches:
-            loss = self._loss(index)
-            scaled: Any = self._scaler.scale(loss / len(batches))
-            scaled.backward()
-            losses.append(loss.item())
-        if not math.isfinite(sum(losses)):
-            raise self._diverged("training loss", sum(losses), self.num_steps_done + 1)
+        losses = self._room.enough_for("examples", lambda: self._gradients(batches))
         self._scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         self._scaler.step(self.optimizer)
         self._scaler.update()
         self.scheduler.step()
-        self.optimizer.zero_grad()
         self.num_steps_done += 1
         return losses
 
-    def _loss(self, index: NDArray[np.int64]) -> Tensor:
-        batch = self.loader.tokens.batch(index)
-        labels = torch.from_numpy(batch.labels).to(self.device)
-        return self.loss(self._forward(batch), labels)
+    def _gradients(self, batches: list[NDArray[np.int64]]) -> list[Tensor]:
+        """Adds up the gradients of the mean over these batches, in parts that have room."""
+        self.optimizer.zero_grad()
+        losses = []
+        for index in batches:
+            labels = torch.from_numpy(self.loader.tokens.labels[index]).to(self.device)
+            total = torch.zeros((), device=self.device)
+            for start in range(0, len(index), self._room.examples):
+                part = slice(start, start + self._room.examples)
+                logits = self._forward(self.loader.tokens.batch(index[part]))
+                loss = self.loss(logits, labels[part]) * self.loss.share(labels[part], labels)
+                scaled: Any = self._scaler.scale(loss / len(batches))
+                scaled.backward()
+                total += loss.detach()
+            losses.append(total)
+        return losses
 
     def _forward(self, batch: Batch) -> Tensor:
         """Logits, (B, C), in full precision."""
-        ids, mask, types = (
-            None if array is None else torch.from_numpy(array).to(self.device)
-            for array in (batch.ids, batch.mask, batch.types)
-        )
+        ids, mask, types = map(self._on_device, (batch.ids, batch.mask, batch.types))
         half = _HALF.get(self.plan.precision)
         with torch.autocast(self.device.type, dtype=half, enabled=half is not None):
             logits: Tensor = self.model(
@@ -174,21 +224,37 @@ class FineTuning:
             ).logits
         return logits.float()
 
+    def _on_device(self, array: NDArray[np.int64] | None) -> Tensor | None:
+        """A copy that the host does not wait for, where there is a device to copy to."""
+        if array is None:
+            return None
+        tensor = torch.from_numpy(array)
+        if self.device.type != "cuda":
+            return tensor.to(self.device)
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
     @torch.inference_mode()
     def logits(self, tokens: Tokens) -> NDArray[np.float32]:
         """What the model says of every example, (N, C), in the order of `tokens`.
 
         Raises:
             TrialFailedError: a logit is not finite.
+            InfeasibleError: not even a single example has room in memory.
         """
         self.model.eval()
         found = np.empty((len(tokens), self.plan.num_labels), dtype=np.float32)
-        for index in evaluation_batches(tokens, _EVALUATION_TOKENS):
-            logits_BC = self._forward(tokens.batch(index))
-            if not bool(torch.isfinite(logits_BC).all()):
-                raise self._diverged("a logit", math.nan, self.num_steps_done)
+        for index, logits_BC in self._room.enough_for("tokens", lambda: self._evaluated(tokens)):
             found[index] = logits_BC.cpu().numpy()
+        if not np.isfinite(found).all():
+            raise self._diverged("a logit", math.nan, self.num_steps_done)
         return found
+
+    def _evaluated(self, tokens: Tokens) -> list[tuple[NDArray[np.int64], Tensor]]:
+        """Positions and logits (B, C) of batch after batch; they are on the device still."""
+        return [
+            (index, self._forward(tokens.batch(index)))
+            for index in evaluation_batches(tokens, self._room.tokens)
+        ]
 
     def _diverged(self, what: str, value: float, step: int) -> TrialFailedError:
         rate = say_value(self.plan.recipe.learning_rate)
@@ -207,6 +273,7 @@ class FineTuning:
             "scheduler": self.scheduler.state_dict(),
             "scaler": self._scaler.state_dict(),
             "num_steps_done": self.num_steps_done,
+            "room_examples": self._room.examples,
         }
 
     def restore(self, weights: Mapping[str, Tensor], training_state: Mapping[str, Any]) -> None:
@@ -222,13 +289,26 @@ class FineTuning:
         self.scheduler.load_state_dict(training_state["scheduler"])
         self._scaler.load_state_dict(training_state["scaler"])
         self.num_steps_done = int(training_state["num_steps_done"])
+        self._room.examples = int(training_state["room_examples"])
 
     def close(self) -> None:
         """Gives the memory back, that of a GPU too: the process goes on with other trials."""
         del self.model, self.optimizer, self.scheduler
-        gc.collect()
-        if torch.accelerator.is_available():
-            torch.accelerator.empty_cache()
+        free_memory()
+
+
+def free_memory() -> None:
+    """Collects what nothing refers to, and gives a GPU's back."""
+    gc.collect()
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Python's, CUDA's, or that of torch's CPU allocator, which is a plain RuntimeError."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
 
 
 def warmup_steps(recipe: Recipe, num_steps: int) -> int:

@@ -47,6 +47,12 @@ class Loss:
             weights_BC = torch.where(labels.bool(), self.weights[1], self.weights[0])
         return binary_cross_entropy_with_logits(logits_BC, targets_BC, weight=weights_BC)
 
+    def share(self, part: Tensor, whole: Tensor) -> Tensor | float:
+        """What the loss of some labels of a batch weighs in the mean over all of it, up to 1."""
+        if self.weights is None or whole.ndim == 2:
+            return len(part) / len(whole)
+        return self.weights[part].sum() / self.weights[whole].sum()
+
 
 def balanced_weights(labels: NDArray[np.int64], num_labels: int) -> NDArray[np.float64]:
     """Weights n / (classes · n_c), scikit-learn's `balanced`: (C,), or (2, C) of several labels."""

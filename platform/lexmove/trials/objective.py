@@ -1,11 +1,10 @@
 """The objective: fine-tunes a classifier for one segment, epoch by epoch, and measures it."""
 
-import gc
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,18 +14,23 @@ from lexmove.study.protocols import Report
 from lexmove.study.trial import Measurement, Segment
 from lexmove.trials.metrics import check_metric
 from lexmove.trials.prediction import DecisionRule, Logits
-from lexmove.trials.recipe import Encoding, Recipe
+from lexmove.trials.prepared import Preparation, Prepared, prepare
+from lexmove.trials.recipe import Recipe
 from lexmove.trials.scoring import fitted_threshold, scored
-from lexmove.trials.tasks.task import TaskData, load_task
+from lexmove.trials.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from lexmove.trials.fine_tuning import FineTuning
-    from lexmove.trials.tokens import Tokens
-
-_SPLITS = ("train", "validation", "test")
 
 THRESHOLD = "threshold"
 """What a measurement calls the threshold that was fitted on its first split."""
+
+
+_paused: "dict[Path, tuple[dict[str, Any], FineTuning]]" = {}
+"""The training that this process paused last, by its checkpoint; at most one.
+
+Where its worker is the one to go on with it, nothing has to be built or read.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +39,9 @@ class FineTuningObjective:
 
     Reports every epoch, its checkpoint in place: `train_loss`, and all metrics of the first split
     of `evaluate_on`; at the last epoch of the segment also those of the further ones, as
-    `test_f1_macro` and so on. Cheap to pickle: data, tokens and pretrained weights are loaded once
-    per process. `max_epochs` is the full length of a trial, which the schedule is planned for.
+    `test_f1_macro` and so on. Cheap to pickle: tokens are mapped from the node's disk, pretrained
+    weights loaded once per process. `data` is the fingerprint that the task must have; empty takes
+    what is there. `max_epochs` is the full length of a trial, which the schedule is planned for.
     Without `every_epoch`, the last epoch of a segment alone is measured and kept, with the logits
     of its splits: for a training whose end is all that counts. `fits_threshold` takes the threshold
     of a multi-label task that is best on the first split, and measures it, too. Resolve
@@ -49,6 +54,7 @@ class FineTuningObjective:
     task: TaskSpec
     model: ModelSpec
     max_epochs: int
+    data: str = ""
     metric: str = "f1_macro"
     goal: Literal["maximize", "minimize"] = "maximize"
     evaluate_on: tuple[str, ...] = ("validation",)
@@ -59,46 +65,69 @@ class FineTuningObjective:
         check_metric(self.metric)
 
     def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
-        since = time.monotonic()
+        begun_s = time.monotonic()
+        clock = Stopwatch()
         with trial_outcome():
+            with clock.phase("import"):
+                _import_all()
             recipe = Recipe.from_config(segment.config, self.model)
-            splits = load_tokens(
-                self.task,
-                self.model.name,
-                recipe.max_length,
-                max_segments=recipe.max_segments,
-                encoding=recipe.encoding,
+            wanted = Preparation.of(
+                recipe, task=self.task, data=self.data, model_name=self.model.name
             )
-            training = self._start(segment, recipe, splits["train"])
+            data = prepare(wanted, clock)
+            with clock.phase("load"):
+                training = self._continued(segment, data) or self._start(segment, recipe, data)
         try:
             for epoch in range(segment.after + 1, segment.until + 1):
                 last = epoch == segment.until
                 with trial_outcome():
-                    metrics = {"train_loss": training.train_epoch(epoch)}
+                    with clock.phase("train"):
+                        metrics = {"train_loss": training.train_epoch(epoch)}
                     if not (last or self.every_epoch):
                         continue
-                    names = self.evaluate_on if last else self.evaluate_on[:1]
-                    logits = {name: training.logits(splits[name]) for name in names}
-                    metrics |= self._measured(logits, recipe)
+                    with clock.phase("evaluate"):
+                        names = self.evaluate_on if last else self.evaluate_on[:1]
+                        logits = {name: training.logits(data.splits[name]) for name in names}
+                        metrics |= self._measured(logits, recipe, data)
                     folder = trial_dir / f"epoch_{epoch}"
-                    note = self._note(segment, epoch)
-                    self._save(training, folder, note, {} if self.every_epoch else logits)
-                now = time.monotonic()
+                    with clock.phase("checkpoint"):
+                        note = self._note(segment, epoch, data)
+                        self._save(training, folder, note, {} if self.every_epoch else logits)
+                now_s = time.monotonic()
                 # Outside the guard: what `report` raises is the caller's own business.
                 report(
                     Measurement(
                         fidelity=epoch,
                         metrics=metrics,
-                        duration_s=now - since,
+                        duration_s=now_s - begun_s,
+                        phases_s=clock.take(),
                         checkpoint=str(folder),
                     )
                 )
-                since = now
+                begun_s = now_s
+            if self.every_epoch and segment.until < self.max_epochs:
+                _paused[folder] = (self._note(segment, segment.until, data), training)
         finally:
-            training.close()
-            gc.collect()
+            if not _paused:
+                training.close()
 
-    def _start(self, segment: Segment, recipe: Recipe, train: "Tokens") -> "FineTuning":
+    def _continued(self, segment: Segment, data: Prepared) -> "FineTuning | None":
+        """The training of this segment, if this process has just paused it; else none is kept."""
+        from lexmove.trials.effects import verify
+
+        wanted = None if segment.resume_from is None else Path(segment.resume_from)
+        kept = None if wanted is None else _paused.pop(wanted, None)
+        close_paused()
+        if kept is None:
+            return None
+        note, training = kept
+        if note != self._note(segment, segment.after, data):
+            training.close()
+            return None
+        verify(training)
+        return training
+
+    def _start(self, segment: Segment, recipe: Recipe, data: Prepared) -> "FineTuning":
         """A training that stands at `segment.after`, with the recipe in effect."""
         from lexmove.trials.effects import verify
         from lexmove.trials.fine_tuning import FineTuning, Plan
@@ -106,49 +135,56 @@ class FineTuningObjective:
 
         plan = Plan(
             recipe=recipe,
-            num_labels=len(_task(self.task).labels),
+            num_labels=len(data.labels),
             max_epochs=self.max_epochs,
             seed=segment.seed,
             precision=resolve_precision(self.model.precision),
         )
         pretrained = load_pretrained(self.model.name, recipe.num_hidden_layers)
-        training = FineTuning(pretrained, train, plan)
+        training = FineTuning(pretrained, data.splits["train"], plan)
         verify(training)
         if segment.after > 0:
-            self._restore(training, segment)
+            self._restore(training, segment, data)
             verify(training)
         return training
 
-    def _measured(self, logits: Mapping[str, Logits], recipe: Recipe) -> dict[str, float]:
+    def _measured(
+        self, logits: Mapping[str, Logits], recipe: Recipe, data: Prepared
+    ) -> dict[str, float]:
         """All metrics of every split, decided as on the first one where the threshold is fitted."""
-        task = _task(self.task)
-        rule = DecisionRule(is_multi_label=task.is_multi_label, threshold=recipe.threshold)
+        rule = DecisionRule(is_multi_label=data.is_multi_label, threshold=recipe.threshold)
         metrics: dict[str, float] = {}
         for place, (name, values) in enumerate(logits.items()):
-            examples = task.split(name)
-            if place == 0 and self.fits_threshold and task.is_multi_label:
+            labels = data.splits[name].labels
+            if place == 0 and self.fits_threshold and data.is_multi_label:
                 rule = fitted_threshold(
                     rule,
                     values,
-                    examples.labels,
-                    task=task,
+                    labels,
                     metric=self.metric,
+                    no_label_column=data.no_label_column,
                     sign=1.0 if self.goal == "maximize" else -1.0,
                 )
                 metrics[THRESHOLD] = rule.threshold
-            measured = scored(rule, values, examples.labels, task=task, metric=self.metric)
+            measured = scored(
+                rule,
+                values,
+                labels,
+                metric=self.metric,
+                no_label_column=data.no_label_column,
+            )
             prefix = f"{name}_" if place else ""
             metrics |= {f"{prefix}{metric}": value for metric, value in measured.items()}
         return metrics
 
-    def _note(self, segment: Segment, epoch: int) -> dict[str, Any]:
+    def _note(self, segment: Segment, epoch: int, data: Prepared) -> dict[str, Any]:
         """What a checkpoint must agree on to be continued."""
         return {
             "fidelity": epoch,
             "config": dict(segment.config),
             "seed": segment.seed,
             "max_epochs": self.max_epochs,
-            "data": _task(self.task).fingerprint,
+            "data": data.fingerprint,
         }
 
     def _save(
@@ -169,56 +205,27 @@ class FineTuningObjective:
         )
         save_state(folder, state)
 
-    def _restore(self, training: "FineTuning", segment: Segment) -> None:
+    def _restore(self, training: "FineTuning", segment: Segment, data: Prepared) -> None:
         from lexmove.trials.checkpoint import load_state
 
         if segment.resume_from is None:
             raise TrialFailedError(f"cannot continue after epoch {segment.after}: no checkpoint")
-        note = self._note(segment, segment.after)
+        note = self._note(segment, segment.after, data)
         state = load_state(Path(segment.resume_from), note=note, device=training.device)
         training.restore(state.weights, state.optimizer)
 
 
-@lru_cache(maxsize=1)
-def _task(spec: TaskSpec) -> TaskData:
-    return load_task(spec)
+def close_paused() -> None:
+    """Forgets the training that was paused last: what goes on with it reads its checkpoint."""
+    while _paused:
+        _, (_, training) = _paused.popitem()
+        training.close()
 
 
-@lru_cache(maxsize=4)
-def load_tokens(
-    spec: TaskSpec,
-    model_name: str,
-    max_length: int,
-    *,
-    max_segments: int | None = None,
-    encoding: Encoding = "joint",
-) -> Mapping[str, "Tokens"]:
-    """The tokens of every split (see `tokens.tokenized`); once per process.
-
-    Raises:
-        TaskError: the task cannot be loaded.
-        ModelError: the tokenizer cannot be loaded.
-    """
-    from lexmove.trials.model import load_tokenizer
-    from lexmove.trials.tokens import tokenized
-
-    task, tokenizer = _task(spec), load_tokenizer(model_name)
-    return {
-        name: tokenized(
-            task.split(name),
-            tokenizer,
-            max_length=max_length,
-            max_segments=max_segments,
-            encoding=encoding,
-        )
-        for name in _SPLITS
-    }
-
-
-def forget_data() -> None:
-    """Reads data anew from here on: files may have changed."""
-    _task.cache_clear()
-    load_tokens.cache_clear()
+def _import_all() -> None:
+    """What takes seconds in a fresh worker: apart from what a trial does itself."""
+    for name in ("lexmove.trials.fine_tuning", "transformers.models.auto.modeling_auto"):
+        import_module(name)
 
 
 @contextmanager
@@ -231,19 +238,12 @@ def trial_outcome() -> Iterator[None]:
     except LexmoveError as error:
         raise TrialFailedError(_first_line(error)) from error
     except Exception as error:
+        from lexmove.trials.fine_tuning import is_out_of_memory
+
         reason = f"{type(error).__name__}: {_first_line(error)}"
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise InfeasibleError(f"out of memory: {_first_line(error)}") from error
         raise TrialFailedError(reason) from error
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Python's, CUDA's, or that of torch's CPU allocator, which is a plain RuntimeError."""
-    import torch
-
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
 
 
 def _first_line(error: Exception) -> str:

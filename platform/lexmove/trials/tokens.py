@@ -80,18 +80,18 @@ class Tokens:
 
     def batch(self, index: NDArray[np.int64]) -> Batch:
         """Some examples, padded to the longest sequence and the most sequences among them."""
-        width = -(-int(self.lengths[index].max()) // _PAD_MULTIPLE) * _PAD_MULTIPLE
-        depth = int(np.diff(self.starts)[index].max())
-        shape = (len(index), depth, width)
+        rows, sequences = _ranges(self.starts[index], self.starts[index + 1])
+        at_sequence, tokens = _ranges(self.offsets[sequences], self.offsets[sequences + 1])
+        places = sequences - self.starts[index][rows]
+        columns = tokens - self.offsets[sequences][at_sequence]
+        width = -(-(int(columns.max()) + 1) // _PAD_MULTIPLE) * _PAD_MULTIPLE
+        shape = (len(index), int(places.max()) + 1, width)
         ids = np.full(shape, self.pad_id, dtype=np.int64)
         mask, types = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-        for row, i in enumerate(index):
-            for place, s in enumerate(range(self.starts[i], self.starts[i + 1])):
-                tokens = self.ids[self.offsets[s] : self.offsets[s + 1]]
-                ids[row, place, : len(tokens)] = tokens
-                mask[row, place, : len(tokens)] = 1
-                if self.seconds is not None:
-                    types[row, place, self.seconds[s] : len(tokens)] = 1
+        filled = (rows[at_sequence], places[at_sequence], columns)
+        ids[filled], mask[filled] = self.ids[tokens], 1
+        if self.seconds is not None:
+            types[filled] = columns >= self.seconds[sequences][at_sequence]
         at = (slice(None), 0) if self.shape == "flat" else (slice(None),)
         return Batch(
             ids=ids[at],
@@ -99,6 +99,16 @@ class Tokens:
             types=None if self.seconds is None else types[at],
             labels=self.labels[index],
         )
+
+
+def _ranges(
+    starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All numbers from each start up to its end, and the position of the range each is from."""
+    lengths = ends - starts
+    owners = np.repeat(np.arange(len(starts)), lengths)
+    before = np.cumsum(lengths) - lengths
+    return owners, np.arange(lengths.sum()) + (starts - before)[owners]
 
 
 def tokenized(

@@ -13,12 +13,10 @@ One process, one thread; costs are processor time and thus bear a loaded machine
 import argparse
 import gc
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -37,8 +35,8 @@ from lexmove.errors import InfeasibleError, TrialFailedError
 from lexmove.job.spec import ModelSpec, TaskSpec
 from lexmove.space.loading import load_space
 from lexmove.space.search_space import Config, SearchSpace
+from lexmove.trials.prepared import Preparation, Prepared, prepare
 from lexmove.trials.tasks.cache import default_cache_dir
-from lexmove.trials.tasks.task import TaskData
 
 SPACE = Path(__file__).parents[3] / "search_spaces" / "encoder_small.yaml"
 MODEL = ModelSpec(name="minilm", num_hidden_layers=1, max_length=40)
@@ -87,21 +85,11 @@ def missing_of_the_best(runs: list[Run], num_best: int) -> list[Key]:
     return [key for key in keys if key not in done]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Data:
-    """A task in the process, and its tokens by split."""
-
-    tokens: Mapping[str, Any]
-    task: TaskData
-
-
 @cache
-def _data(task: str) -> _Data:
-    from lexmove.trials.objective import load_tokens
-    from lexmove.trials.tasks.task import load_task
-
-    tokens = load_tokens(TASKS[task], MODEL.name, MODEL.max_length)
-    return _Data(tokens=tokens, task=load_task(TASKS[task]))
+def _data(task: str) -> Prepared:
+    return prepare(
+        Preparation(task=TASKS[task], model_name=MODEL.name, max_length=MODEL.max_length)
+    )
 
 
 def measure(key: Key, config: Config) -> Run:
@@ -132,33 +120,39 @@ def measure(key: Key, config: Config) -> Run:
     )
 
 
-def _train(data: _Data, config: Config, seed: int, series: dict[str, list[float]]) -> None:
+def _train(data: Prepared, config: Config, seed: int, series: dict[str, list[float]]) -> None:
     from lexmove.trials.fine_tuning import FineTuning, Plan
     from lexmove.trials.model import load_pretrained, resolve_precision
     from lexmove.trials.prediction import DecisionRule
     from lexmove.trials.recipe import Recipe
     from lexmove.trials.scoring import scored
 
-    task, recipe = data.task, Recipe.from_config(config, MODEL)
-    rule = DecisionRule(is_multi_label=task.is_multi_label, threshold=recipe.threshold)
+    recipe = Recipe.from_config(config, MODEL)
+    rule = DecisionRule(is_multi_label=data.is_multi_label, threshold=recipe.threshold)
     plan = Plan(
         recipe=recipe,
-        num_labels=len(task.labels),
+        num_labels=len(data.labels),
         max_epochs=MAX_EPOCHS,
         seed=seed,
         precision=resolve_precision(MODEL.precision),
     )
     pretrained = load_pretrained(MODEL.name, MODEL.num_hidden_layers)
-    training = FineTuning(pretrained, data.tokens["train"], plan)
+    training = FineTuning(pretrained, data.splits["train"], plan)
     try:
         for epoch in range(1, MAX_EPOCHS + 1):
             since = time.process_time()
             values = {"train_loss": training.train_epoch(epoch)}
             trained = time.process_time()
             for split in ("validation", "test"):
-                tokens = data.tokens[split]
+                tokens = data.splits[split]
                 logits = training.logits(tokens)
-                metrics = scored(rule, logits, tokens.labels, task=task, metric="f1_macro")
+                metrics = scored(
+                    rule,
+                    logits,
+                    tokens.labels,
+                    metric="f1_macro",
+                    no_label_column=data.no_label_column,
+                )
                 values |= {f"{split}_{name}": value for name, value in metrics.items()}
             values["train_s"] = trained - since
             values["evaluation_s"] = time.process_time() - trained
