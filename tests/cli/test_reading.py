@@ -72,6 +72,20 @@ def test_show_json_of_one_trial(lexmove: Lexmove, store: str) -> None:
     assert trial["config"] == {"learning_rate": 4e-4}
 
 
+def test_a_profile_in_words_and_for_programs(lexmove: Lexmove, store: str) -> None:
+    found = read_json(lexmove, store, "show", "clauses", "--profile")["profile"]
+    assert set(found) == {"search", "repetitions"}
+    search = found["search"]
+    total = sum(search["phases_s"].values()) + search["handover_s"] + search["idle_s"]
+    assert total == pytest.approx(search["slots"] * search["wall_s"])
+    said = lexmove("show", "clauses", "--store", store, "--profile")
+    assert "Where the slots' time went" in said.stdout
+    assert "at work" in said.stdout
+    refused = lexmove("show", "clauses", "3", "--store", store, "--profile")
+    assert refused.exit_code == 2
+    assert "leave the trial's number out" in refused.stderr
+
+
 def test_best_json(lexmove: Lexmove, store: str) -> None:
     best = read_json(lexmove, store, "best", "clauses")
     told = [(item["other"], item["split"], item["mean"]) for item in best.pop("differences")]

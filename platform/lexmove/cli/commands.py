@@ -6,9 +6,11 @@ from pathlib import Path
 import typer
 
 from lexmove.app import running, stored
+from lexmove.app.profiling import profiles
 from lexmove.app.stored import Outcome, store_url
 from lexmove.cli.conduct import INTERRUPTED, resumable, say_next
 from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_table
+from lexmove.cli.profile_view import write_profiles
 from lexmove.cli.progress import progress_display
 from lexmove.cli.result_view import write_result
 from lexmove.cli.study_view import write_studies, write_study, write_trial
@@ -71,10 +73,12 @@ def run_plan(path: Path, *, offline: bool, as_json: bool) -> None:
     say(f"next: lexmove tune {path}")
 
 
-def run_tune(path: Path, *, store: str | None, address: str | None, dashboard: bool) -> None:
+def run_tune(
+    path: Path, *, store: str | None, address: str | None, dashboard: bool, profile: bool
+) -> None:
     """`lexmove tune`."""
     job, space = load_job_and_space(path)
-    tune_job(job, space, store=store, address=address, dashboard=dashboard)
+    tune_job(job, space, store=store, address=address, dashboard=dashboard, profile=profile)
 
 
 def tune_job(
@@ -84,6 +88,7 @@ def tune_job(
     store: str | None = None,
     address: str | None = None,
     dashboard: bool = False,
+    profile: bool = False,
 ) -> None:
     """Runs a study with its progress and prints its result."""
     url = store_url(job, store)
@@ -91,7 +96,7 @@ def tune_job(
         outcome = running.tune(
             job, space, store=url, address=address, dashboard=dashboard, progress=progress
         )
-    _finish(outcome, store=url)
+    _finish(outcome, store=url, profile=profile)
 
 
 def run_resume(
@@ -101,6 +106,7 @@ def run_resume(
     store: str | None = None,
     address: str | None = None,
     dashboard: bool = False,
+    profile: bool = False,
 ) -> None:
     """`lexmove resume`."""
     url = store_url(None, store)
@@ -113,11 +119,13 @@ def run_resume(
             extra_trials=extra_trials,
             progress=progress,
         )
-    _finish(outcome, store=url)
+    _finish(outcome, store=url, profile=profile)
 
 
-def _finish(outcome: Outcome, *, store: str) -> None:
+def _finish(outcome: Outcome, *, store: str, profile: bool) -> None:
     write_result(outcome)
+    if profile:
+        write_profiles(profiles(outcome.study.spec.name, store=store))
     say_next(outcome.study.spec.name, store=store)
 
 
@@ -134,8 +142,24 @@ def run_ls(*, store: str | None, as_json: bool) -> None:
         )
 
 
-def run_show(name: str, trial_id: int | None, *, store: str | None, as_json: bool) -> None:
+def _show_profiles(name: str, *, store: str | None, as_json: bool) -> None:
+    parts = profiles(name, store=store)
+    if not as_json:
+        write_profiles(parts)
+        return
+    found = {part: profile.to_json() for part, profile in parts.items()}
+    write_json({"schema_version": SCHEMA_VERSION, "study": name, "profile": found})
+
+
+def run_show(
+    name: str, trial_id: int | None, *, store: str | None, as_json: bool, profile: bool
+) -> None:
     """`lexmove show`."""
+    if profile:
+        if trial_id is not None:
+            raise UsageError("--profile is about a whole study: leave the trial's number out")
+        _show_profiles(name, store=store, as_json=as_json)
+        return
     outcome = stored.load(name, store=store)
     study = outcome.study
     if trial_id is None:

@@ -39,6 +39,7 @@ Address = Annotated[
     ),
 ]
 Dashboard = Annotated[bool, typer.Option("--dashboard", help="Start Ray's dashboard, too.")]
+Profile = Annotated[bool, typer.Option("--profile", help="Say where the time went.")]
 
 
 def _say_version(value: bool) -> None:
@@ -122,12 +123,16 @@ def plan(
 @app.command(epilog="Example: lexmove tune job.yaml --store sqlite:///studies.db")
 @conducted
 def tune(
-    job: Job, store: Store = None, address: Address = None, dashboard: Dashboard = False
+    job: Job,
+    store: Store = None,
+    address: Address = None,
+    dashboard: Dashboard = False,
+    profile: Profile = False,
 ) -> None:
     """Run a new study to its end. Ctrl-C keeps what was measured; `resume` goes on."""
     from lexmove.cli.commands import run_tune
 
-    run_tune(job, store=store, address=address, dashboard=dashboard)
+    run_tune(job, store=store, address=address, dashboard=dashboard, profile=profile)
 
 
 @app.command(epilog="Example: lexmove resume license-category --trials +8")
@@ -140,11 +145,19 @@ def resume(
     store: Store = None,
     address: Address = None,
     dashboard: Dashboard = False,
+    profile: Profile = False,
 ) -> None:
     """Go on with a study that was interrupted, or extend it."""
     from lexmove.cli.commands import run_resume
 
-    run_resume(study, extra_trials=trials, store=store, address=address, dashboard=dashboard)
+    run_resume(
+        study,
+        extra_trials=trials,
+        store=store,
+        address=address,
+        dashboard=dashboard,
+        profile=profile,
+    )
 
 
 @app.command(epilog="Example: lexmove ls --json")
@@ -166,6 +179,7 @@ def show(
     ] = None,
     store: Store = None,
     json: Json = False,
+    profile: Profile = False,
 ) -> None:
     """Show the trials of a study with their moves.
 
@@ -173,7 +187,7 @@ def show(
     """
     from lexmove.cli.commands import run_show
 
-    run_show(study, trial, store=store, as_json=json)
+    run_show(study, trial, store=store, as_json=json, profile=profile)
 
 
 @app.command(epilog="Example: lexmove best license-category --json > best.json")

@@ -1,12 +1,15 @@
 """The coordinator: hands out segments, records what happens, knows when the study is over.
 
 A state machine over the study. It does nothing but decide and record, and records before
-anyone acts: every method writes its event to the store before it returns.
+anyone acts: every method writes its events to the store before it returns, and what arrives
+`together` is written in one go.
 """
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 
 from lexmove.errors import StudyFailedError
 from lexmove.study.fidelity import Fidelity
@@ -53,21 +56,42 @@ class Coordinator:
         self._max_failures = max_failures
         self._deadline_s = deadline_s
         self._clock = clock
+        self._is_together = False
+        self._unwritten: list[Event] = []
+        self._changed: dict[int, Trial] = {}
 
     @property
     def study(self) -> Study:
-        """Everything recorded so far."""
+        """Everything recorded so far; what happens `together` is recorded when it is over."""
         return self._study
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is told in the body is written in one transaction when it ends; none if it raises.
+
+        For what arrives at once: one flush of the disk is what most of an event costs.
+        """
+        assert not self._is_together, "what happens together is told once"
+        self._is_together = True
+        try:
+            yield
+            self._write()
+        finally:
+            self._is_together = False
+            self._unwritten.clear()
+            self._changed.clear()
 
     def recover(self) -> int:
         """Marks the trials of a coordinator that died as preempted; returns how many."""
         lost = self._study.running
-        for trial in lost:
-            self.preempted(trial.trial_id, "the process that ran it ended", blames_trial=False)
+        with self.together():
+            for trial in lost:
+                self.preempted(trial.trial_id, "the process that ran it ended", blames_trial=False)
         return len(lost)
 
     def assign(self) -> Segment | None:
         """The next segment for one free slot; None when there is nothing to start now."""
+        assert not self._is_together, "a segment is handed out when all is written"
         if self._deadline_s is not None and self._clock() >= self._deadline_s:
             return None
         preempted = self._study.with_status(TrialStatus.PREEMPTED)
@@ -75,17 +99,20 @@ class Coordinator:
             trial = preempted[0]
             self._record(Continued, trial_id=trial.trial_id, until=trial.until)
             return self._study.trials[trial.trial_id].segment
+        asked_s = self._clock()
         suggestion = self.proposer.propose(
             self._study, decision_rng(self._study), lane=self._free_lane()
         )
-        return None if suggestion is None else self._start(suggestion)
+        if suggestion is None:
+            return None
+        return self._start(suggestion, decided_s=self._clock() - asked_s)
 
     @property
     def is_idle(self) -> bool:
         """Whether no worker holds a trial; with an `assign` that gave None, the study is over."""
         return not self._study.running
 
-    def _start(self, suggestion: Suggestion) -> Segment:
+    def _start(self, suggestion: Suggestion, *, decided_s: float) -> Segment:
         trial_id = suggestion.trial_id
         if trial_id is None and not self._study.num_trials_left:
             raise StudyFailedError(
@@ -98,7 +125,7 @@ class Coordinator:
                 f"{self._study.trials[trial_id].status}, not PAUSED"
             )
         event = carried_out(self._study, suggestion, at_s=self._clock())
-        self._append(event)
+        self._append(replace(event, decided_s=decided_s))
         return self._study.trials[event.trial_id].segment
 
     def measured(self, trial_id: int, measurement: Measurement) -> None:
@@ -111,14 +138,28 @@ class Coordinator:
             known.fidelity == measurement.fidelity for known in trial.measurements
         ):
             return
+        reason = self._why_failed(measurement)
+        if reason is None or self._is_together:
+            self._measured(trial_id, measurement, reason)
+            return
+        with self.together():
+            self._measured(trial_id, measurement, reason)
+
+    def _measured(self, trial_id: int, measurement: Measurement, reason: str | None) -> None:
         self._record(Measured, trial_id=trial_id, measurement=measurement)
+        if reason is not None:
+            self.failed(trial_id, reason)
+
+    def _why_failed(self, measurement: Measurement) -> str | None:
+        """Why a trial with this measurement has failed; None if it has not."""
         metric = self._study.spec.metric
         value = measurement.metrics.get(metric)
         if value is None:
             known = ", ".join(measurement.metrics)
-            self.failed(trial_id, f"the objective reports no metric {metric!r}, only {known}")
-        elif not math.isfinite(value):
-            self.failed(trial_id, f"{metric} is {value} at fidelity {measurement.fidelity}")
+            return f"the objective reports no metric {metric!r}, only {known}"
+        if math.isfinite(value):
+            return None
+        return f"{metric} is {value} at fidelity {measurement.fidelity}"
 
     def segment_ended(self, trial_id: int) -> None:
         """The worker did all that the segment asked."""
@@ -161,11 +202,12 @@ class Coordinator:
 
     def close(self) -> None:
         """Ends the study: what is still paused or preempted counts with what it reached."""
-        for trial in self._study.with_status(TrialStatus.PAUSED, TrialStatus.PREEMPTED):
-            self._end(trial.trial_id, TrialStatus.STOPPED, f"stopped at {trial.fidelity}")
+        with self.together():
+            for trial in self._study.with_status(TrialStatus.PAUSED, TrialStatus.PREEMPTED):
+                self._end(trial.trial_id, TrialStatus.STOPPED, f"stopped at {trial.fidelity}")
 
     def _running(self, trial_id: int) -> Trial | None:
-        trial = self._study.trials[trial_id]
+        trial = self._trial(trial_id)
         return trial if trial.status is TrialStatus.RUNNING else None
 
     def _free_lane(self) -> int:
@@ -184,14 +226,24 @@ class Coordinator:
             Ended, trial_id=trial_id, status=status, reason=reason, blames_trial=blames_trial
         )
 
+    def _trial(self, trial_id: int) -> Trial:
+        """The trial with what is still to be written."""
+        return self._changed.get(trial_id) or self._study.trials[trial_id]
+
     def _record(self, kind: Callable[..., Event], *, trial_id: int, **fields: object) -> None:
-        self._append(
-            kind(seq=self._study.num_events, at_s=self._clock(), trial_id=trial_id, **fields)
-        )
+        seq = self._study.num_events + len(self._unwritten)
+        self._append(kind(seq=seq, at_s=self._clock(), trial_id=trial_id, **fields))
 
     def _append(self, event: Event) -> None:
-        self._store.append(self._study.spec.name, event)
-        self._study = self._study.with_event(event)
+        if not self._is_together:
+            self._study = self._store.append(self._study.spec.name, event)
+            return
+        self._unwritten.append(event)
+        self._changed[event.trial_id] = self._trial(event.trial_id).followed_by(event)
+
+    def _write(self) -> None:
+        if self._unwritten:
+            self._study = self._store.append(self._study.spec.name, *self._unwritten)
 
 
 def kept_checkpoints(study: Study, *, best: int) -> Mapping[str, tuple[int, Fidelity]]:
@@ -205,7 +257,7 @@ def kept_checkpoints(study: Study, *, best: int) -> Mapping[str, tuple[int, Fide
         segment = trial.segment
         if segment.resume_from is not None:
             kept[segment.resume_from] = (trial.trial_id, segment.after)
-    for item in study.ranking[:best]:
+    for item in study.leaders(best):
         for measurement in study.trials[item.trial_id].measurements:
             if measurement.fidelity == item.fidelity and measurement.checkpoint is not None:
                 kept[measurement.checkpoint] = (item.trial_id, item.fidelity)

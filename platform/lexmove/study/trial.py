@@ -137,13 +137,14 @@ class _Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(_Event):
-    """A suggestion became a trial."""
+    """A suggestion became a trial; `decided_s` is how long deciding took, in seconds."""
 
     kind: Literal["started"] = "started"
     config: Mapping[str, Value]
     until: Fidelity
     seed: int
     decision: Decision
+    decided_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +154,7 @@ class Continued(_Event):
     kind: Literal["continued"] = "continued"
     until: Fidelity
     decision: Decision | None = None
+    decided_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
