@@ -27,6 +27,7 @@ space:
     model.pooling: {values: [mean, cls]}
 budget: {trials: 7, parallel: 2}
 fidelity: {max_epochs: 4, eta: 2}
+resources: auto
 finalists: {top: 1, seeds: 1}
 store: sqlite:///studies.db
 storage: studies

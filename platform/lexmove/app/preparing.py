@@ -31,7 +31,7 @@ def settled(job: JobSpec) -> JobSpec:
     storage = str(Path(job.storage or DEFAULT_STORAGE).resolve())
     metric = job.metric.model_copy(update={"name": settled_metric(job.metric.name)})
     model = job.model
-    on_gpu = job.resources.gpu > 0
+    on_gpu = job.resources.gpu > 0 or job.resources.auto
     if not on_gpu or torch.cuda.is_available():  # else those who have the GPUs are asked
         precision = resolve_precision(model.precision, on_gpu=on_gpu)
         model = model.model_copy(update={"precision": precision})

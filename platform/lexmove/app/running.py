@@ -20,6 +20,7 @@ from lexmove.app.preparing import (
 )
 from lexmove.app.remembering import recall
 from lexmove.app.repeating import repeat
+from lexmove.app.sizing import with_resources
 from lexmove.app.stored import (
     Outcome,
     is_over,
@@ -159,9 +160,11 @@ def _run(
         with connected(address, dashboard=dashboard) as connection:
             if connection.dashboard_url is not None:
                 progress(f"dashboard at {connection.dashboard_url}", None)
+            room = {"num_cpus": connection.num_cpus, "num_gpus": connection.num_gpus}
+            space = store.load(job.name).spec.space
+            job = with_resources(job, space, study_dir, **room)
             job = with_precision(job, study_dir)
             if address is None:
-                room = {"num_cpus": connection.num_cpus, "num_gpus": connection.num_gpus}
                 job = within_room(job, **room)
             _search(store, job, study_dir, progress)
             study = store.load(job.name)

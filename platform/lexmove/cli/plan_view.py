@@ -152,10 +152,12 @@ def _write_estimate(estimate: Estimate) -> None:
 
 def _fit_words(plan: Plan) -> str:
     fit, job = plan.fit, plan.job
-    asked = (
-        f"{say_count(job.budget.parallel, 'trial')} at once with "
-        f"{say_count(job.resources.cpu, 'CPU')} and {say_count(job.resources.gpu, 'GPU')} each"
+    each = (
+        "what is there shared out (resources: auto)"
+        if job.resources.auto
+        else f"{say_count(job.resources.cpu, 'CPU')} and {say_count(job.resources.gpu, 'GPU')} each"
     )
+    asked = f"{say_count(job.budget.parallel, 'trial')} at once with {each}"
     gpus = "" if fit.num_gpus is None else f" and {say_count(fit.num_gpus, 'GPU')}"
     here = f"this machine has {say_count(fit.num_cpus, 'CPU')}{gpus}"
     if fit.is_fitting:

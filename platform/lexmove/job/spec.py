@@ -226,10 +226,30 @@ class FidelitySpec(_Section):
 
 
 class ResourcesSpec(_Section):
-    """What one trial takes on the cluster, in CPUs and GPUs (fractions share one GPU)."""
+    """What one trial takes on the cluster, in CPUs and GPUs (fractions share one GPU).
+
+    `resources: auto` leaves it to what is there: on GPUs, as many trials share one as have room and
+    find time on it, which is measured before the first trial; elsewhere they share the CPUs.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"type": ["object", "string"], "pattern": "^auto$"}
+    )
 
     cpu: Annotated[float, Field(gt=0)] = 1.0
     gpu: Annotated[float, Field(ge=0)] = 0.0
+    auto: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"auto": True} if value == "auto" else value
+
+    @model_validator(mode="after")
+    def _auto_alone(self) -> Self:
+        if self.auto and (self.cpu, self.gpu) != (1.0, 0.0):
+            raise ValueError("`auto` decides on cpu and gpu: leave them out, or leave auto out")
+        return self
 
 
 class AgentSpec(_Section):

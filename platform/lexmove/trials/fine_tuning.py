@@ -169,7 +169,7 @@ class FineTuning:
         losses: list[float] = []
         unseen: list[Tensor] = []
         for batches in self.loader.steps(np.random.default_rng(seeds)):
-            unseen += self._step(batches)
+            unseen += self.train_step(batches)
             if len(unseen) >= _STEPS_UNSEEN * self.loader.accumulation:
                 losses += self._seen(unseen, len(losses), epoch)
                 unseen = []
@@ -186,8 +186,8 @@ class FineTuning:
                 raise self._diverged("training loss", value, step)
         return values
 
-    def _step(self, batches: list[NDArray[np.int64]]) -> list[Tensor]:
-        """One optimizer step over the gradients of these batches; returns their losses."""
+    def train_step(self, batches: list[NDArray[np.int64]]) -> list[Tensor]:
+        """One optimizer step over the gradients of batches of positions; returns their losses."""
         losses = self._room.enough_for("examples", lambda: self._gradients(batches))
         self._scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
