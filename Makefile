@@ -1,6 +1,6 @@
 # Set-up, demo and tests; `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench demo test bench-proposers bench-search clean
+.PHONY: help setup setup-bench demo test bench-proposers bench-search bench-speed bench-scale clean
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
@@ -30,6 +30,8 @@ help:
 	@echo "make bench-search    searches compared, all peers: plays what is not recorded yet, hours;"
 	@echo "                     QUICK=1 two minutes; SEEDS=n; CHECK=1 fails where a target is short;"
 	@echo "                     RENDER=1 writes the README's tables; ARGS='--help' lists the rest"
+	@echo "make bench-speed     fast trials: against the documented way and a bare loop; QUICK=1, CHECK=1"
+	@echo "make bench-scale     many trials: against bare Ray Tune, to 10,000 trials; QUICK=1, CHECK=1"
 	@echo "make setup-bench     install the peers too, into .venv-bench; bench-search does it"
 	@echo "make clean           remove environments and caches; studies and records stay"
 
@@ -88,6 +90,10 @@ bench-search: setup-bench
 	@PYTHONPATH=platform:tests $(BENCH_BIN)/python -m benchmarks.search.run \
 		$(if $(QUICK),--quick) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CHECK),--check) \
 		$(if $(RENDER),--render) $(ARGS)
+
+bench-speed bench-scale: bench-%: setup
+	@PYTHONPATH=platform:tests $(BIN)/python -m benchmarks.$*.run \
+		$(if $(QUICK),--quick) $(if $(CHECK),--check) $(ARGS)
 
 clean:
 	rm -rf .venv .venv-bench build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -21,7 +21,8 @@ from ray.tune.search import Searcher
 from lexmove.agent.ask_tell import AskTell, read_space
 from lexmove.errors import UsageError
 from lexmove.space.search_space import SearchSpace
-from lexmove.study.study import Goal, Study
+from lexmove.study.scoring import Goal
+from lexmove.study.study import Study
 
 _GOALS: Mapping[str, Goal] = {"max": "maximize", "min": "minimize"}
 _UNKNOWN_PARALLEL = 8

@@ -19,7 +19,8 @@ from agent.landscapes import (
     start,
 )
 from lexmove.agent.decision import log_softmax
-from lexmove.agent.gate import DEPARTURE, MAX_SHARE, MIN_DEPARTURES, Gate, gate_of
+from lexmove.agent.gate import MAX_SHARE, MIN_DEPARTURES, Gate, gate_of
+from lexmove.agent.ledger import DEPARTURE
 from lexmove.agent.observation import observe
 from lexmove.agent.policy import PointerPolicy
 from lexmove.agent.proposer import PolicyProposer, policy_logits

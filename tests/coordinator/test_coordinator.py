@@ -1,6 +1,7 @@
 """The coordinator as a state machine: what it hands out, what it records, what it refuses."""
 
 import math
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -216,6 +217,61 @@ def test_seeds_differ_between_trials_and_agree_between_runs():
         seeds.append([coordinator.assign().seed for _ in range(6)])
     assert seeds[0] == seeds[1]
     assert len(set(seeds[0])) == 6
+
+
+class CountingStore(MemoryStore):
+    """Knows what came in one go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups: list[int] = []
+
+    def append(self, name, *events) -> Study:
+        self.groups.append(len(events))
+        return super().append(name, *events)
+
+
+def counting(**changes) -> tuple[Coordinator, CountingStore]:
+    store = CountingStore()
+    store.create(replace(SPEC, **changes))
+    return Coordinator(store=store, name=SPEC.name, proposer=Asha(), clock=Clock()), store
+
+
+def test_what_arrives_together_is_written_in_one_go():
+    coordinator, store = counting(fidelity=FidelityPlan(maximum=1))
+    one, other = coordinator.assign(), coordinator.assign()
+    before = coordinator.study
+    with coordinator.together():
+        for segment in (one, other):
+            coordinator.measured(segment.trial_id, measure(0.5))
+            coordinator.segment_ended(segment.trial_id)
+            coordinator.segment_ended(segment.trial_id)
+        assert coordinator.study is before
+    assert store.groups == [1, 1, 4]
+    assert statuses(coordinator) == [TrialStatus.COMPLETED] * 2
+    assert store.load("s") == coordinator.study
+
+
+def test_nothing_is_written_of_what_went_wrong_together():
+    coordinator, store = counting()
+    coordinator.assign()
+    with suppress(ZeroDivisionError), coordinator.together():
+        coordinator.measured(0, measure(0.5))
+        raise ZeroDivisionError
+    assert (store.groups, statuses(coordinator)) == ([1], [TrialStatus.RUNNING])
+    coordinator.measured(0, measure(0.7))
+    assert coordinator.study.trials[0].measurements[0].metrics == {"value": 0.7}
+
+
+def test_a_failure_is_written_with_its_measurement_and_an_end_with_all_its_trials():
+    coordinator, store = counting()
+    for _ in range(3):
+        coordinator.assign()
+    coordinator.measured(0, measure(math.nan))
+    assert store.groups == [1, 1, 1, 2]
+    coordinator.recover()
+    coordinator.close()
+    assert store.groups == [1, 1, 1, 2, 2, 2]
 
 
 def let_it_end(coordinator: Coordinator, trial: Trial) -> None:

@@ -4,13 +4,15 @@ from datetime import datetime
 
 import optuna
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage
+from optuna.storages import JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from coordinator.histories import config, decision, measurement, spec
-from coordinator.optuna_files import EVENTS, fill, optuna_study
+from coordinator.optuna_files import EVENTS, fill, optuna_study, store_url
 from lexmove.coordinator.store import open_store
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.study.study import Study
@@ -21,6 +23,7 @@ from lexmove.study.trial import (
     Started,
     TrialStatus,
 )
+from strategies import journals
 
 
 def one_trial(trial_id: int, seq: int, status: TrialStatus, score: float | None) -> list:
@@ -146,3 +149,71 @@ def test_a_creation_cut_short_is_taken_up(url):
     assert store.names() == ("contracts",)
     store.create(spec("begun"))
     assert store.load("begun") == Study(spec=spec("begun"))
+
+
+def seen_by_optuna(url: str, name: str) -> list[dict[str, object]]:
+    """All that Optuna says of every trial, but when it was written."""
+    return [
+        {
+            "number": trial.number,
+            "state": trial.state,
+            "values": repr(trial.values),
+            "params": trial.params,
+            "types": [type(value) for value in trial.params.values()],
+            "distributions": trial.distributions,
+            "intermediate_values": repr(sorted(trial.intermediate_values.items())),
+            "user_attrs": trial.user_attrs,
+            "system_attrs": trial.system_attrs,
+            "started": trial.datetime_start,
+            "is_complete": trial.datetime_complete is not None,
+        }
+        for trial in optuna_study(url, name).trials
+    ]
+
+
+@pytest.mark.parametrize("group", [1, 2, 5, 36])
+def test_rows_are_those_that_optuna_writes(tmp_path, group):
+    """A journal is written by Optuna's own API, a database by statements of ours."""
+    urls = [store_url(kind, tmp_path) for kind in ("sqlite", "journal")]
+    for url in urls:
+        store = open_store(url)
+        store.create(spec())
+        for start in range(0, len(EVENTS), group):
+            store.append("contracts", *EVENTS[start : start + group])
+    rows, lines = (seen_by_optuna(url, "contracts") for url in urls)
+    assert rows == lines
+
+
+def test_any_history_is_written_as_optuna_writes_it(tmp_path_factory):
+    @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+    @given(journal=journals(max_events=14), group=st.integers(1, 14))
+    def check(journal, group):
+        made, events = journal
+        folder = tmp_path_factory.mktemp("view")
+        urls = [store_url(kind, folder) for kind in ("sqlite", "journal")]
+        for url in urls:
+            store = open_store(url)
+            store.create(made)
+            for start in range(0, len(events), group):
+                store.append(made.name, *events[start : start + group])
+        rows, lines = (seen_by_optuna(url, made.name) for url in urls)
+        assert rows == lines
+
+    check()
+
+
+def test_numbers_go_on_behind_trials_of_others(url):
+    fill(url, EVENTS[:6])
+    for _ in range(2):
+        optuna_study(url).add_trial(optuna.create_trial(value=9.0))
+    open_store(url).append("contracts", *EVENTS[6:20])
+    trials = optuna_study(url).trials
+    assert [trial.number for trial in trials] == list(range(6))
+    assert [trial.number for trial in trials if "proposer" in trial.user_attrs] == [0, 3, 4, 5]
+
+
+def test_the_schema_is_the_one_that_the_statements_are_for(tmp_path):
+    """Optuna changes its tables by migrations: a new one has to be looked at."""
+    fill(store_url("sqlite", tmp_path), EVENTS[:1])
+    storage = RDBStorage(store_url("sqlite", tmp_path))
+    assert storage.get_head_version() == "v3.2.0.a"

@@ -9,9 +9,10 @@ import pytest
 from lexmove.agent.baselines import RandomProposer
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
+from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import MemoryStore
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.coordinator.tune import Slots, run_study
+from lexmove.coordinator.tune import Slots, run_stages
 from lexmove.errors import StoreError
 from lexmove.space.domain import Float
 from lexmove.space.search_space import Hyperparameter, SearchSpace
@@ -42,22 +43,30 @@ def make(
     return Coordinator(store=store, name="s", proposer=RandomProposer(), **options), study_dir
 
 
-def run_with_tune(coordinator: Coordinator, objective, study_dir: StudyDir, **slots) -> None:
-    def on_change(study: Study) -> None:
+def stage_of(coordinator: Coordinator, study_dir: StudyDir, on_change=None, name="s") -> Stage:
+    def check(study: Study) -> None:
         assert study is coordinator.study
 
-    finished = run_study(
-        coordinator,
-        objective,
-        slots=Slots(parallel=2, **slots),
-        study_dir=study_dir,
-        on_change=on_change,
+    return Stage(
+        name=name, coordinator=coordinator, study_dir=study_dir, on_change=on_change or check
     )
-    assert finished
+
+
+def run_with_tune(
+    coordinator: Coordinator,
+    objective,
+    study_dir: StudyDir,
+    *,
+    segment_limit_s: float | None = None,
+    on_change=None,
+) -> None:
+    works = {"s": Work(objective=objective, segment_limit_s=segment_limit_s)}
+    stages = iter([stage_of(coordinator, study_dir, on_change)])
+    assert run_stages(stages, works, slots=Slots(parallel=2))
 
 
 def run_here(coordinator: Coordinator, objective, study_dir: StudyDir) -> None:
-    run_in_process(coordinator, objective, study_dir=study_dir)
+    run_in_process(stage_of(coordinator, study_dir), objective)
 
 
 @pytest.mark.parametrize("run", [run_here, run_with_tune])
@@ -141,13 +150,7 @@ def test_a_killed_worker_is_preempted_and_its_trial_goes_on_from_its_checkpoint(
             killed.append(int((study_dir.trial(1) / "pid").read_text()))
             os.kill(killed[0], signal.SIGKILL)
 
-    assert run_study(
-        coordinator,
-        objective,
-        slots=Slots(parallel=2),
-        study_dir=study_dir,
-        on_change=kill_once,
-    )
+    run_with_tune(coordinator, objective, study_dir, on_change=kill_once)
     study = coordinator.study
     assert killed
     assert [trial.status for trial in study.trials] == [TrialStatus.COMPLETED] * 3
@@ -155,16 +158,55 @@ def test_a_killed_worker_is_preempted_and_its_trial_goes_on_from_its_checkpoint(
     assert [item.fidelity for item in study.trials[1].measurements] == [1, 2, 3, 4]
 
 
+def test_stages_follow_each_other_in_the_same_workers(tmp_path: Path, ray_session):
+    """The second one is made only when the first has ended, and no process starts for it."""
+    quick = {"num_trials": 4, "fidelity": FidelityPlan(maximum=2, eta=2)}
+    objective = SimulatedObjective(
+        space=SPACE, seed=1, max_fidelity=2, epoch_s=0.05, write_checkpoints=True
+    )
+    made: list[Coordinator] = []
+
+    def stages():
+        for name in ("first", "second"):
+            assert all(each.study.num_trials_left == 0 for each in made), "in turn"
+            assert all(not each.study.running for each in made)
+            coordinator, study_dir = make(tmp_path / name, **quick)
+            made.append(coordinator)
+            yield stage_of(coordinator, study_dir, name=name)
+
+    works = {name: Work(objective=objective) for name in ("first", "second")}
+    assert run_stages(stages(), works, slots=Slots(parallel=2))
+    pids = [
+        {path.read_text() for path in (tmp_path / name / "trials").glob("*/pid")}
+        for name in ("first", "second")
+    ]
+    assert pids[1] <= pids[0]
+    assert [len(each.study.ranking) for each in made] == [4, 4]
+
+
+def test_an_error_between_stages_is_raised(tmp_path: Path, ray_session):
+    coordinator, study_dir = make(tmp_path, num_trials=1, fidelity=FidelityPlan(maximum=1, eta=2))
+
+    def stages():
+        yield stage_of(coordinator, study_dir)
+        raise StoreError("no room for a second one")
+
+    objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=1)
+    with pytest.raises(StoreError, match="no room for a second one"):
+        run_stages(stages(), {"s": Work(objective=objective)}, slots=Slots())
+    assert len(coordinator.study.ranking) == 1
+
+
 class HiccupStore(MemoryStore):
     """Refuses the first measurement; takes everything else."""
 
     has_refused = False
 
-    def append(self, name, event) -> None:
-        if isinstance(event, Measured) and not self.has_refused:
+    def append(self, name, *events) -> Study:
+        if any(isinstance(event, Measured) for event in events) and not self.has_refused:
             self.has_refused = True
             raise StoreError("cannot write to the store: database is locked")
-        super().append(name, event)
+        return super().append(name, *events)
 
 
 @pytest.mark.parametrize("run", [run_here, run_with_tune])
@@ -186,11 +228,11 @@ class FullDiskStore(MemoryStore):
 
     num_left = 5
 
-    def append(self, name, event) -> None:
+    def append(self, name, *events) -> Study:
         self.num_left -= 1
         if self.num_left < 0:
             raise StoreError("cannot write to the store: no space left on device")
-        super().append(name, event)
+        return super().append(name, *events)
 
 
 def test_a_store_that_fails_ends_the_study_with_its_own_error(tmp_path: Path, ray_session):

@@ -1,9 +1,11 @@
 """What kills, full disks and damage leave of a study, and how it goes on."""
 
+import contextlib
 import os
 import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy import Connection, Select
+from sqlalchemy.exc import OperationalError
 
 from coordinator.histories import scripted, spec
 from coordinator.optuna_files import EVENTS, assert_sentence, fill, optuna_study, store_url
@@ -78,6 +82,38 @@ def append_and_kill(url: str, after_s: float) -> int:
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL
     return int([line for line in said if line.strip()][-1])
+
+
+def test_a_group_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+    """Whatever statement of a transaction is the last one."""
+    url = store_url("sqlite", tmp_path)
+    fill(url, EVENTS[:9])
+    before = seen_rows(tmp_path)
+    execute = Connection.execute
+    for num_left in range(12):
+        left = iter(range(num_left))
+
+        def breaking(self, statement, *rest, left=left, **options):
+            if not isinstance(statement, Select) and next(left, None) is None:
+                raise OperationalError("", {}, Exception("disk I/O error"))
+            return execute(self, statement, *rest, **options)
+
+        store = open_store(url)
+        assert store.load("contracts").num_events == 9
+        with monkeypatch.context() as patch, contextlib.suppress(StoreError):
+            patch.setattr(Connection, "execute", breaking)
+            store.append("contracts", *EVENTS[9:14])
+        if seen_rows(tmp_path) != before:
+            break
+        assert store.load("contracts") == Study.from_events(spec(), EVENTS[:9])
+    assert num_left > 6
+    assert open_store(url).load("contracts") == Study.from_events(spec(), EVENTS[:14])
+
+
+def seen_rows(folder: Path) -> list[str]:
+    """The whole file as text."""
+    with contextlib.closing(sqlite3.connect(folder / "studies.db")) as connection:
+        return list(connection.iterdump())
 
 
 def test_a_torn_line_is_cut_off_before_the_next(tmp_path):

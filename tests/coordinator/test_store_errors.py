@@ -12,7 +12,7 @@ import pytest
 from coordinator.histories import spec
 from coordinator.optuna_files import EVENTS, assert_sentence, fill, store_url
 from lexmove.coordinator.store import open_store
-from lexmove.coordinator.store_location import locate_store
+from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError, UsageError
 
 

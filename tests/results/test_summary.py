@@ -11,7 +11,6 @@ from lexmove.results.summary import (
     arm_name,
     best_json,
     best_moves,
-    counts,
     list_json,
     repeated_arms,
     show_json,
@@ -144,4 +143,4 @@ def test_best_moves_are_gains_over_the_incumbent_of_their_time():
     )
     found = [(trial.trial_id, round(gain, 6)) for trial, gain in best_moves(study, num=2)]
     assert found == [(2, 0.15), (1, 0.1)]
-    assert counts(study) == {TrialStatus.COMPLETED: 5}
+    assert study.counts == {TrialStatus.COMPLETED: 5}

@@ -11,7 +11,8 @@ from lexmove.agent.baselines import make_proposer
 from lexmove.errors import UsageError
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
-from lexmove.study.study import Goal, Incumbent, Study, StudySpec, carried_out, decision_rng
+from lexmove.study.scoring import Goal, Incumbent
+from lexmove.study.study import Study, StudySpec, carried_out, decision_rng
 from lexmove.study.trial import (
     Decision,
     Ended,

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, nearest
+from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart
 from lexmove.agent.floor import FloorProposer
+from lexmove.agent.ledger import Ledger
 from lexmove.agent.portfolio import sobol_point
 from lexmove.errors import UsageError, did_you_mean
 from lexmove.space.move import Move, apply_move, describe, legal_moves, move_between
@@ -35,9 +36,8 @@ class _Baseline(ABC):
             return _continuation(study, trial_id, proposer=self.name, lane=lane)
         if not study.num_trials_left:
             return None
-        encoding = Encoding(study.spec.space)
-        seen = encoding.units([trial.config for trial in study.trials])
-        config = self._start(study, encoding, seen, rng)
+        ledger = Ledger.of(study)
+        config = self._start(study, ledger.encoding, ledger.units, rng)
         if config is None:
             return None
         decision = self._decision(study, config, lane)
@@ -83,7 +83,7 @@ def draw_new(encoding: Encoding, seen_ND: Array, rng: np.random.Generator) -> Co
         points = points[~encoding.forbidden(points)]
     else:
         points = rng.permutation(points)
-    for units in points[nearest(points, seen_ND) > SAME_TOLERANCE]:
+    for units in points[is_apart(points, seen_ND, SAME_TOLERANCE)]:
         config = encoding.config(units)
         if encoding.space.is_valid(config):
             return config
@@ -136,7 +136,7 @@ class HillClimbingProposer(_Baseline):
         moves = legal_moves(space, config, origin=origin)
         for index in rng.permutation(len(moves)):
             target = apply_move(space, config, moves[index])
-            if nearest(space.to_unit(target)[None], seen_ND)[0] > SAME_TOLERANCE:
+            if is_apart(space.to_unit(target)[None], seen_ND, SAME_TOLERANCE)[0]:
                 return target
         return draw_new(encoding, seen_ND, rng)
 

@@ -116,7 +116,7 @@ class Pool:
 def origins_of(study: Study) -> tuple[Origin, ...]:
     """The best trials, best first; the space's default while there is none."""
     space = study.spec.space
-    best = [study.trials[item.trial_id] for item in study.ranking[:NUM_ORIGINS]]
+    best = [study.trials[item.trial_id] for item in study.leaders(NUM_ORIGINS)]
     found = [
         Origin(trial_id=trial.trial_id, config=trial.config, units=space.to_unit(trial.config))
         for trial in best

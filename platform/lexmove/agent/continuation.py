@@ -7,7 +7,7 @@ import numpy as np
 
 from lexmove.agent.acquisition import log_expected_improvement
 from lexmove.agent.encoding import Array
-from lexmove.agent.gate import DEPARTURE
+from lexmove.agent.ledger import DEPARTURE
 from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.study.allowance import affordable
 from lexmove.study.fidelity import Fidelity, promotable
@@ -64,7 +64,8 @@ def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuati
     found = _ordered(study, surrogate, trials, places, expert="asha")
     if not has_options(study):
         return found
-    waiting = [trial for trial in affordable(study) if trial not in trials]
+    chosen = {trial.trial_id for trial in trials}
+    waiting = [trial for trial in affordable(study) if trial.trial_id not in chosen]
     gains = _gains_per_epoch(study, surrogate, waiting)
     return (*found, *_ordered(study, surrogate, waiting, gains, expert=DEPARTURE))[:MAX_CONTINUED]
 
@@ -134,15 +135,19 @@ def read_curve(study: Study, trial: Trial | None) -> Curve:
         return _NO_CURVE
     measured = [study.score_at(trial, item.fidelity) for item in trial.measurements]
     scores = [score for score in measured if score is not None]
-    peers = [
-        score
-        for other in study.trials
-        if (score := study.score_at(other, trial.fidelity)) is not None
-    ]
-    if not scores or not peers:
+    peers = _scores_at(study, trial.fidelity)
+    if not scores or not len(peers):
         return Curve()
     spread = float(np.ptp(peers)) or np.inf
     differences = [np.diff(scores, order) for order in (1, 2)]
     slope, curvature = (float(d[-1] / spread) if len(d) else 0.0 for d in differences)
-    rank = float(np.mean([score <= scores[-1] for score in peers]))
+    rank = float(np.mean(peers <= scores[-1]))
     return Curve(last_rank=rank, slope=slope, curvature=curvature)
+
+
+def _scores_at(study: Study, fidelity: Fidelity) -> Array:
+    """Of all trials that were measured there, in no order."""
+    if fidelity in study.spec.fidelity.rungs[:-1]:
+        return -np.array([score for score, _ in study.scored_at(fidelity)])
+    scores = [study.score_at(other, fidelity) for other in study.trials]
+    return np.array([score for score in scores if score is not None])

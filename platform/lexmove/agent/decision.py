@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lexmove.agent.gate import DEPARTURE
+from lexmove.agent.ledger import DEPARTURE
 from lexmove.agent.observation import Observation
 from lexmove.study.trial import Decision, RunnerUp, Suggestion
 

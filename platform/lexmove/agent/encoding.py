@@ -12,7 +12,6 @@ from scipy.spatial.distance import cdist
 from lexmove.errors import UsageError
 from lexmove.space.domain import Constant, Domain, Float, Integer, Value
 from lexmove.space.search_space import Config, SearchSpace
-from lexmove.study.trial import Trial
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -24,6 +23,9 @@ _MATCH = 1e-9
 _ONE_HOT = 0.5**0.5
 _MAX_ENUMERATED = 512
 _NUM_REMEMBERED = 32
+
+_FEW_PAIRS = 300_000
+"""So many pairs of points are compared faster than they are sorted."""
 
 
 class Encoding:
@@ -76,15 +78,6 @@ class Encoding:
             here = [row for row, value in enumerate(values) if value is not None]
             units[here, i] = _unit_places(item.domain, [v for v in values if v is not None])
         return units
-
-    def points(self, trials: Sequence[Trial]) -> Array:
-        """`units` of the configs of trials, (N, D), each read once."""
-        new = [trial for trial in trials if self not in trial.derived]
-        units = self.units([trial.started.config for trial in new])
-        for trial, units_D in zip(new, units, strict=True):
-            trial.derived[self] = units_D
-        points = [trial.derived[self] for trial in trials]
-        return np.array(points, dtype=float).reshape(-1, self.num_dims)
 
     @property
     def is_discrete(self) -> Mask:
@@ -267,6 +260,30 @@ def _snap_log_integer(domain: Integer, units_N: Array) -> Array:
     values = np.floor(np.exp(low + units_N * (high - low)) + 0.5)
     snapped: Array = (np.log(np.clip(values, domain.low, domain.high)) - low) / (high - low)
     return snapped
+
+
+def is_apart(points_ND: Array, others_MD: Array, tolerance: float) -> Mask:
+    """Which points lie further than the tolerance from all others in some dimension, (N,).
+
+    Only others whose coordinates add up to about the same can be near, so that few are looked at.
+    """
+    if len(points_ND) * len(others_MD) < _FEW_PAIRS:
+        return nearest(points_ND, others_MD) > tolerance
+    sums_M, sums_N = others_MD.sum(axis=1), points_ND.sum(axis=1)
+    order = np.argsort(sums_M)
+    reach = others_MD.shape[1] * (tolerance + _MATCH)
+    low = np.searchsorted(sums_M, sums_N - reach, "left", sorter=order)
+    num = np.searchsorted(sums_M, sums_N + reach, "right", sorter=order) - low
+    rows = np.repeat(np.arange(len(points_ND)), num)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(num) - num, num)
+    close = order[np.repeat(low, num) + within]
+    # One dimension after the other: hardly any pair is left after the first few.
+    for i in range(others_MD.shape[1]):
+        near = np.abs(points_ND[rows, i] - others_MD[close, i]) <= tolerance
+        rows, close = rows[near], close[near]
+    apart = np.ones(len(points_ND), dtype=bool)
+    apart[rows] = False
+    return apart
 
 
 def nearest(points_ND: Array, others_MD: Array) -> Array:

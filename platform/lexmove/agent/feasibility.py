@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from lexmove.agent.encoding import Array, Encoding, Mask
-from lexmove.agent.gaussian_process import GaussianProcess, fit
+from lexmove.agent.gaussian_process import GaussianProcess, fit, thinned
 
 _PRIOR = 1.0
 """Label of a trial that held, and what is expected far from all trials; a failure is at −1."""
@@ -43,10 +43,11 @@ class Feasibility:
         self._encoding = encoding
         self._process: GaussianProcess | None = None
         if failed_N.any():
-            Z, labels = encoding.embed(units_ND), np.where(failed_N, -2.0 * _PRIOR, 0.0)
-            hyper = fit(Z[:num_fitted], labels[:num_fitted], encoding.groups)
+            labels = np.where(failed_N, -2.0 * _PRIOR, 0.0)
+            fitted = thinned(labels[:num_fitted])
+            hyper = fit(encoding.embed(units_ND[fitted]), labels[fitted], encoding.groups)
             self._process = GaussianProcess(
-                Z[kept], labels[kept], groups_E=encoding.groups, hyper=hyper
+                encoding.embed(units_ND[kept]), labels[kept], groups_E=encoding.groups, hyper=hyper
             )
 
     def __call__(self, units_MD: Array) -> Array:

@@ -1,6 +1,5 @@
 """Features: scale-free numbers that say the same thing in any search space."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +8,10 @@ from scipy.special import ndtr
 
 from lexmove.agent.acquisition import floor_scores
 from lexmove.agent.encoding import Array, Encoding, nearest
+from lexmove.agent.ledger import Ledger
 from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.study.study import Study
-from lexmove.study.trial import Trial
+from lexmove.study.trial import TrialStatus
 
 FEATURE_NAMES = (
     "mean",
@@ -66,7 +66,6 @@ GLOBAL_NAMES = (
     "rule_is_ucb",
 )
 _NO_DISTANCE = 1.0
-_DEFAULT = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +108,7 @@ def candidate_features(
     num_changed = np.maximum(changed.sum(axis=1), 1)
     largest = np.abs(steps).argmax(axis=1)
     sensitivity = 1.0 / surrogate.length_scales
-    success, in_direction = _success_rates(
-        study, _past_steps(study, encoding, history.tried), steps, changed
-    )
+    success, in_direction = _success_rates(Ledger.of(study), steps, changed)
     best = study.incumbent
     columns = [
         means,
@@ -124,7 +121,7 @@ def candidate_features(
         _rank_ratio(log_ei),
         np.abs(prediction.means[0] - prediction.means[1]),
         _distance(slate.units, None if best is None else history.tried[[best.trial_id]]),
-        _distance(slate.units, history.units),
+        _distance(slate.units, history.points),
         _distance(slate.units, history.pending),
         changed.mean(axis=1),
         steps.sum(axis=1) / num_changed,
@@ -171,7 +168,7 @@ def global_features(
         surrogate.trust(),
         history.failed.sum() / max(1, num_trials),
         study.spec.fidelity.eta is not None,
-        sum(trial.is_paused for trial in study.trials) / max(1, num_trials),
+        study.counts.get(TrialStatus.PAUSED, 0) / max(1, num_trials),
         rule == "UCB",
     ]
     return _bounded(np.array(values, dtype=float))
@@ -195,29 +192,15 @@ def _distance(units_CD: Array, others_ND: Array | None) -> Array:
     return np.minimum(nearest(units_CD, others_ND), _NO_DISTANCE)
 
 
-def _past_steps(study: Study, encoding: Encoding, tried_TD: Array) -> Array:
-    """The step from its origin that every trial made, (T, D); 0 for what is no move."""
-    moves = [trial.decision.move for trial in study.trials]
-    origins = np.array(
-        [_DEFAULT if move is None or move.origin is None else move.origin for move in moves],
-        dtype=int,
-    )
-    before = np.where((origins == _DEFAULT)[:, None], encoding.default, tried_TD[origins])
-    return tried_TD - before
-
-
 def _success_rates(
-    study: Study, past_TD: Array, steps_CD: Array, changed_CD: NDArray[np.bool_]
+    ledger: Ledger, steps_CD: Array, changed_CD: NDArray[np.bool_]
 ) -> tuple[Array, Array]:
     """How often earlier moves of the same hyperparameters improved on their origin, (C,) each.
 
     Once for moves in any direction, once for those in the candidate's own; both start at 1/2.
     """
-    reached = {item.trial_id: study.sign * item.value for item in study.ranking}
-    outcomes = [_improved(trial, reached) for trial in study.trials]
-    known = np.array([outcome is not None for outcome in outcomes], dtype=bool)
-    won = np.array([outcome is True for outcome in outcomes], dtype=bool)
-    sides = np.stack([past_TD > 1e-9, past_TD < -1e-9])
+    known, won = ledger.outcomes
+    sides = np.stack([ledger.steps > 1e-9, ledger.steps < -1e-9])
     made_2D, won_2D = sides[:, known].sum(axis=1), sides[:, won].sum(axis=1)
     both_D = (won_2D.sum(axis=0) + 1.0) / (made_2D.sum(axis=0) + 2.0)
     rates_2D = (won_2D + 1.0) / (made_2D + 2.0)
@@ -227,15 +210,3 @@ def _success_rates(
         np.where(changed_CD, both_D, 0.0).sum(axis=1) / num_changed,
         np.where(changed_CD, directed_CD, 0.0).sum(axis=1) / num_changed,
     )
-
-
-def _improved(trial: Trial, reached: Mapping[int, float]) -> bool | None:
-    """Whether a move led to more than its origin reached; None if that cannot be said.
-
-    `reached` is the best score of every trial that has one, by its id.
-    """
-    move = trial.decision.move
-    before = None if move is None or move.origin is None else reached.get(move.origin)
-    if before is None or not trial.status.is_final:
-        return None
-    return reached.get(trial.trial_id, -np.inf) > before

@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import rankdata
 
+from lexmove.agent.ledger import Ledger
 from lexmove.study.study import Study
-from lexmove.study.trial import Decision, Trial, TrialStatus
-
-DEPARTURE = "policy"
-"""`Decision.expert` where the policy chose what the floor would not have chosen."""
 
 MAX_SHARE = 0.8
 """Share of the policy while nothing speaks against it: the floor's is what it is compared with."""
@@ -27,9 +24,6 @@ MIN_DEPARTURES = 6
 
 KILL_Z = -2.5
 """It is switched off below this many standard errors."""
-
-_OPEN = (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
-_WITHOUT_SCORE = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,44 +60,21 @@ def gate_of(study: Study) -> Gate:
     switches the policy off for the rest of the study: its decisions bear no policy version from
     then on, which is how it is remembered.
     """
-    departures, floors = _scores(study)
+    ledger = Ledger.of(study)
+    departures, floors = ledger.departures_and_floors
     z = _rank_sum(departures, floors)
     is_bad = len(departures) >= MIN_DEPARTURES and z < KILL_Z
-    if is_bad or any(_is_switched_off(decision) for _, decision in study.decisions):
+    if is_bad or ledger.is_switched_off:
         return Gate(share=0.0, z=z)
     return Gate(share=MAX_SHARE * min(1.0, 2.0 * float(ndtr(z))), z=z)
 
 
-def _is_switched_off(decision: Decision) -> bool:
-    return decision.proposer == "policy" and decision.policy_version is None
-
-
-def _scores(study: Study) -> tuple[list[float], list[float]]:
-    """Best scores of the ended trials that the policy departed for, and of the floor's."""
-    departures: list[float] = []
-    floors: list[float] = []
-    for trial in study.trials:
-        if trial.status in _OPEN:
-            continue
-        expert = trial.decision.expert
-        if expert == DEPARTURE:
-            departures.append(_score(study, trial))
-        elif expert.startswith("floor:"):
-            floors.append(_score(study, trial))
-    return departures, floors
-
-
-def _score(study: Study, trial: Trial) -> float:
-    score = None if trial.status in _WITHOUT_SCORE else study.best_score(trial)
-    return -math.inf if score is None else score
-
-
-def _rank_sum(ours: list[float], theirs: list[float]) -> float:
+def _rank_sum(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
     """Difference of mean ranks in standard errors, ties at their middle; 0 with an empty side."""
-    if not ours or not theirs:
+    if not len(ours) or not len(theirs):
         return 0.0
     num = len(ours) + len(theirs)
-    ranks = rankdata([*ours, *theirs])
+    ranks = rankdata(np.concatenate([ours, theirs]))
     difference = ranks[: len(ours)].mean() - ranks[len(ours) :].mean()
     variance = num * (num + 1) / 12.0 * (1.0 / len(ours) + 1.0 / len(theirs))
     return float(difference / math.sqrt(variance))

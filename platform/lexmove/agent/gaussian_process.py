@@ -115,9 +115,8 @@ def fit(Z_NE: Array, y_N: Array, groups_E: NDArray[np.int_]) -> Hyper:
     More than 64 points are thinned: the best half and an even spread of the rest, so that the
     time of a decision stays bounded. The last fits are remembered by their content.
     """
-    if len(y_N) > _MAX_FIT_POINTS:
-        kept = _thinned(y_N)
-        Z_NE, y_N = Z_NE[kept], y_N[kept]
+    kept = thinned(y_N)
+    Z_NE, y_N = Z_NE[kept], y_N[kept]
     if len(y_N) < 2 or not np.ptp(y_N):
         return Hyper.from_vector(prior(int(groups_E[-1]) + 1)[0])
     return _fit(Z_NE.tobytes(), y_N.tobytes(), groups_E.astype(int).tobytes())
@@ -148,8 +147,16 @@ def forget_fits() -> None:
     _fit.cache_clear()
 
 
-def _thinned(y_N: Array) -> NDArray[np.int_]:
-    order = np.argsort(-y_N, kind="stable")
+def thinned(y_N: Array) -> NDArray[np.int_]:
+    """Which of the points `fit` looks at, ascending; the last answers are remembered."""
+    if len(y_N) <= _MAX_FIT_POINTS:
+        return np.arange(len(y_N))
+    return _thinned(y_N.tobytes())
+
+
+@lru_cache(maxsize=16)
+def _thinned(y: bytes) -> NDArray[np.int_]:
+    order = np.argsort(-np.frombuffer(y), kind="stable")
     half = _MAX_FIT_POINTS // 2
     rest = np.sort(order[half:])
     spread = np.linspace(0, len(rest) - 1, _MAX_FIT_POINTS - half).round().astype(int)

@@ -21,8 +21,9 @@ from lexmove.agent.history import read_history
 from lexmove.agent.surrogate import Surrogate
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.space.translation import translate
+from lexmove.study.scoring import Incumbent
 from lexmove.study.starts import PlannedStart
-from lexmove.study.study import Incumbent, Study, StudySpec
+from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Decision, Ended, Event, Measured, Measurement, Started, TrialStatus
 
 MAX_STARTS = 4

@@ -25,8 +25,9 @@ from lexmove.agent.features import (
     candidate_features,
     global_features,
 )
-from lexmove.agent.gate import DEPARTURE
-from lexmove.agent.history import fidelity_place, read_history
+from lexmove.agent.history import read_history
+from lexmove.agent.ledger import DEPARTURE
+from lexmove.agent.rows import fidelity_place
 from lexmove.agent.selection import Start, choose_starts
 from lexmove.agent.surrogate import Surrogate
 from lexmove.space.move import Move, describe, move_between

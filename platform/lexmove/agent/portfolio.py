@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lexmove.agent.candidates import Kind
-from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, nearest
+from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart
+from lexmove.agent.ledger import Ledger
 from lexmove.space.search_space import Config
 from lexmove.study.study import Study
 from lexmove.study.trial import Trial
@@ -54,7 +55,7 @@ def _from_memory(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | 
         return None
     for start in study.spec.starts:
         units = encoding.units([start.config])
-        is_new = nearest(units, seen_ND)[0] > SAME_TOLERANCE
+        is_new = is_apart(units, seen_ND, SAME_TOLERANCE)[0]
         if is_new and encoding.space.is_valid(start.config):
             return Opening(
                 kind="global",
@@ -71,8 +72,8 @@ def misleads(study: Study) -> bool:
 
     Trials are compared at the first rung, which all of them reach.
     """
-    planned = {start.config for start in study.spec.starts}
-    reached = [_first_score(study, trial) for trial in study.trials if trial.config in planned]
+    planned = [study.trials[trial_id] for trial_id in Ledger.of(study).planned]
+    reached = [_first_score(study, trial) for trial in planned]
     scores = [score for score in reached if score is not None]
     default = _first_score(study, study.trials[0])
     return default is not None and len(scores) >= PATIENCE and max(scores) <= default
@@ -103,5 +104,5 @@ def sobol_point(study: Study, encoding: Encoding, seen_ND: Array) -> Array | Non
     engine = qmc.Sobol(encoding.num_dims, scramble=True, rng=np.random.default_rng(study.spec.seed))
     num_bits = int(np.ceil(np.log2(first + _MAX_TRIES)))
     points = encoding.snap(engine.random_base2(num_bits)[first : first + _MAX_TRIES])
-    is_free = (nearest(points, seen_ND) > SAME_TOLERANCE) & ~encoding.forbidden(points)
+    is_free = is_apart(points, seen_ND, SAME_TOLERANCE) & ~encoding.forbidden(points)
     return points[np.argmax(is_free)] if is_free.any() else None

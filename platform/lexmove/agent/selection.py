@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from lexmove.agent.acquisition import floor_scores
 from lexmove.agent.candidates import Kind, Origin, Pool, build_pool, refine_pool
-from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, nearest
+from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart, nearest
 from lexmove.agent.portfolio import Opening, next_start
 from lexmove.agent.surrogate import Surrogate
 from lexmove.space.search_space import Config
@@ -64,7 +64,7 @@ def choose_starts(
     if first and first[0].kind == "default":
         return tuple(first)
     scored = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
-    taken = np.stack([*seen, *(start.units for start in first)]) if first else seen
+    taken = np.concatenate([seen, *(start.units[None] for start in first)])
     kept = _spread(scored.pool, scored.scores, taken, room=room - len(first))
     starts = _floor_starts(encoding, origins, scored, kept, rule)
     return (*first, *starts)
@@ -150,7 +150,7 @@ def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArr
     order = np.argsort(-scores_M, kind="stable")
     num_global = int(MIN_GLOBAL_RATIO * room)
     for ranked in (order[:_MAX_RANKED], order):
-        new = ranked[nearest(pool.units[ranked], taken_ND) > SAME_TOLERANCE]
+        new = ranked[is_apart(pool.units[ranked], taken_ND, SAME_TOLERANCE)]
         best = _greedy(pool.units, new, room=room - num_global)
         if len(best) == room - num_global:
             break

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lexmove.agent.encoding import Array, Encoding
 from lexmove.agent.feasibility import Feasibility
-from lexmove.agent.gaussian_process import GaussianProcess, Hyper, fit
+from lexmove.agent.gaussian_process import GaussianProcess, Hyper, fit, thinned
 from lexmove.agent.history import History, lifted
 
 MAX_ROWS = 256
@@ -72,17 +72,17 @@ class Surrogate:
         self._has_fidelity = bool(np.any(history.fidelity < 1.0))
         groups = encoding.groups
         self._groups = np.append(groups, groups[-1] + 1) if self._has_fidelity else groups
-        Z = self._embed(history.units, history.fidelity)
         kept = _capped(history.scores)
         scored, failed = kept[~history.failed[kept]], kept[history.failed[kept]]
         scores = _clipped(history.scores[scored])
         self._shift, self._scale = _location(scores)
         self.targets = _targets(scores)
         running = self._embed(history.pending, np.ones(len(history.pending)))
-        fantasies = np.concatenate([running, Z[failed]])
+        fantasies = np.concatenate([running, self._rows(failed)])
+        Z = self._rows(scored)
         self._processes = [
-            GaussianProcess(Z[scored], y, groups_E=self._groups, hyper=hyper, pending_PE=fantasies)
-            for y, hyper in zip(self.targets, self._hypers(Z), strict=True)
+            GaussianProcess(Z, y, groups_E=self._groups, hyper=hyper, pending_PE=fantasies)
+            for y, hyper in zip(self.targets, self._hypers(), strict=True)
         ]
         self.feasibility = Feasibility(
             encoding,
@@ -92,12 +92,20 @@ class Surrogate:
             num_fitted=num_fitted(len(history.failed)),
         )
 
-    def _hypers(self, Z_NE: Array) -> list[Hyper]:
+    def _rows(self, rows_N: NDArray[np.int_]) -> Array:
+        """Rows of the history as the processes see them."""
+        return self._embed(self.history.units[rows_N], self.history.fidelity[rows_N])
+
+    def _hypers(self) -> list[Hyper]:
         """The hyperparameters of each process, fitted to the first scores of the history."""
         history, scored = self.history, np.flatnonzero(~self.history.failed)
         first = scored[: num_fitted(len(scored))]
-        scores = lifted(history.measured[first], history.fidelity[first], history.trial_ids[first])
-        return [fit(Z_NE[first], y, self._groups) for y in _targets(_clipped(scores))]
+        columns = (history.measured, history.fidelity, history.trial_ids)
+        found = []
+        for y in _first_targets(*(column[first].tobytes() for column in columns)):
+            kept = thinned(y)
+            found.append(fit(self._rows(first[kept]), y[kept], self._groups))
+        return found
 
     @property
     def best(self) -> Array:
@@ -153,6 +161,15 @@ def _clipped(scores_N: Array) -> Array:
 def _targets(scores_N: Array) -> Array:
     """Scores standardised, and the same made normal, (2, N); the last ones are remembered."""
     return _targets_of(scores_N.tobytes())
+
+
+@lru_cache(maxsize=16)
+def _first_targets(measured: bytes, fidelity: bytes, trial_ids: bytes) -> Array:
+    """The targets of rows as bytes, which can be looked up: most decisions have seen them."""
+    scores = lifted(
+        np.frombuffer(measured), np.frombuffer(fidelity), np.frombuffer(trial_ids, dtype=int)
+    )
+    return _targets(_clipped(scores))
 
 
 @lru_cache(maxsize=16)

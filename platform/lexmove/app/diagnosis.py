@@ -47,7 +47,7 @@ def _look_at_model() -> str:
 
 def _look_at_store(url: str) -> str:
     """Reads the store's studies and tries its folder; the store itself stays as it is."""
-    from lexmove.coordinator.store_location import locate_store
+    from lexmove.coordinator.store_url import locate_store
 
     num_studies = len(open_store(url).names())
     path = locate_store(url).path

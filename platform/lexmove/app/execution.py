@@ -1,59 +1,65 @@
-"""Runs what a coordinator assigns: on the Ray that this process is connected to, or right here."""
+"""Runs stages: on the Ray that this process is connected to, or right here."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Mapping
 
-from lexmove.coordinator.coordinator import Coordinator
-from lexmove.coordinator.study_dir import StudyDir
+from lexmove.coordinator.stage import Stage, Work
 from lexmove.job.spec import JobSpec
-from lexmove.study.protocols import Objective
 from lexmove.study.study import Study
 
 Progress = Callable[[str, Study | None], None]
 """Called with the phase in words and, while trials run, the study after each event."""
 
+Stages = Generator[Stage, None, None]
+"""Stages in their order; what follows a `yield` happens when that stage has ended."""
 
-def execute(
-    coordinator: Coordinator,
-    objective: Objective,
-    job: JobSpec,
-    study_dir: StudyDir,
-    on_change: Callable[[Study], None],
-    *,
-    kept_best: int = 3,
-) -> None:
-    """Runs a study to its end, in the slots that the job asks for.
 
-    Without Ray (`IN_PROCESS`) one segment after the other runs in this process. Checkpoints of the
-    `kept_best` best trials stay.
+def execute(stages: Stages, works: Mapping[str, Work], job: JobSpec) -> None:
+    """Runs all stages to their end, in the slots that the job asks for.
+
+    Without Ray (`IN_PROCESS`) one segment after the other runs in this process.
 
     Raises:
         KeyboardInterrupt: interrupted; what ran is preempted and can be resumed.
     """
-    coordinator.recover()
-    if not _ray_is_here():
-        from lexmove.coordinator.in_process import run_in_process
+    recovered = _Recovered(stages)
+    try:
+        if not _ray_is_here():
+            from lexmove.coordinator.in_process import run_in_process
 
-        run_in_process(coordinator, objective, study_dir=study_dir, on_change=on_change)
-        return
-    from lexmove.coordinator.tune import Slots, run_study
+            for stage in recovered:
+                run_in_process(stage, works[stage.name].objective)
+            return
+        from lexmove.coordinator.tune import Slots, run_stages
 
-    finished = run_study(
-        coordinator,
-        objective,
-        slots=Slots(
-            parallel=job.budget.parallel,
-            cpu=job.resources.cpu,
-            gpu=job.resources.gpu,
-            segment_limit_s=job.budget.trial,
-        ),
-        study_dir=study_dir,
-        on_change=on_change,
-        kept_best=kept_best,
-    )
-    if not finished:
-        coordinator.recover()
-        raise KeyboardInterrupt
+        resources = job.resources
+        slots = Slots(parallel=job.budget.parallel, cpu=resources.cpu, gpu=resources.gpu)
+        if not run_stages(recovered, works, slots=slots):
+            recovered.recover()
+            raise KeyboardInterrupt
+    finally:
+        stages.close()
+
+
+class _Recovered:
+    """The same stages; what an earlier process left running in one is preempted when it begins."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._current: Stage | None = None
+
+    def __iter__(self) -> "_Recovered":
+        return self
+
+    def __next__(self) -> Stage:
+        self._current = next(self._stages)
+        self.recover()
+        return self._current
+
+    def recover(self) -> None:
+        """Preempts what is running in the stage that is on."""
+        if self._current is not None:
+            self._current.coordinator.recover()
 
 
 def _ray_is_here() -> bool:

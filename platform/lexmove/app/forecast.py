@@ -7,6 +7,9 @@ from lexmove.study.allowance import epochs_ahead
 from lexmove.study.study import Study
 from lexmove.study.trial import Measured
 
+_MAX_EVENTS = 1000
+"""Events that a rate is made of: more would say nothing new, and are read at every event."""
+
 _MIN_MEASUREMENTS = 2
 """Measurements before a rate is worth a sentence."""
 
@@ -27,7 +30,7 @@ def epochs_left(study: Study) -> int:
 def seconds_left(
     study: Study, *, since_s: float, now_s: float, epochs_after: int = 0
 ) -> float | None:
-    """Seconds until a study is done, at the rate of what was measured since `since_s`.
+    """Seconds until a study is done, at the rate of what was measured since `since_s`, or of late.
 
     Args:
         study: as it stands.
@@ -38,9 +41,8 @@ def seconds_left(
     Returns:
         None before there is a rate to go by.
     """
-    measured = [
-        event for event in study.events if isinstance(event, Measured) and event.at_s > since_s
-    ]
+    latest = study.events_since(max(0, study.num_events - _MAX_EVENTS))
+    measured = [event for event in latest if isinstance(event, Measured) and event.at_s > since_s]
     if len(measured) < _MIN_MEASUREMENTS:
         return None
     # From the first training on: starting the workers is paid once.

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from lexmove.app.checking import check_data, check_words, left_out
 from lexmove.app.forecast import repetition_epochs
+from lexmove.app.preparing import fidelity_plan
 from lexmove.app.remembering import Memory, recall
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.allowance import expected_epochs, most_epochs
-from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import Measurement, Segment, Started, Suggestion
@@ -135,16 +135,6 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
         repetition_epochs=epochs.repetitions,
         estimate=None if task is None else _estimate(job, space, task, fit, epochs),
         fit=fit,
-    )
-
-
-def fidelity_plan(job: JobSpec) -> FidelityPlan:
-    """How far the job's trials may train and where they are paused."""
-    return FidelityPlan(
-        maximum=job.fidelity.max_epochs,
-        eta=job.fidelity.eta,
-        first=job.fidelity.first_rung,
-        promotion=job.fidelity.promotion,
     )
 
 

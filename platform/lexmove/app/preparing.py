@@ -119,17 +119,22 @@ def study_spec(
         space=space,
         metric=job.metric.name,
         goal=job.metric.goal,
-        fidelity=FidelityPlan(
-            maximum=job.fidelity.max_epochs,
-            eta=job.fidelity.eta,
-            first=job.fidelity.first_rung,
-            promotion=job.fidelity.promotion,
-        ),
+        fidelity=fidelity_plan(job),
         num_trials=job.num_search_trials,
         parallel=job.budget.parallel,
         seed=job.seed,
         job=job_to_json(job),
         starts=starts,
+    )
+
+
+def fidelity_plan(job: JobSpec) -> FidelityPlan:
+    """How far the job's trials may train and where they are paused."""
+    return FidelityPlan(
+        maximum=job.fidelity.max_epochs,
+        eta=job.fidelity.eta,
+        first=job.fidelity.first_rung,
+        promotion=job.fidelity.promotion,
     )
 
 

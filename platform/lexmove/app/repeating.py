@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from lexmove.app.execution import Progress, execute
-from lexmove.app.preparing import objective_of
+from lexmove.app.execution import Progress
+from lexmove.app.preparing import fidelity_plan, objective_of
 from lexmove.app.stored import repetitions_name, study_dir_of
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.repetitions import RepeatedConfig, RepetitionProposer
+from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM, arm_name
@@ -15,43 +16,50 @@ from lexmove.study.protocols import TrialStore
 from lexmove.study.scoring import Incumbent
 from lexmove.study.study import Study, StudySpec
 
+REPETITIONS = "repetitions"
+"""The name of their stage."""
+
 _SEED_RANGE = 2**31
 
 
-def repeat(store: TrialStore, job: JobSpec, study: Study, progress: Progress) -> None:
+def repetition_work(job: JobSpec) -> Work:
+    """What the workers need: the scores of validation and test after the last epoch."""
+    limit_s = job.budget.trial
+    # A repetition is one segment, where the search has one for each rung.
+    num_segments = len(fidelity_plan(job).rungs)
+    return Work(
+        objective=objective_of(
+            job, study_dir_of(job), splits=("validation", "test"), every_epoch=False
+        ),
+        segment_limit_s=None if limit_s is None else limit_s * num_segments,
+    )
+
+
+def repetition_stage(
+    store: TrialStore, job: JobSpec, study: Study, progress: Progress
+) -> Stage | None:
     """Trains every finalist and comparison once per seed, and scores it on the test split, too.
 
     Before this no score on the test split is taken. The repetitions are a study of their own in the
-    same store and are resumed like one.
+    same store and are resumed like one. None where the job asks for none.
     """
     if not job.repetitions.top:
-        return
+        return None
     name = repetitions_name(study)
     proposer = _proposer(job, study)
     if name not in store.names():
         store.create(_spec(study, name, proposer.num_trials))
-    of_study = study_dir_of(job)
-    study_dir = StudyDir(of_study.root / name.removeprefix(study.spec.name + "."))
+    study_dir = StudyDir(study_dir_of(job).root / name.removeprefix(study.spec.name + "."))
     study_dir.create()
-    coordinator = Coordinator(
-        store=store, name=name, proposer=proposer, max_failures=job.max_failures
-    )
-    execute(
-        coordinator,
-        objective_of(job, of_study, splits=("validation", "test"), every_epoch=False),
-        _with_time_for_all(job, study),
-        study_dir,
-        lambda repetitions: progress("repetitions", repetitions),
+    return Stage(
+        name=REPETITIONS,
+        coordinator=Coordinator(
+            store=store, name=name, proposer=proposer, max_failures=job.max_failures
+        ),
+        study_dir=study_dir,
+        on_change=lambda repetitions: progress(REPETITIONS, repetitions),
         kept_best=proposer.num_trials,  # the comparison wants what all of them say
     )
-
-
-def _with_time_for_all(job: JobSpec, study: Study) -> JobSpec:
-    """A repetition is one segment, where the search had one for each rung."""
-    if job.budget.trial is None:
-        return job
-    limit_s = job.budget.trial * len(study.spec.fidelity.rungs)
-    return job.model_copy(update={"budget": job.budget.model_copy(update={"trial": limit_s})})
 
 
 def _spec(study: Study, name: str, num_trials: int) -> StudySpec:

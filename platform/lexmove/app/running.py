@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from lexmove.app.checking import check, check_room_here, check_same_data, within_room
-from lexmove.app.execution import Progress, execute
+from lexmove.app.execution import Progress, Stages, execute
 from lexmove.app.preparing import (
     forget_data,
     objective_of,
@@ -19,7 +19,7 @@ from lexmove.app.preparing import (
     write_reference,
 )
 from lexmove.app.remembering import recall
-from lexmove.app.repeating import repeat
+from lexmove.app.repeating import REPETITIONS, repetition_stage, repetition_work
 from lexmove.app.sizing import with_resources
 from lexmove.app.stored import (
     Outcome,
@@ -34,6 +34,7 @@ from lexmove.app.stored import (
 )
 from lexmove.cluster.connection import IN_PROCESS
 from lexmove.coordinator.coordinator import Coordinator
+from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import NoSuccessfulTrialError, UsageError
@@ -42,6 +43,9 @@ from lexmove.space.search_space import SearchSpace
 from lexmove.study.protocols import TrialStore
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
+
+SEARCH = "search"
+"""The name of its stage."""
 
 
 def tune(
@@ -166,11 +170,8 @@ def _run(
             job = with_precision(job, study_dir)
             if address is None:
                 job = within_room(job, **room)
-            _search(store, job, study_dir, progress)
-            study = store.load(job.name)
-            if study.incumbent is None:
-                raise NoSuccessfulTrialError(_why_none(study))
-            repeat(store, job, study, progress)
+            works = {SEARCH: _search_work(job, study_dir), REPETITIONS: repetition_work(job)}
+            execute(_stages(store, job, study_dir, progress), works, job)
         _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))
 
@@ -190,7 +191,22 @@ def _judge(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progr
     judge(job, study, repetitions, study_dir)
 
 
-def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> None:
+def _stages(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> Stages:
+    """The search, then the repetitions of what it found."""
+    yield from _search(store, job, study_dir, progress)
+    study = store.load(job.name)
+    if study.incumbent is None:
+        raise NoSuccessfulTrialError(_why_none(study))
+    repetitions = repetition_stage(store, job, study, progress)
+    if repetitions is not None:
+        yield repetitions
+
+
+def _search_work(job: JobSpec, study_dir: StudyDir) -> Work:
+    return Work(objective=objective_of(job, study_dir), segment_limit_s=job.budget.trial)
+
+
+def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> Stages:
     from lexmove.agent.serving import ServedProposer
 
     served = ServedProposer(
@@ -214,7 +230,7 @@ def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         progress("trials", study)
 
     try:
-        execute(coordinator, objective_of(job, study_dir), job, study_dir, on_change)
+        yield Stage(name=SEARCH, coordinator=coordinator, study_dir=study_dir, on_change=on_change)
     finally:
         served.close()
 

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lexmove.coordinator.store import open_store
+from lexmove.coordinator.store import open_reader, open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StudyNotFoundError, UsageError
 from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
 from lexmove.results.judgement import Judgement, Winner
 from lexmove.results.summary import Arm, best_json, repeated_arms, winner_of
-from lexmove.study.protocols import TrialStore
+from lexmove.study.protocols import TrialReader
 from lexmove.study.study import Study
 from lexmove.trials.tasks.published_scores import PublishedScore, published_scores
 
@@ -74,6 +74,23 @@ def load(name: str, *, store: str | None = None) -> Outcome:
     return outcome_of(opened, opened.load(name))
 
 
+def look(name: str, *, store: str | None = None) -> Outcome:
+    """As `load`, for those who look at a few trials only: the others are not read.
+
+    Raises:
+        StudyNotFoundError: no study of that name.
+    """
+    opened = open_reader(store_url(None, store))
+    return outcome_of(opened, opened.look(name))
+
+
+def look_all(*, store: str | None = None) -> tuple[Outcome, ...]:
+    """As `load_all`, without reading the trials."""
+    opened = open_reader(store_url(None, store))
+    names = [name for name in opened.names() if REPETITIONS not in name]
+    return tuple(outcome_of(opened, opened.look(name)) for name in names)
+
+
 def load_all(*, store: str | None = None) -> tuple[Outcome, ...]:
     """Every study of a store, oldest first; repetitions belong to their study."""
     opened = open_store(store_url(None, store))
@@ -81,7 +98,7 @@ def load_all(*, store: str | None = None) -> tuple[Outcome, ...]:
     return tuple(outcome_of(opened, opened.load(name)) for name in names)
 
 
-def outcome_of(store: TrialStore, study: Study) -> Outcome:
+def outcome_of(store: TrialReader, study: Study) -> Outcome:
     """A loaded study with its repetitions and its reference."""
     job = job_of(study) if study.spec.job else None
     study_dir = study_dir_of(job) if job else None
@@ -130,7 +147,7 @@ def is_over(
     Repetitions begin where the search has ended, be it before its budget was used up: by the
     clock, or because the space holds no other config.
     """
-    if not all(trial.status.is_final for trial in study.trials):
+    if not all(status.is_final for status in study.counts):
         return False
     if repetitions is not None:
         return is_searched(repetitions) and (is_judged or job is None)
@@ -140,7 +157,7 @@ def is_over(
 
 def is_searched(study: Study) -> bool:
     """Whether every trial of the budget was started and has ended."""
-    return not study.num_trials_left and all(trial.status.is_final for trial in study.trials)
+    return not study.num_trials_left and all(status.is_final for status in study.counts)
 
 
 def repetitions_name(study: Study) -> str:
@@ -151,10 +168,10 @@ def repetitions_name(study: Study) -> str:
     return f"{study.spec.name}{REPETITIONS}{len(study.trials)}"
 
 
-def repetitions_of(store: TrialStore, study: Study) -> Study | None:
+def repetitions_of(store: TrialReader, study: Study) -> Study | None:
     """The repetitions of a study; None before they began."""
     try:
-        return store.load(repetitions_name(study))
+        return store.look(repetitions_name(study))
     except StudyNotFoundError:
         return None
 

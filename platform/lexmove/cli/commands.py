@@ -5,13 +5,10 @@ from pathlib import Path
 
 import typer
 
-from lexmove.app import running, stored
-from lexmove.app.profiling import profiles
+from lexmove.app import stored
 from lexmove.app.stored import Outcome, store_url
 from lexmove.cli.conduct import INTERRUPTED, resumable, say_next
 from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_table
-from lexmove.cli.profile_view import write_profiles
-from lexmove.cli.progress import progress_display
 from lexmove.cli.result_view import write_result
 from lexmove.cli.study_view import write_studies, write_study, write_trial
 from lexmove.coordinator.store_rules import without_password
@@ -91,6 +88,9 @@ def tune_job(
     profile: bool = False,
 ) -> None:
     """Runs a study with its progress and prints its result."""
+    from lexmove.app import running
+    from lexmove.cli.progress import progress_display
+
     url = store_url(job, store)
     with resumable(job.name, store=url), progress_display() as progress:
         outcome = running.tune(
@@ -109,6 +109,9 @@ def run_resume(
     profile: bool = False,
 ) -> None:
     """`lexmove resume`."""
+    from lexmove.app import running
+    from lexmove.cli.progress import progress_display
+
     url = store_url(None, store)
     with resumable(name, store=url), progress_display() as progress:
         outcome = running.resume(
@@ -125,13 +128,13 @@ def run_resume(
 def _finish(outcome: Outcome, *, store: str, profile: bool) -> None:
     write_result(outcome)
     if profile:
-        write_profiles(profiles(outcome.study.spec.name, store=store))
+        _show_profiles(outcome.study.spec.name, store=store, as_json=False)
     say_next(outcome.study.spec.name, store=store)
 
 
 def run_ls(*, store: str | None, as_json: bool) -> None:
     """`lexmove ls`."""
-    outcomes = stored.load_all(store=store)
+    outcomes = stored.look_all(store=store)
     if as_json:
         write_json(list_json([(outcome.study, outcome.state) for outcome in outcomes]))
     elif outcomes:
@@ -143,6 +146,9 @@ def run_ls(*, store: str | None, as_json: bool) -> None:
 
 
 def _show_profiles(name: str, *, store: str | None, as_json: bool) -> None:
+    from lexmove.app.profiling import profiles
+    from lexmove.cli.profile_view import write_profiles
+
     parts = profiles(name, store=store)
     if not as_json:
         write_profiles(parts)
@@ -160,7 +166,8 @@ def run_show(
             raise UsageError("--profile is about a whole study: leave the trial's number out")
         _show_profiles(name, store=store, as_json=as_json)
         return
-    outcome = stored.load(name, store=store)
+    is_list = trial_id is None and not as_json
+    outcome = (stored.look if is_list else stored.load)(name, store=store)
     study = outcome.study
     if trial_id is None:
         if as_json:
@@ -181,7 +188,7 @@ def run_show(
 
 def run_best(name: str, *, store: str | None, as_json: bool) -> None:
     """`lexmove best`."""
-    outcome = stored.load(name, store=store)
+    outcome = stored.look(name, store=store)
     if as_json:
         write_json(outcome.best_json())
     else:

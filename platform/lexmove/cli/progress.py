@@ -96,15 +96,15 @@ class PlainProgress:
         self._told[name] = study.num_events - 1
         return [
             event
-            for event in study.events
+            for event in study.events_since(told + 1)
             if isinstance(event, Ended)
             and event.status is not TrialStatus.STOPPED  # the study's end, no news of the trial
-            and event.seq > told
             and event.at_s >= self._started_s
         ]
 
     def _told_in_words(self, phase: str, study: Study, event: Ended) -> str:
-        then = study.prefix(event.seq + 1)
+        is_last = event.seq + 1 == study.num_events
+        then = study if is_last else study.prefix(event.seq + 1)
         if phase == REPETITIONS:
             parts = [story.repetition_line(then, event)]
         else:

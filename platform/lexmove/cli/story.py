@@ -66,8 +66,7 @@ def training_s(trial: Trial) -> float:
 
 def latest_trials(study: Study, *, num: int) -> list[Trial]:
     """The trials to which something happened last, and the incumbent, in order of their ids."""
-    by_time = sorted(study.trials, key=lambda trial: trial.events[-1].seq, reverse=True)
-    chosen = by_time[:num]
+    chosen = list(study.latest_trials(num))
     incumbent = study.incumbent
     if incumbent is not None and all(t.trial_id != incumbent.trial_id for t in chosen):
         chosen = [*chosen[: num - 1], study.trials[incumbent.trial_id]]

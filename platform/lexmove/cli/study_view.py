@@ -14,10 +14,12 @@ from lexmove.cli.wording import (
     say_value_of,
     say_why,
 )
-from lexmove.results.summary import counts
 from lexmove.space.move import say_value
 from lexmove.study.study import Study
 from lexmove.study.trial import Trial
+
+_MAX_SHOWN = 200
+"""Trials that `show` lists: more than anyone reads, few enough to be there at once."""
 
 
 def write_studies(outcomes: Sequence[Outcome]) -> None:
@@ -42,20 +44,34 @@ def write_studies(outcomes: Sequence[Outcome]) -> None:
 
 
 def write_study(outcome: Outcome) -> None:
-    """A study with its trials and their moves."""
+    """A study with its trials and their moves; of very many the last and the best."""
     study = outcome.study
-    found = ", ".join(
-        f"{number} {status.value.lower()}" for status, number in counts(study).items()
-    )
+    found = ", ".join(f"{number} {status.value.lower()}" for status, number in study.counts.items())
     write(f"study {study.spec.name}: {outcome.state}; trials: {found or 'none'}", style="bold")
     write(story.standing(study))
     write()
     renamed = {"value": study.spec.metric, "age": "trained"}
     headers = [renamed.get(name, name) for name in story.TRIAL_HEADERS]
-    rows = [story.trial_row(study, trial, age_s=story.training_s(trial)) for trial in study.trials]
+    shown = _shown(study)
+    rows = [story.trial_row(study, trial, age_s=story.training_s(trial)) for trial in shown]
     right = [*renamed.values(), *story.RIGHT_HEADERS]
     best = None if study.incumbent is None else study.incumbent.trial_id
-    write_table(headers, rows, right=right, bold=best)
+    bold = next((row for row, trial in enumerate(shown) if trial.trial_id == best), None)
+    write_table(headers, rows, right=right, bold=bold)
+    if len(shown) < len(study.trials):
+        write()
+        write(f"{len(study.trials) - len(shown)} earlier trials are left out; --json has them all")
+
+
+def _shown(study: Study) -> list[Trial]:
+    """All trials of a study of at most `_MAX_SHOWN`; else the best and those started last."""
+    first = max(0, len(study.trials) - _MAX_SHOWN)
+    best = study.incumbent
+    is_earlier = best is not None and best.trial_id < first
+    return [
+        *([study.trials[best.trial_id]] if best is not None and is_earlier else []),
+        *study.trials[first + is_earlier :],
+    ]
 
 
 def write_trial(study: Study, trial: Trial) -> None:

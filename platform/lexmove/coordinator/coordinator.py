@@ -27,6 +27,8 @@ from lexmove.study.trial import (
     TrialStatus,
 )
 
+_RESUMABLE = (TrialStatus.RUNNING, TrialStatus.PAUSED, TrialStatus.PREEMPTED)
+
 
 class Coordinator:
     """Runs one study: `assign` for every free slot, then `measured` and one ending per segment.
@@ -252,13 +254,32 @@ def kept_checkpoints(study: Study, *, best: int) -> Mapping[str, tuple[int, Fide
     The last one of every trial that can go on, and the best one of each of the `best` best
     trials; disk use is bounded by running + paused + `best`.
     """
-    kept: dict[str, tuple[int, Fidelity]] = {}
-    for trial in study.with_status(TrialStatus.RUNNING, TrialStatus.PAUSED, TrialStatus.PREEMPTED):
-        segment = trial.segment
-        if segment.resume_from is not None:
-            kept[segment.resume_from] = (trial.trial_id, segment.after)
+    kept = study.followed_by(_Resumable, _Resumable).checkpoints.copy()
     for item in study.leaders(best):
         for measurement in study.trials[item.trial_id].measurements:
             if measurement.fidelity == item.fidelity and measurement.checkpoint is not None:
                 kept[measurement.checkpoint] = (item.trial_id, item.fidelity)
     return kept
+
+
+class _Resumable:
+    """Follows a study and knows the last checkpoint of every trial that can go on."""
+
+    def __init__(self, study: Study) -> None:
+        self._of_trial: dict[int, str] = {}
+        self.checkpoints: dict[str, tuple[int, Fidelity]] = {}
+        for trial in study.with_status(*_RESUMABLE):
+            self._keep(trial)
+
+    def take_in(self, study: Study, before: Trial | None, event: Event) -> None:
+        """The trial of an event has another last checkpoint, or cannot go on any more."""
+        trial = study.trials[event.trial_id]
+        self.checkpoints.pop(self._of_trial.pop(event.trial_id, ""), None)
+        if trial.status in _RESUMABLE:
+            self._keep(trial)
+
+    def _keep(self, trial: Trial) -> None:
+        segment = trial.segment
+        if segment.resume_from is not None:
+            self._of_trial[trial.trial_id] = segment.resume_from
+            self.checkpoints[segment.resume_from] = (trial.trial_id, segment.after)

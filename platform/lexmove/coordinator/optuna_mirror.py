@@ -5,6 +5,7 @@ Only the events are ever read back. Every function may be called again for the s
 
 import contextlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lexmove.space.domain import Domain, Float, Integer
 from lexmove.space.search_space import SearchSpace
+from lexmove.study.fidelity import Fidelity
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Ended, Event, Measured, Started, TrialStatus
 
@@ -42,13 +44,14 @@ def trial_of(space: SearchSpace, event: Started, attributes: Mapping[str, str]) 
         datetime_complete=None,
         params=dict(event.config),
         distributions={name: distribution_of(space[name].domain) for name in event.config},
-        user_attrs={**attributes, **_readable(event)},
+        user_attrs={**attributes, **readable(event)},
         system_attrs={},
         intermediate_values={},
     )
 
 
-def _readable(event: Started) -> dict[str, Any]:
+def readable(event: Started) -> dict[str, Any]:
+    """The user attributes in which people read a start."""
     decision = event.decision
     proposer = f"{decision.proposer} ({decision.expert})" if decision.expert else decision.proposer
     shown = {
@@ -70,14 +73,65 @@ def distribution_of(domain: Domain) -> BaseDistribution:
     return CategoricalDistribution(getattr(domain, "values", (domain.default_value,)))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirrored:
+    """What an event other than a start changes in Optuna's own fields of its trial.
+
+    `attributes` are user attributes to set; `step` a fidelity with its value. `state` ends the
+    trial, with `value` where it has one.
+    """
+
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    step: tuple[Fidelity, float] | None = None
+    state: TrialState | None = None
+    value: float | None = None
+
+
+_NOTHING = Mirrored()
+
+
+def mirrored(event: Event, study: Study) -> Mirrored:
+    """What an event that is in the study already shows."""
+    if isinstance(event, Measured):
+        return _measurement(event, study)
+    return _end(event, study) if isinstance(event, Ended) else _NOTHING
+
+
+def _measurement(event: Measured, study: Study) -> Mirrored:
+    measurement = event.measurement
+    if measurement not in study.trials[event.trial_id].measurements:
+        return _NOTHING  # of a fidelity measured twice the first counts
+    checkpoint, value = measurement.checkpoint, measurement.metrics.get(study.spec.metric)
+    return Mirrored(
+        attributes={} if checkpoint is None else {"checkpoint": checkpoint},
+        step=None if value is None else (measurement.fidelity, value),
+    )
+
+
+def _end(event: Ended, study: Study) -> Mirrored:
+    attributes = {} if event.reason is None else {"reason": event.reason}
+    if not event.status.is_final:
+        return Mirrored(attributes=attributes)
+    best = study.best_of(study.trials[event.trial_id])
+    state = {
+        TrialStatus.COMPLETED: TrialState.COMPLETE if best else TrialState.FAIL,
+        TrialStatus.STOPPED: TrialState.PRUNED,
+    }.get(event.status, TrialState.FAIL)
+    return Mirrored(attributes=attributes, state=state, value=None if best is None else best.value)
+
+
 def show(storage: BaseStorage, optuna_id: int, event: Event, study: Study) -> None:
     """Shows an event that is in the study already, whose trial is `optuna_id` in the storage."""
+    shown = mirrored(event, study)
     # A reader that found the writer between its event and here may have shown it already.
     with contextlib.suppress(UpdateFinishedTrialError):
-        if isinstance(event, Measured):
-            _show_measurement(storage, optuna_id, event, study)
-        elif isinstance(event, Ended):
-            _show_end(storage, optuna_id, event, study)
+        for key, text in shown.attributes.items():
+            storage.set_trial_user_attr(optuna_id, key, text)
+        if shown.step is not None:
+            storage.set_trial_intermediate_value(optuna_id, *shown.step)
+        if shown.state is not None:
+            values = None if shown.value is None else [shown.value]
+            storage.set_trial_state_values(optuna_id, shown.state, values)
 
 
 def shows(trial: FrozenTrial, event: Event, metric: str) -> bool:
@@ -90,27 +144,3 @@ def shows(trial: FrozenTrial, event: Event, metric: str) -> bool:
             metric not in measurement.metrics or measurement.fidelity in trial.intermediate_values
         )
     return not (isinstance(event, Ended) and event.status.is_final)
-
-
-def _show_measurement(storage: BaseStorage, optuna_id: int, event: Measured, study: Study) -> None:
-    measurement = event.measurement
-    if measurement not in study.trials[event.trial_id].measurements:
-        return  # of a fidelity measured twice the first counts
-    if measurement.checkpoint is not None:
-        storage.set_trial_user_attr(optuna_id, "checkpoint", measurement.checkpoint)
-    if study.spec.metric in measurement.metrics:
-        value = measurement.metrics[study.spec.metric]
-        storage.set_trial_intermediate_value(optuna_id, measurement.fidelity, value)
-
-
-def _show_end(storage: BaseStorage, optuna_id: int, event: Ended, study: Study) -> None:
-    if event.reason is not None:
-        storage.set_trial_user_attr(optuna_id, "reason", event.reason)
-    if not event.status.is_final:
-        return
-    best = study.best_of(study.trials[event.trial_id])
-    state = {
-        TrialStatus.COMPLETED: TrialState.COMPLETE if best else TrialState.FAIL,
-        TrialStatus.STOPPED: TrialState.PRUNED,
-    }.get(event.status, TrialState.FAIL)
-    storage.set_trial_state_values(optuna_id, state, None if best is None else [best.value])

@@ -1,40 +1,56 @@
 """A study as an Optuna study: every event a trial attribute, mirrored into Optuna's own fields.
 
 Written by one process at a time. The events are the truth; what Optuna's tools read is derived
-from them. An event is one transaction, its mirror follows in others, and whoever opens the study
-after a crash between the two shows the last event again.
+from them. In a database events and mirror are one transaction. In a journal file an event is one
+line and its mirror follows in others; whoever opens a study after a crash between the two shows
+the last event again.
 """
 
 import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.exceptions import DuplicatedStudyError, OptunaError
-from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial
+from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
-from lexmove.coordinator.optuna_mirror import direction_of, show, shows, trial_of
-from lexmove.coordinator.store_location import connect, locate_store, mend_torn_end, talking_to
-from lexmove.coordinator.store_rules import is_new, no_such_study, study_exists, with_budget
+from lexmove.coordinator.optuna_mirror import direction_of, mirrored, show, shows, trial_of
+from lexmove.coordinator.optuna_tables import StoredEvent, TableWriter, stored_events
+from lexmove.coordinator.store_location import connect, mend_torn_end, talking_to
+from lexmove.coordinator.store_rules import (
+    EVENT,
+    JOB,
+    SPEC,
+    event_key,
+    is_new,
+    no_such_study,
+    read_event,
+    read_spec,
+    study_exists,
+    with_budget,
+)
+from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError
+from lexmove.study.digest import digest_of
 from lexmove.study.study import Study, StudySpec
-from lexmove.study.trial import Event, Started, event_from_json, event_to_json
-
-_SPEC, _JOB, _EVENT = "lexmove_spec", "job", "event_"
+from lexmove.study.trial import Event, Started, event_to_json
 
 
 @dataclass(slots=True, kw_only=True)
 class _Known:
-    """What this process knows of a study: `numbers` maps trial ids to Optuna's trial numbers."""
+    """What this process knows of a study: `optuna_ids` are the ids of its trials in Optuna.
+
+    `newest` are id and number of the last of them.
+    """
 
     study_id: int
     study: Study
-    numbers: dict[int, int]
-    optuna_ids: dict[int, int]
+    optuna_ids: "array[int]"
+    newest: tuple[int, int] = (-1, -1)
 
 
 class OptunaStore:
@@ -57,23 +73,30 @@ class OptunaStore:
         with self._talking(f"create study {spec.name!r} in"):
             storage = self._writable()
             study_id = self._create_empty(storage, spec)
-            storage.set_study_user_attr(study_id, _JOB, spec.job)
+            storage.set_study_user_attr(study_id, JOB, spec.job)
             self._write_spec(storage, study_id, spec)  # last: it makes the study one of ours
             self._known[spec.name] = _Known(
-                study_id=study_id, study=Study(spec=spec), numbers={}, optuna_ids={}
+                study_id=study_id, study=Study(spec=spec), optuna_ids=array("q")
             )
 
-    def append(self, name: str, event: Event) -> None:
+    def append(self, name: str, *events: Event) -> Study:
         with self._talking(f"write study {name!r} to"):
             known = self._known.get(name)
-            if known is None or event.seq > known.study.num_events:
+            if known is None or any(event.seq > known.study.num_events for event in events[:1]):
                 known = self._read(name, is_writer=True)
-            if is_new(known.study, event):
-                self._write(self._writable(), known, event)
+            storage = self._writable()
+            if isinstance(storage, RDBStorage):
+                _write_rows(storage, known, events)
+            else:
+                _write_lines(storage, known, events)
+            return known.study
 
     def load(self, name: str) -> Study:
         with self._talking(f"read study {name!r} from"):
             return self._read(name, is_writer=False).study
+
+    def look(self, name: str) -> Study:
+        return self.load(name)
 
     def names(self) -> tuple[str, ...]:
         with self._talking("read"):
@@ -123,14 +146,14 @@ class OptunaStore:
             study_id = storage.get_study_id_from_name(spec.name)
             attributes = storage.get_study_user_attrs(study_id)
             is_begun = (
-                set(attributes) <= {_JOB}
+                set(attributes) <= {JOB}
                 and storage.get_study_directions(study_id) == [direction_of(spec)]
                 and not storage.get_n_trials(study_id)
             )
             if is_begun:
                 return study_id
             place = str(self._location)
-            if _SPEC in attributes:
+            if SPEC in attributes:
                 raise StoreError(study_exists(spec.name, place)) from None
             raise StoreError(
                 f"{place} holds an Optuna study {spec.name!r} that lexmove did not write: "
@@ -140,16 +163,15 @@ class OptunaStore:
     @staticmethod
     def _write_spec(storage: BaseStorage, study_id: int, spec: StudySpec) -> None:
         text = json.dumps(replace(spec, job="").to_json())
-        storage.set_study_user_attr(study_id, _SPEC, text)
+        storage.set_study_user_attr(study_id, SPEC, text)
 
     def _read(self, name: str, *, is_writer: bool) -> _Known:
         storage = self._writable() if is_writer and self._location.exists else self._readable()
         study_id, attributes = self._find(storage, name)
         assert storage is not None, "a study was found in it"
-        spec = _read_spec(name, attributes)
+        spec = read_spec(name, spec=attributes[SPEC], job=attributes.get(JOB, ""))
         with _gc_paused():
-            trials = storage.get_all_trials(study_id, deepcopy=False)
-            events, numbers = _read_events(name, trials)
+            events, optuna_ids, newest = _read_events(name, _stored(storage, study_id))
         whole: list[Event] = []
         while len(whole) in events:
             whole.append(events[len(whole)])
@@ -161,10 +183,8 @@ class OptunaStore:
                 "restore the store from a copy, or start a study of another name"
             )
         study = Study.from_events(spec, whole)
-        known = _Known(study_id=study_id, study=study, numbers=numbers, optuna_ids={})
-        is_shown = not whole or self._show_again(
-            storage, known, whole[-1], trials[numbers[whole[-1].trial_id]], is_writer=is_writer
-        )
+        known = _Known(study_id=study_id, study=study, optuna_ids=optuna_ids, newest=newest)
+        is_shown = not whole or self._show_again(storage, known, whole[-1], is_writer=is_writer)
         if is_whole and is_shown:
             self._known[name] = known
         return known
@@ -177,29 +197,23 @@ class OptunaStore:
                 pass
             else:
                 attributes = storage.get_study_user_attrs(study_id)
-                if _SPEC in attributes:
+                if SPEC in attributes:
                     return study_id, attributes
         known = () if storage is None else _names(storage)
         raise StudyNotFoundError(no_such_study(name, known, str(self._location)))
 
     def _show_again(
-        self,
-        storage: BaseStorage,
-        known: _Known,
-        event: Event,
-        trial: FrozenTrial,
-        *,
-        is_writer: bool,
+        self, storage: BaseStorage, known: _Known, event: Event, *, is_writer: bool
     ) -> bool:
         """Shows the last event if a crash prevented that; whether it is shown now.
 
         A reader that may not write leaves it as it is.
         """
-        if not is_writer and shows(trial, event, known.study.spec.metric):
+        optuna_id = known.optuna_ids[event.trial_id]
+        if not is_writer and shows(storage.get_trial(optuna_id), event, known.study.spec.metric):
             return True
         try:
             self._mend()
-            optuna_id = self._optuna_id(storage, known, event.trial_id)
             show(storage, optuna_id, event, known.study)
         except (OSError, OptunaError, SQLAlchemyError):
             if is_writer:
@@ -207,64 +221,75 @@ class OptunaStore:
             return False
         return True
 
-    def _write(self, storage: BaseStorage, known: _Known, event: Event) -> None:
-        key, text = f"{_EVENT}{event.seq:06d}", event_to_json(event)
+
+def _write_rows(storage: RDBStorage, known: _Known, events: Iterable[Event]) -> None:
+    """Writes events to a database, all or none."""
+    study, optuna_ids = known.study, array("q", known.optuna_ids[:0])
+    first = len(known.optuna_ids)
+    with storage.engine.begin() as connection:
+        writer = TableWriter(connection, known.study_id, known.newest)
+        for event in events:
+            if not is_new(study, event):
+                continue
+            study = study.with_event(event)
+            key, text = event_key(event.seq), event_to_json(event)
+            if isinstance(event, Started):
+                optuna_ids.append(writer.start(event, study.spec.space, key, text))
+                continue
+            new = event.trial_id - first
+            optuna_id = optuna_ids[new] if new >= 0 else known.optuna_ids[event.trial_id]
+            writer.add(optuna_id, key, text, mirrored(event, study))
+        if study is not known.study:
+            writer.finish(digest_of(study))
+    known.study, known.newest = study, writer.newest
+    known.optuna_ids.extend(optuna_ids)
+
+
+def _write_lines(storage: BaseStorage, known: _Known, events: Iterable[Event]) -> None:
+    """Writes events to a journal file, one after the other."""
+    for event in events:
+        if not is_new(known.study, event):
+            continue
+        key, text = event_key(event.seq), event_to_json(event)
         if isinstance(event, Started):
             template = trial_of(known.study.spec.space, event, {key: text})
-            optuna_id = storage.create_new_trial(known.study_id, template)
-            known.optuna_ids[event.trial_id] = optuna_id
+            known.optuna_ids.append(storage.create_new_trial(known.study_id, template))
         else:
-            optuna_id = self._optuna_id(storage, known, event.trial_id)
-            storage.set_trial_user_attr(optuna_id, key, text)
+            storage.set_trial_user_attr(known.optuna_ids[event.trial_id], key, text)
         known.study = known.study.with_event(event)
-        show(storage, optuna_id, event, known.study)
-
-    @staticmethod
-    def _optuna_id(storage: BaseStorage, known: _Known, trial_id: int) -> int:
-        if trial_id not in known.optuna_ids:
-            known.optuna_ids[trial_id] = storage.get_trial_id_from_study_id_trial_number(
-                known.study_id, known.numbers[trial_id]
-            )
-        return known.optuna_ids[trial_id]
+        show(storage, known.optuna_ids[event.trial_id], event, known.study)
 
 
 def _names(storage: BaseStorage) -> tuple[str, ...]:
     return tuple(
-        study.study_name for study in storage.get_all_studies() if _SPEC in study.user_attrs
+        study.study_name for study in storage.get_all_studies() if SPEC in study.user_attrs
     )
 
 
-def _read_spec(name: str, attributes: Mapping[str, Any]) -> StudySpec:
-    try:
-        return StudySpec.from_json({**json.loads(attributes[_SPEC]), "job": attributes[_JOB]})
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"study {name!r} cannot be read: its spec was damaged or written by another version "
-            "of lexmove; use that version, or start a study of another name"
-        ) from error
+def _stored(storage: BaseStorage, study_id: int) -> Iterator[StoredEvent]:
+    """All events of a study, by trial; trials of others have none."""
+    if isinstance(storage, RDBStorage):
+        yield from stored_events(storage, study_id)
+        return
+    for trial in storage.get_all_trials(study_id, deepcopy=False):
+        for key, text in trial.user_attrs.items():
+            if key.startswith(EVENT):
+                yield StoredEvent(trial._trial_id, trial.number, key, text)
 
 
 def _read_events(
-    name: str, trials: Sequence[FrozenTrial]
-) -> tuple[dict[int, Event], dict[int, int]]:
-    """All events by `seq`, and each trial's number in Optuna; trials of others are passed over."""
+    name: str, stored: Iterable[StoredEvent]
+) -> tuple[dict[int, Event], "array[int]", tuple[int, int]]:
+    """All events by `seq`, the ids of the trials in Optuna, and id and number of the newest."""
     events: dict[int, Event] = {}
-    numbers: dict[int, int] = {}
-    for trial in trials:
-        for key, text in trial.user_attrs.items():
-            if not key.startswith(_EVENT):
-                continue
-            try:
-                event = event_from_json(text)
-            except ValueError as error:
-                raise StoreError(
-                    f"study {name!r} cannot be read: {key} of trial {trial.number} was damaged or "
-                    "written by another version of lexmove; use that version, or start a study of "
-                    "another name"
-                ) from error
-            events[event.seq] = event
-            numbers[event.trial_id] = trial.number
-    return events, numbers
+    ids: dict[int, int] = {}
+    newest = (-1, -1)
+    for item in stored:
+        event = read_event(name, item.key, item.number, item.text)
+        events[event.seq] = event
+        ids[event.trial_id] = item.optuna_id
+        newest = max(newest, (item.optuna_id, item.number))
+    return events, array("q", [ids[trial_id] for trial_id in sorted(ids)]), newest
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+from lexmove.coordinator.sqlite_reader import SqliteReader
 from lexmove.coordinator.store_rules import is_new, no_such_study, study_exists, with_budget
+from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError
-from lexmove.study.protocols import TrialStore
+from lexmove.study.protocols import TrialReader, TrialStore
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event
 
@@ -23,15 +25,20 @@ class MemoryStore:
             raise StoreError(study_exists(spec.name, MEMORY_URL))
         self._studies[spec.name] = Study(spec=spec)
 
-    def append(self, name: str, event: Event) -> None:
+    def append(self, name: str, *events: Event) -> Study:
         study = self.load(name)
-        if is_new(study, event):
-            self._studies[name] = study.with_event(event)
+        for event in events:
+            if is_new(study, event):
+                study = self._studies[name] = study.with_event(event)
+        return study
 
     def load(self, name: str) -> Study:
         if name not in self._studies:
             raise StudyNotFoundError(no_such_study(name, self.names(), MEMORY_URL))
         return self._studies[name]
+
+    def look(self, name: str) -> Study:
+        return self.load(name)
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._studies)
@@ -39,6 +46,17 @@ class MemoryStore:
     def extend(self, name: str, num_trials: int) -> None:
         study = self.load(name)
         self._studies[name] = replace(study, spec=with_budget(study.spec, num_trials))
+
+
+def open_reader(url: str) -> TrialReader:
+    """What reads the store at a URL and writes nothing; loads no database driver for SQLite.
+
+    Raises:
+        UsageError: not a URL of a store.
+    """
+    if not url.startswith("sqlite:"):
+        return open_store(url)
+    return SqliteReader(locate_store(url), whole=lambda: open_store(url))
 
 
 def open_store(url: str) -> TrialStore:

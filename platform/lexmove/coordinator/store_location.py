@@ -1,4 +1,4 @@
-"""Store URLs, the Optuna storage behind each, and what the errors of that storage mean."""
+"""The Optuna storage behind each store, and what its errors mean."""
 
 import json
 import logging
@@ -8,7 +8,6 @@ import uuid
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
@@ -17,8 +16,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from lexmove.coordinator.store_rules import without_password
-from lexmove.errors import LexmoveError, StoreError, UsageError, did_you_mean
+from lexmove.coordinator.store_url import STORE_FORMS, StoreLocation
+from lexmove.errors import LexmoveError, StoreError, UsageError
 
 _LOCK_TIMEOUT_S = 30
 """How long SQLite waits for a reader or writer before it gives up."""
@@ -27,12 +26,6 @@ _STALE_LOCK_S = 3
 """A journal's lock older than this was left by a killed process: there is one writer only."""
 
 _JOURNAL_START = b'{"op_code":'
-
-_SCHEMES = ("sqlite", "postgresql", "journal", "memory")
-_FORMS = (
-    "sqlite:///studies.db, postgresql+psycopg://user@host/database, journal:///studies.log or "
-    "memory://"
-)
 
 _CHECK_FOLDER = "check that its folder exists and that you may write there, or choose another store"
 _WAYS_OUT = {
@@ -51,49 +44,10 @@ _WAYS_OUT = {
     "No space left": "free some space, then resume",
     "File too large": "raise the file size limit or free some space, then resume",
     "locked": "another process is writing to it: wait for it, or end it",
+    "UNIQUE constraint": "another process is writing the study: end it, then resume",
+    "unique constraint": "another process is writing the study: end it, then resume",
     "connect": "check host, port, user and password in the URL",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreLocation:
-    """A store's place: `path` for SQLite and journal files, else only a database `url`."""
-
-    url: str
-    path: Path | None = None
-    is_journal: bool = False
-
-    def __str__(self) -> str:
-        return without_password(self.url)
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is something to read; of a database server, always."""
-        return self.path is None or self.path.exists()
-
-
-def locate_store(url: str) -> StoreLocation:
-    """Reads a store's URL; relative paths become absolute here and now.
-
-    Raises:
-        UsageError: not the URL of a store.
-    """
-    if "://" not in url and url.endswith(".log"):
-        url = f"journal:///{url}"
-    scheme, _, rest = url.partition("://")
-    kind = scheme.partition("+")[0]
-    if kind == "postgresql" and rest:
-        return StoreLocation(url=f"postgresql+psycopg://{rest}")
-    if scheme not in ("sqlite", "journal"):
-        hint = did_you_mean(kind, _SCHEMES) if rest else ""
-        raise UsageError(f"store {without_password(url)!r} is no store's URL: write {_FORMS}{hint}")
-    if rest == "/:memory:" or not rest.startswith("/") or rest == "/" or "?" in rest:
-        raise UsageError(
-            f"store {url!r} names no file: write {scheme}:///NAME for one below this folder, "
-            f"{scheme}:////PATH for an absolute path, or memory:// for none"
-        )
-    path = Path(rest[1:]).expanduser().absolute()
-    return StoreLocation(url=f"{scheme}:///{path}", path=path, is_journal=scheme == "journal")
 
 
 def connect(location: StoreLocation) -> BaseStorage:
@@ -201,7 +155,9 @@ def talking_to(location: StoreLocation, doing: str) -> Iterator[None]:
             "run: pip install 'lexmove[postgresql]'"
         ) from error
     except ArgumentError as error:
-        raise UsageError(f"store {str(location)!r} is no store's URL: write {_FORMS}") from error
+        raise UsageError(
+            f"store {str(location)!r} is no store's URL: write {STORE_FORMS}"
+        ) from error
     except (
         OSError,
         sqlite3.Error,

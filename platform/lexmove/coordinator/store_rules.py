@@ -1,11 +1,23 @@
 """The rules that every trial store keeps, and the words in which it refuses."""
 
+import json
 import re
 from dataclasses import replace
 
 from lexmove.errors import StoreError, UsageError, did_you_mean
 from lexmove.study.study import Study, StudySpec
-from lexmove.study.trial import Event, Started
+from lexmove.study.trial import Event, Started, event_from_json
+
+SPEC, JOB, EVENT = "lexmove_spec", "job", "event_"
+"""User attributes of an Optuna study: its spec and job; of an Optuna trial: events, by number."""
+
+DIGEST = "lexmove_digest"
+"""The system attribute of an Optuna study that says what the study comes to."""
+
+
+def event_key(seq: int) -> str:
+    """Under which name an event is stored."""
+    return f"{EVENT}{seq:06d}"
 
 
 def is_new(study: Study, event: Event) -> bool:
@@ -45,6 +57,36 @@ def with_budget(spec: StudySpec, num_trials: int) -> StudySpec:
     if num_trials < 1:
         raise UsageError(f"a study of {num_trials} trials is none: set its budget to 1 or more")
     return replace(spec, num_trials=num_trials)
+
+
+def read_spec(name: str, *, spec: str, job: str) -> StudySpec:
+    """The spec of a study from what is stored of it.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        return StudySpec.from_json({**json.loads(spec), "job": job})
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"study {name!r} cannot be read: its spec was damaged or written by another version "
+            "of lexmove; use that version, or start a study of another name"
+        ) from error
+
+
+def read_event(name: str, key: str, number: int, text: str) -> Event:
+    """One event; `number` is its trial's in Optuna.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        return event_from_json(text)
+    except ValueError as error:
+        raise StoreError(
+            f"study {name!r} cannot be read: {key} of trial {number} was damaged or written by "
+            "another version of lexmove; use that version, or start a study of another name"
+        ) from error
 
 
 def without_password(url: str) -> str:

@@ -1,6 +1,6 @@
 """The door to Ray Tune: one Tune trial per segment, in reused workers; translates and delegates.
 
-Tune runs what the coordinator assigns and never decides: no retries, no scheduler, no restore.
+Tune runs what a coordinator assigns and never decides: no retries, no scheduler, no restore.
 A segment that ends by a `TrialError` is a normal Tune trial whose last report names the outcome;
 a Tune error therefore always means that the worker died.
 """
@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +22,10 @@ from ray import tune
 from ray.tune.callback import Callback
 from ray.tune.search import Searcher
 
-from lexmove.coordinator.coordinator import Coordinator, kept_checkpoints
+from lexmove.coordinator.coordinator import kept_checkpoints
 from lexmove.coordinator.evaluation import SegmentOutcome, evaluate
-from lexmove.coordinator.study_dir import StudyDir
+from lexmove.coordinator.stage import Stage, Work
 from lexmove.space.search_space import Config
-from lexmove.study.protocols import Objective
-from lexmove.study.study import Study
 from lexmove.study.trial import Measurement, Segment, TrialStatus
 
 _MEASUREMENT = TypeAdapter(Measurement)
@@ -36,49 +34,39 @@ _OUTCOME, _REASON, _MEASURED = "outcome", "reason", "measurement"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
-    """What runs at once: `parallel` segments, each with `cpu` CPUs and `gpu` GPUs.
-
-    `segment_limit_s` ends a segment that runs longer, in seconds; None for no limit.
-    """
+    """What runs at once: `parallel` segments, each with `cpu` CPUs and `gpu` GPUs."""
 
     parallel: int = 1
     cpu: float = 1.0
     gpu: float = 0.0
-    segment_limit_s: float | None = None
 
 
-def run_study(
-    coordinator: Coordinator,
-    objective: Objective,
-    *,
-    slots: Slots,
-    study_dir: StudyDir,
-    on_change: Callable[[Study], None],
-    kept_best: int = 3,
-) -> bool:
-    """Runs until the coordinator has nothing left; Ray must be initialised.
+def run_stages(stages: Iterator[Stage], works: Mapping[str, Work], *, slots: Slots) -> bool:
+    """Runs stage after stage in the same workers; Ray must be initialised.
 
     Args:
-        coordinator: decides and records; `recover` must have been called on a study that was
-            begun elsewhere.
-        objective: evaluates the configs; pickled once.
+        stages: asked for the next one when all that the last one wanted is done and recorded. The
+            coordinator of each must have recovered a study that was begun elsewhere.
+        works: what the workers need, by name of the stage; pickled once.
         slots: how much runs at once.
-        study_dir: where checkpoints and Tune's logs go.
-        on_change: called after every recorded event with the study, in this process.
-        kept_best: of how many of the best trials a checkpoint is kept at the end.
 
     Returns:
-        Whether the study reached its end and is closed; False when it was interrupted.
+        Whether all stages reached their end and are closed; False when they were interrupted.
 
     Raises:
-        LexmoveError: whatever the coordinator, its proposer or its store raised.
+        LexmoveError: whatever a coordinator, its proposer or its store raised, or `stages` did.
     """
-    runner = _Runner(
-        coordinator, slots=slots, study_dir=study_dir, on_change=on_change, kept_best=kept_best
-    )
-    trainable = tune.with_parameters(
-        _run_segment, objective=objective, trials_dir=study_dir.trials, slots=slots
-    )
+    runner = _Runner(stages, works)
+    if runner.error is None and not runner.is_finished:
+        _fit(runner, works, slots)
+    if runner.error is not None:
+        raise runner.error
+    return runner.is_finished
+
+
+def _fit(runner: "_Runner", works: Mapping[str, Work], slots: Slots) -> None:
+    """Lets Tune run until the runner has nothing left."""
+    trainable = tune.with_parameters(_run_segment, works=dict(works))
     with runner.registered(), _quiet_tune():
         tune.Tuner(
             tune.with_resources(trainable, {"cpu": slots.cpu, "gpu": slots.gpu}),
@@ -92,31 +80,24 @@ def run_study(
             ),
             run_config=tune.RunConfig(
                 name=time.strftime("%Y%m%d-%H%M%S-") + uuid4().hex[:4],
-                storage_path=str(study_dir.tune.resolve()),
+                storage_path=str(runner.tune_dir.resolve()),
                 callbacks=[_SegmentRecorder(runner)],
                 verbose=0,
             ),
         ).fit()
-    if runner.error is not None:
-        raise runner.error
-    if runner.is_finished:
-        runner.close()
-    return runner.is_finished
 
 
 def _segment_name(trial: Any) -> str:
-    segment = trial.config["segment"]
+    stage, segment = trial.config["stage"], trial.config["segment"]
     trial_id, after, until = segment["trial_id"], segment["after"], segment["until"]
-    return f"trial_{trial_id:04d}_{after}_{until}_{trial.trial_id[-5:]}"
+    return f"{stage}_trial_{trial_id:04d}_{after}_{until}_{trial.trial_id[-5:]}"
 
 
-def _run_segment(
-    config: dict[str, Any], *, objective: Objective, trials_dir: Path, slots: Slots
-) -> None:
+def _run_segment(config: dict[str, Any], *, works: dict[str, Work]) -> None:
     """Runs in the worker: evaluates one segment and turns every end of it into a report."""
-    fields = config["segment"]
+    work, fields = works[config["stage"]], config["segment"]
     segment = Segment(**{**fields, "config": Config(fields["config"])})
-    trial_dir = trials_dir / f"trial_{segment.trial_id:04d}"
+    trial_dir = Path(config["trial_dir"])
     trial_dir.mkdir(parents=True, exist_ok=True)
 
     def report(measurement: Measurement) -> None:
@@ -124,8 +105,8 @@ def _run_segment(
             {**measurement.metrics, _MEASURED: _MEASUREMENT.dump_json(measurement).decode()}
         )
 
-    with _time_limit(slots.segment_limit_s, _hang_file(trial_dir)):
-        outcome = evaluate(objective, segment, trial_dir=trial_dir, report=report)
+    with _time_limit(work.segment_limit_s, _hang_file(trial_dir)):
+        outcome = evaluate(work.objective, segment, trial_dir=trial_dir, report=report)
     tune.report({_OUTCOME: outcome.failure or "", _REASON: outcome.reason})
 
 
@@ -153,7 +134,7 @@ def _time_limit(limit_s: float | None, hang_file: Path) -> Iterator[None]:
 
 
 class _Runner:
-    """Joins the coordinator to Tune's two hooks, in the driver's process.
+    """Joins the coordinator of each stage to Tune's two hooks, in the driver's process.
 
     Tune pickles searchers and callbacks when a Tuner is built; this object stands for itself in
     such a copy instead of being copied.
@@ -161,35 +142,32 @@ class _Runner:
 
     _registered: "dict[str, _Runner]" = {}  # noqa: RUF012 - one registry for the process, on purpose
 
-    def __init__(
-        self,
-        coordinator: Coordinator,
-        *,
-        slots: Slots,
-        study_dir: StudyDir,
-        on_change: Callable[[Study], None],
-        kept_best: int,
-    ) -> None:
-        self._coordinator = coordinator
-        self._slots = slots
-        self._study_dir = study_dir
-        self._on_change = on_change
-        self._kept_best = kept_best
+    def __init__(self, stages: Iterator[Stage], works: Mapping[str, Work]) -> None:
+        self._stages = stages
+        self._works = works
         self._key = uuid4().hex
+        self._stage: Stage | None = None
         self._asked_at = -1
-        self._checkpoints = {
-            measurement.checkpoint
-            for trial in coordinator.study.trials
-            for measurement in trial.measurements
-            if measurement.checkpoint is not None
-        }
+        self._checkpoints: set[str] = set()
         self.error: Exception | None = None
         self.is_finished = False
+        with self._guard():
+            self._next_stage()
 
     @property
     def is_over(self) -> bool:
         """Whether Tune need not ask again."""
         return self.is_finished or self.error is not None
+
+    @property
+    def tune_dir(self) -> Path:
+        """Where Tune keeps its logs."""
+        return self._current.study_dir.tune
+
+    @property
+    def _current(self) -> Stage:
+        assert self._stage is not None, "asked while a stage runs"
+        return self._stage
 
     def __reduce__(self) -> tuple[Callable[[str], "_Runner | None"], tuple[str]]:
         return _Runner._registered.get, (self._key,)
@@ -204,27 +182,56 @@ class _Runner:
 
     @contextmanager
     def _guard(self) -> Iterator[None]:
-        """Keeps the first error for `run_study` to raise; Tune would bury it."""
+        """Keeps the first error for `run_stages` to raise; Tune would bury it."""
         try:
             yield
-        except Exception as error:  # noqa: BLE001 - raised again by run_study
+        except Exception as error:  # noqa: BLE001 - raised again by run_stages
             self.error = self.error or error
 
-    def next_segment(self) -> Segment | None:
-        """The next segment; None when there is nothing to start now."""
-        study = self._coordinator.study
-        if self.is_over or study.num_events == self._asked_at:
-            return None
-        segment = None
+    def _next_stage(self) -> None:
+        """Goes on to the next stage, or finds that there is none."""
+        self._stage = next(self._stages, None)
+        self._asked_at = -1
+        self.is_finished = self._stage is None
+        if self._stage is not None:
+            self._checkpoints = {
+                measurement.checkpoint
+                for trial in self._stage.coordinator.study.trials
+                for measurement in trial.measurements
+                if measurement.checkpoint is not None
+            }
+
+    def next_segment(self) -> tuple[Stage, Segment] | None:
+        """The next segment and its stage; None when there is nothing to start now."""
+        found = None
         with self._guard():
-            segment = self._coordinator.assign()
-            if segment is None:
-                self._asked_at = study.num_events
-                self.is_finished = self._coordinator.is_idle
-            else:
-                segment = self._with_checkpoint(segment)
-                self._on_change(self._coordinator.study)
-        return segment
+            while not self.is_over and found is None:
+                found = self._assigned()
+                if found is None and not self._ended_stage():
+                    return None
+        return found
+
+    def _assigned(self) -> tuple[Stage, Segment] | None:
+        """What the stage's coordinator assigns; None without asking where nothing has changed."""
+        coordinator = self._current.coordinator
+        if coordinator.study.num_events == self._asked_at:
+            return None
+        segment = coordinator.assign()
+        if segment is None:
+            self._asked_at = coordinator.study.num_events
+            return None
+        self._current.on_change(coordinator.study)
+        return self._current, self._with_checkpoint(segment)
+
+    def _ended_stage(self) -> bool:
+        """Closes the stage if nothing of it is running, and turns to the next one."""
+        if not self._current.coordinator.is_idle:
+            return False
+        self._current.coordinator.close()
+        self._delete_checkpoints()
+        self._current.on_change(self._current.coordinator.study)
+        self._next_stage()
+        return True
 
     @staticmethod
     def _with_checkpoint(segment: Segment) -> Segment:
@@ -238,14 +245,15 @@ class _Runner:
             until=segment.until,
         )
 
-    def reported(self, segment: dict[str, Any], result: dict[str, Any]) -> None:
+    def reported(self, trial_id: int, result: dict[str, Any]) -> None:
         """One report of a worker: a measurement, or how the segment ended."""
         if self.error is not None:
             return  # what follows an event that was not recorded would tell a wrong story
+        coordinator = self._current.coordinator
         with self._guard():
             if _MEASURED in result:
                 measurement = _MEASUREMENT.validate_json(result[_MEASURED])
-                self._coordinator.measured(segment["trial_id"], measurement)
+                coordinator.measured(trial_id, measurement)
                 if measurement.checkpoint is not None:
                     self._checkpoints.add(measurement.checkpoint)
             elif _OUTCOME in result:
@@ -253,55 +261,55 @@ class _Runner:
                     failure=TrialStatus(result[_OUTCOME]) if result[_OUTCOME] else None,
                     reason=result[_REASON],
                 )
-                outcome.record(self._coordinator, segment["trial_id"])
+                outcome.record(coordinator, trial_id)
             else:
                 return
             self._delete_checkpoints()
-            self._on_change(self._coordinator.study)
+            self._current.on_change(coordinator.study)
 
     def _delete_checkpoints(self) -> None:
         """Deletes what no one needs, of what was reported: unreported ones may be in the making."""
-        kept = kept_checkpoints(self._coordinator.study, best=self._kept_best)
+        stage = self._current
+        kept = kept_checkpoints(stage.coordinator.study, best=stage.kept_best)
         for checkpoint in self._checkpoints - set(kept):
             shutil.rmtree(checkpoint, ignore_errors=True)
         self._checkpoints &= set(kept)
 
-    def close(self) -> None:
-        """Ends the study and deletes the checkpoints that only a paused trial needed."""
-        self._coordinator.close()
-        self._delete_checkpoints()
-        self._on_change(self._coordinator.study)
-
-    def lost(self, segment: dict[str, Any]) -> None:
+    def lost(self, trial_id: int) -> None:
         """The worker of a segment died."""
         if self.error is not None:
             return
+        stage = self._current
         with self._guard():
-            trial_id = segment["trial_id"]
-            hang_file = _hang_file(self._study_dir.trial(trial_id))
+            hang_file = _hang_file(stage.study_dir.trial(trial_id))
             if hang_file.exists() and hang_file.stat().st_size:
-                limit = f"{self._slots.segment_limit_s:g} s"
-                self._coordinator.failed(
+                limit = f"{self._works[stage.name].segment_limit_s:g} s"
+                stage.coordinator.failed(
                     trial_id, f"ran into its time limit of {limit} (budget.trial); see {hang_file}"
                 )
             else:
-                self._coordinator.preempted(trial_id, "its worker died")
-            self._on_change(self._coordinator.study)
+                stage.coordinator.preempted(trial_id, "its worker died")
+            stage.on_change(stage.coordinator.study)
 
 
 class _SegmentSearcher(Searcher):
-    """Hands Tune the coordinator's next segment."""
+    """Hands Tune the next segment."""
 
     def __init__(self, runner: _Runner) -> None:
         super().__init__()
         self._runner = runner
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        segment = self._runner.next_segment()
-        if segment is None:
+        found = self._runner.next_segment()
+        if found is None:
             # Tune's own signature leaves its FINISHED marker, a string, out.
             return cast("None", Searcher.FINISHED) if self._runner.is_over else None
-        return {"segment": {**_fields(segment), "config": dict(segment.config)}}
+        stage, segment = found
+        return {
+            "stage": stage.name,
+            "trial_dir": str(stage.study_dir.trial(segment.trial_id)),
+            "segment": {**_fields(segment), "config": dict(segment.config)},
+        }
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -320,7 +328,7 @@ def _fields(segment: Segment) -> dict[str, Any]:
 
 
 class _SegmentRecorder(Callback):
-    """Tells the coordinator what Tune hears from the workers."""
+    """Tells the runner what Tune hears from the workers, all of the stage that is on."""
 
     def __init__(self, runner: _Runner) -> None:
         self._runner = runner
@@ -328,10 +336,10 @@ class _SegmentRecorder(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._runner.reported(trial.config["segment"], result)
+        self._runner.reported(trial.config["segment"]["trial_id"], result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._runner.lost(trial.config["segment"])
+        self._runner.lost(trial.config["segment"]["trial_id"])
 
 
 @contextmanager

@@ -232,9 +232,7 @@ class ResourcesSpec(_Section):
     find time on it, which is measured before the first trial; elsewhere they share the CPUs.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra={"type": ["object", "string"], "pattern": "^auto$"}
-    )
+    model_config = ConfigDict(json_schema_extra={"type": ["object", "string"], "pattern": "^auto$"})
 
     cpu: Annotated[float, Field(gt=0)] = 1.0
     gpu: Annotated[float, Field(ge=0)] = 0.0

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy.special import stdtrit
-
 from lexmove.results.judgement import Judgement, Winner, warnings_of
 from lexmove.space.search_space import Config
 from lexmove.study.study import Study
-from lexmove.study.trial import Decision, Trial, TrialStatus
+from lexmove.study.trial import Decision, Trial
 
 SCHEMA_VERSION = 1
 TEST_PREFIX = "test_"
@@ -43,6 +41,9 @@ class Repeated:
         if num == 1:
             return cls(mean=mean, ci95=math.nan, num_seeds=1)
         variance = math.fsum((value - mean) ** 2 for value in values) / (num - 1)
+        # Imported here: scipy takes longer to load than a command that shows a study may last.
+        from scipy.special import stdtrit
+
         half = float(stdtrit(num - 1, 0.975)) * math.sqrt(variance / num)
         return cls(mean=mean, ci95=half, num_seeds=num)
 
@@ -254,18 +255,8 @@ def _mean(repeated: Repeated | None) -> float | None:
 
 
 def best_moves(study: Study, *, num: int) -> tuple[tuple[Trial, float], ...]:
-    """The trials whose move gained most over the incumbent of their time, best first."""
-    gains = [
-        (trial, gain)
-        for trial in study.trials
-        if trial.decision.move is not None
-        and (gain := study.realised_gain(trial)) is not None
-        and gain > 0
-    ]
-    return tuple(sorted(gains, key=lambda pair: (-pair[1], pair[0].trial_id))[:num])
+    """The trials whose move gained most over the incumbent of their time, best first; at most 10.
 
-
-def counts(study: Study) -> dict[TrialStatus, int]:
-    """How many trials stand where; statuses without a trial are left out."""
-    found = [trial.status for trial in study.trials]
-    return {status: found.count(status) for status in TrialStatus if status in found}
+    Each with its gain, in units of the objective.
+    """
+    return tuple((study.trials[trial_id], gain) for trial_id, gain in study.top_moves[:num])

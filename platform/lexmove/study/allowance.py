@@ -42,9 +42,9 @@ def epochs_ahead(study: Study) -> int:
     Trials that failed count with neither what was expected of them nor what they took; running
     ones with what they have measured.
     """
-    lost = {trial.trial_id for trial in study.with_status(*_LOST)}
-    expected = expected_epochs(study.spec.fidelity, study.spec.num_trials - len(lost))
-    return max(0, expected - sum(t.fidelity for t in study.trials if t.trial_id not in lost))
+    num_lost = sum(study.counts.get(status, 0) for status in _LOST)
+    expected = expected_epochs(study.spec.fidelity, study.spec.num_trials - num_lost)
+    return max(0, expected - study.num_epochs)
 
 
 def affordable(study: Study) -> tuple[Trial, ...]:
@@ -61,8 +61,7 @@ def affordable(study: Study) -> tuple[Trial, ...]:
     open_statuses = (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
     asked = sum(t.until - t.fidelity for t in study.with_status(*open_statuses))
     spare = epochs_ahead(study) - asked - study.num_trials_left * plan.rungs[0]
-    return tuple(
-        trial
-        for trial in study.with_status(TrialStatus.PAUSED)
-        if plan.next_rung(trial.fidelity) - trial.fidelity <= spare
-    )
+    paused = study.with_status(TrialStatus.PAUSED)
+    rungs = {trial.fidelity for trial in paused}
+    within = {fidelity for fidelity in rungs if plan.next_rung(fidelity) - fidelity <= spare}
+    return tuple(trial for trial in paused if trial.fidelity in within)

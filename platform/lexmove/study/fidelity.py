@@ -61,14 +61,9 @@ def promotable(study: "Study") -> tuple[int, ...]:
         return ()
     chosen: list[int] = []
     for rung in reversed(plan.rungs[:-1]):
-        scored = [
-            (score, trial)
-            for trial in study.trials
-            if (score := study.score_at(trial, rung)) is not None
-        ]
-        scored.sort(key=lambda pair: (-pair[0], pair[1].trial_id))
-        best = scored[: math.floor(len(scored) / plan.eta)]
-        chosen += [
-            trial.trial_id for _, trial in best if trial.is_paused and trial.fidelity == rung
-        ]
+        scored = study.scored_at(rung)
+        for _, trial_id in scored[: math.floor(len(scored) / plan.eta)]:
+            trial = study.trials[trial_id]
+            if trial.is_paused and trial.fidelity == rung:
+                chosen.append(trial_id)
     return tuple(chosen)

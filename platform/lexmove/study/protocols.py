@@ -49,7 +49,24 @@ class Objective(Protocol):
     def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None: ...
 
 
-class TrialStore(Protocol):
+class TrialReader(Protocol):
+    """Shows what a store remembers.
+
+    Raises:
+        StoreError: the store cannot be read.
+        StudyNotFoundError: no study of that name.
+    """
+
+    def names(self) -> tuple[str, ...]:
+        """All studies, oldest first."""
+        ...
+
+    def look(self, name: str) -> Study:
+        """The study as written so far; trials may be read when they are looked at."""
+        ...
+
+
+class TrialStore(TrialReader, Protocol):
     """Remembers studies.
 
     A write is durable when it returns; after any crash, `load` gives the study of a prefix of
@@ -64,16 +81,15 @@ class TrialStore(Protocol):
         """Creates an empty study; a study of that name must not exist (`StoreError`)."""
         ...
 
-    def append(self, name: str, event: Event) -> None:
-        """Appends one event; appending an event again changes nothing."""
+    def append(self, name: str, *events: Event) -> Study:
+        """Appends events in one go, and gives the study after them.
+
+        Events that are there already change nothing.
+        """
         ...
 
     def load(self, name: str) -> Study:
         """The study as written so far."""
-        ...
-
-    def names(self) -> tuple[str, ...]:
-        """All studies, oldest first."""
         ...
 
     def extend(self, name: str, num_trials: int) -> None:

@@ -1,34 +1,42 @@
 """The study: everything that was decided and measured. Immutable; the single truth."""
 
-import math
-from bisect import bisect_left, insort
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import takewhile
-from typing import Any, Literal, Self
+from threading import RLock
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
+from lexmove.study.index import StudyIndex, in_order
+from lexmove.study.packing import Packed, dictionary_of
+from lexmove.study.scoring import Goal, Incumbent, Scoring
+from lexmove.study.sequence import Chunked
 from lexmove.study.starts import PlannedStart
 from lexmove.study.trial import (
     Continued,
     Decision,
-    Ended,
     Event,
     Measured,
-    Measurement,
     Started,
     Suggestion,
     Trial,
     TrialStatus,
 )
 
-Goal = Literal["maximize", "minimize"]
+_NUM_UNPACKED = 512
+"""The latest trials stay as they are; older ones are packed while nothing happens to them."""
 
-_WITHOUT_SCORE = (TrialStatus.FAILED, TrialStatus.INFEASIBLE)
-"""What such trials measured before they ended never counts."""
+_NUM_TOP_MOVES = 10
+
+_BUSY = (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
+
+_ASKING = RLock()
+
+_F = TypeVar("_F", bound="Follower")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,22 +94,32 @@ class StudySpec:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incumbent:
-    """The best measurement so far: its trial, fidelity and objective value."""
+class Follower(Protocol):
+    """What knows a study and learns of every event, so that it need not read it all again."""
 
-    trial_id: int
-    fidelity: Fidelity
-    value: float
+    def take_in(self, study: "Study", before: Trial | None, event: Event) -> None:
+        """Learns of one event: the study after it, and its trial before, None if it starts."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """The spec and all trials, ids 0 … n − 1 in the order of their start."""
+    """The spec and all trials, ids 0 … n − 1 in the order of their start.
+
+    What is known of it goes over to the study that it grows into (`followed_by`); whoever asks
+    an older one pays for reading it anew.
+    """
 
     spec: StudySpec
-    trials: tuple[Trial, ...] = ()
+    trials: Sequence[Trial] = ()
     num_events: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.trials, tuple):
+            object.__setattr__(self, "trials", Chunked(self.trials))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"spec": self.spec, "trials": self.trials, "num_events": self.num_events}
 
     def with_event(self, event: Event) -> Self:
         """The study after one more event.
@@ -111,43 +129,71 @@ class Study:
         """
         if event.seq < self.num_events:
             return self
+        trials = self._chunked
         if isinstance(event, Started):
-            assert event.trial_id == len(self.trials), "trials are numbered in order of start"
-            trials = (*self.trials, Trial(events=(event,)))
+            assert event.trial_id == len(trials), "trials are numbered in order of start"
+            before = None
+            trials = trials.appended(Trial(events=(event,)))
         else:
-            index = event.trial_id
-            old = self.trials[index]
-            trials = (
-                *self.trials[:index],
-                Trial(events=(*old.events, event)),
-                *self.trials[index + 1 :],
-            )
+            before = trials[event.trial_id]
+            trials = trials.replaced(event.trial_id, before.followed_by(event))
         after = replace(self, trials=trials, num_events=event.seq + 1)
-        after.__dict__.update(self._carried(trials[event.trial_id], event))
+        self._hand_over(after, before, event)
+        after._pack(event.trial_id, event.trial_id - _NUM_UNPACKED)
         return after
 
-    def _carried(self, trial: Trial, event: Event) -> dict[str, object]:
-        """What is known of the study so far, as it is after one event of `trial`.
+    @property
+    def _chunked(self) -> Chunked[Trial]:
+        return self.trials if isinstance(self.trials, Chunked) else Chunked(self.trials)
 
-        So that a study that grows is not read again from its first event at every decision.
-        """
-        carried: dict[str, object] = {}
-        if "ranking" in self.__dict__:
-            is_news = isinstance(event, Measured | Ended)
-            carried["ranking"] = self._reranked(trial) if is_news else self.ranking
-        if "_incumbents_before" in self.__dict__:
-            before = (self.incumbent,) if isinstance(event, Started) else ()
-            carried["_incumbents_before"] = (*self._incumbents_before, *before)
-        if "decisions" in self.__dict__:
-            carried["decisions"] = (*self.decisions, *_decision_of(event))
-        return carried
+    def _hand_over(self, after: Self, before: Trial | None, event: Event) -> None:
+        """Lets what knows this study go on with the next."""
+        followers: dict[type, Follower] = self.__dict__.pop("_followers", {})
+        with _ASKING:
+            index: StudyIndex | None = self.__dict__.get("_index")
+            if index is not None:
+                # Of a study that is past, this alone is asked often.
+                self.__dict__["incumbent"] = index.incumbent
+                del self.__dict__["_index"]
+                index.take_in(before, after.trials[event.trial_id], event)
+                after.__dict__["_index"] = index
+        for follower in followers.values():
+            follower.take_in(after, before, event)
+        after.__dict__["_followers"] = followers
 
-    def _reranked(self, trial: Trial) -> tuple[Incumbent, ...]:
-        """The ranking with a trial of it, or a new one, as it is now."""
-        ranking = [item for item in self.ranking if item.trial_id != trial.trial_id]
-        if (best := self.best_of(trial)) is not None:
-            insort(ranking, best, key=self._rank)
-        return tuple(ranking)
+    def _pack(self, *trial_ids: int) -> None:
+        """Packs those of the trials that are old enough and at rest."""
+        for trial_id in trial_ids:
+            if 0 <= trial_id < len(self.trials) - _NUM_UNPACKED:
+                trial = self.trials[trial_id]
+                if not trial.is_packed and trial.status not in _BUSY:
+                    packed = self._chunked.replaced(trial_id, trial.packed(self._dictionary))
+                    object.__setattr__(self, "trials", packed)
+
+    @property
+    def _dictionary(self) -> bytes:
+        """What the packed trials of this study have in common: the first trial."""
+        first = self.trials[0].events
+        return first.dictionary if isinstance(first, Packed) else dictionary_of(tuple(first))
+
+    def followed_by(self, kind: type[_F], make: "Callable[[Study], _F]") -> _F:
+        """The follower of this kind, made where there is none yet."""
+        followers = self.__dict__.setdefault("_followers", {})
+        if kind not in followers:
+            followers[kind] = make(self)
+        found: _F = followers[kind]
+        return found
+
+    def _ask(self, question: Callable[[StudyIndex], _T]) -> _T:
+        """What the index says, which no event changes meanwhile: a view may ask in a thread."""
+        with _ASKING:
+            return question(self._index)
+
+    @cached_property
+    def _index(self) -> StudyIndex:
+        trials = self._chunked  # read once, where they are in a store
+        rungs = self.spec.fidelity.rungs[:-1]
+        return StudyIndex(self.scoring, rungs, trials, in_order(trials))
 
     @classmethod
     def from_events(cls, spec: StudySpec, events: "list[Event] | tuple[Event, ...]") -> Self:
@@ -157,21 +203,28 @@ class Study:
         ordered = sorted(once.values(), key=lambda event: event.seq)
         for event in ordered:
             by_trial.setdefault(event.trial_id, []).append(event)
-        return cls(
+        study = cls(
             spec=spec,
             trials=tuple(Trial(events=tuple(by_trial[index])) for index in range(len(by_trial))),
             num_events=ordered[-1].seq + 1 if ordered else 0,
         )
+        study._pack(*range(len(study.trials) - _NUM_UNPACKED))
+        return study
 
     @property
     def events(self) -> tuple[Event, ...]:
         """All events, in order."""
-        return tuple(
-            sorted(
-                (event for trial in self.trials for event in trial.events),
-                key=lambda event: event.seq,
-            )
-        )
+        return tuple(in_order(self.trials))
+
+    def events_since(self, seq: int) -> tuple[Event, ...]:
+        """Event `seq` and those after it, in order, without a look at older trials."""
+        owners = self._ask(lambda index: set(index.owners_since(seq)))
+        found = in_order(self.trials[owner] for owner in owners if owner >= 0)
+        return tuple(event for event in found if event.seq >= seq)
+
+    def latest_trials(self, num: int) -> tuple[Trial, ...]:
+        """The trials to which something happened last, at most `num`, the latest first."""
+        return tuple(self.trials[owner] for owner in self._ask(lambda i: i.latest_owners(num)))
 
     def prefix(self, num_events: int) -> Self:
         """The study as it was after its first `num_events` events."""
@@ -179,25 +232,18 @@ class Study:
         return type(self).from_events(self.spec, kept)
 
     @property
+    def scoring(self) -> Scoring:
+        """The objective of the trials."""
+        return Scoring(self.spec.metric, self.spec.goal)
+
+    @property
     def sign(self) -> float:
         """+1 where more is better, −1 where less is."""
-        return 1.0 if self.spec.goal == "maximize" else -1.0
+        return self.scoring.sign
 
     def score_at(self, trial: Trial, fidelity: Fidelity) -> float | None:
         """The objective, higher is better, at one fidelity; None if missing, NaN or failed."""
-        key = ("scores", self.spec.metric, self.spec.goal)
-        return trial.derive(key, lambda: self._scores(trial)).get(fidelity)
-
-    def _scores(self, trial: Trial) -> dict[Fidelity, float | None]:
-        if trial.status in _WITHOUT_SCORE:
-            return {}
-        return {
-            item.fidelity: self._score(item.metrics.get(self.spec.metric))
-            for item in trial.measurements
-        }
-
-    def _score(self, value: float | None) -> float | None:
-        return None if value is None or not math.isfinite(value) else self.sign * value
+        return self.scoring.score_at(trial, fidelity)
 
     def best_score(self, trial: Trial) -> float | None:
         """The best objective a trial reached at any fidelity, higher is better."""
@@ -206,58 +252,30 @@ class Study:
 
     def best_of(self, trial: Trial) -> Incumbent | None:
         """A trial's own best measurement; None if it failed or has none that counts."""
-        key = ("best_of", self.spec.metric, self.spec.goal)
-        return trial.derive(key, lambda: self._best_of(trial))
-
-    def _best_of(self, trial: Trial) -> Incumbent | None:
-        if trial.status in _WITHOUT_SCORE:
-            return None
-        scored = [
-            item
-            for measurement in trial.measurements
-            if (item := self._scored(trial.trial_id, measurement)) is not None
-        ]
-        return min(scored, key=self._rank, default=None)
-
-    def _scored(self, trial_id: int, measurement: Measurement) -> Incumbent | None:
-        value = measurement.metrics.get(self.spec.metric)
-        if value is None or not math.isfinite(value):
-            return None
-        return Incumbent(trial_id=trial_id, fidelity=measurement.fidelity, value=value)
-
-    def _rank(self, item: Incumbent) -> tuple[float, int, Fidelity]:
-        """The smaller the better: ties go to the earlier trial, then to the lower fidelity."""
-        return -self.sign * item.value, item.trial_id, item.fidelity
-
-    @cached_property
-    def ranking(self) -> tuple[Incumbent, ...]:
-        """The best measurement of every trial that has one, best first, ties to the earlier."""
-        best = [item for trial in self.trials if (item := self.best_of(trial)) is not None]
-        return tuple(sorted(best, key=self._rank))
+        return self.scoring.best_of(trial)
 
     @property
+    def ranking(self) -> tuple[Incumbent, ...]:
+        """The best measurement of every trial that has one, best first, ties to the earlier."""
+        return self._ask(lambda index: tuple(index.ranking))
+
+    def leaders(self, num: int) -> tuple[Incumbent, ...]:
+        """The first `num` of the ranking."""
+        return self._ask(lambda index: tuple(index.ranking[:num]))
+
+    @cached_property
     def incumbent(self) -> Incumbent | None:
         """The one definition of best: the highest objective of any trial at any fidelity.
 
         Failed, infeasible and NaN never win; the order of arrival does not matter; ties go to
         the earlier trial, within a trial to the lower fidelity.
         """
-        return self.ranking[0] if self.ranking else None
+        return self._ask(lambda index: index.incumbent)
 
     @cached_property
     def trajectory(self) -> tuple[tuple[int, float], ...]:
         """(number of trials started, incumbent value) at every improvement, in time order."""
-        started, best = 0, -math.inf
-        points: list[tuple[int, float]] = []
-        for event in self.events:
-            if isinstance(event, Started):
-                started += 1
-            elif isinstance(event, Measured):
-                score = self.score_at(self.trials[event.trial_id], event.measurement.fidelity)
-                if score is not None and score > best:
-                    best = score
-                    points.append((started, self.sign * score))
-        return tuple(points)
+        return self._ask(lambda index: index.trajectory(self.trials))
 
     @property
     def num_started_at_best(self) -> int:
@@ -265,9 +283,9 @@ class Study:
         if self.incumbent is None:
             return 0
         value = self.incumbent.value
-        equals = takewhile(lambda item: item.value == value, self.ranking)
-        first = min(self._reached_seq(self.trials[item.trial_id], value) for item in equals)
-        return bisect_left(self.trials, first, key=lambda trial: trial.started.seq)
+        level = [self.trials[item.trial_id] for item in self._ask(lambda i: list(i.leaders))]
+        first = min(self._reached_seq(trial, value) for trial in level)
+        return self._ask(lambda index: index.num_started_before(first))
 
     def _reached_seq(self, trial: Trial, value: float) -> int:
         return min(
@@ -277,9 +295,27 @@ class Study:
             and event.measurement.metrics.get(self.spec.metric) == value
         )
 
+    def scored_at(self, rung: Fidelity) -> Sequence[tuple[float, int]]:
+        """(−score, trial) of all that were measured at a rung below the maximum, best first.
+
+        Ties go to the earlier trial; failed ones are left out. To be read before the study goes on.
+        """
+        return self._ask(lambda index: index.rung_scores[rung])
+
+    @property
+    def num_epochs(self) -> int:
+        """What all trials that did not fail have spent, in units of fidelity."""
+        return self._ask(lambda index: index.epochs)
+
     def with_status(self, *statuses: TrialStatus) -> tuple[Trial, ...]:
         """The trials that stand so, by id."""
-        return tuple(trial for trial in self.trials if trial.status in statuses)
+        trial_ids = self._ask(lambda index: index.with_status(statuses))
+        return tuple(self.trials[trial_id] for trial_id in trial_ids)
+
+    @cached_property
+    def counts(self) -> dict[TrialStatus, int]:
+        """How many trials stand where; statuses without a trial are left out."""
+        return self._ask(lambda index: index.counts)
 
     @property
     def running(self) -> tuple[Trial, ...]:
@@ -291,7 +327,7 @@ class Study:
         """How many trials may still be started."""
         return max(0, self.spec.num_trials - len(self.trials))
 
-    @cached_property
+    @property
     def decisions(self) -> tuple[tuple[Event, Decision], ...]:
         """Every decision with the event that carries it, in order."""
         return tuple(found for event in self.events for found in _decision_of(event))
@@ -302,29 +338,13 @@ class Study:
         In units of the objective, positive is better; independent of the order in which trials
         end. None without a measurement or without an incumbent then.
         """
-        reached = self.best_score(trial)
-        before = self._incumbents_before[trial.trial_id]
-        if reached is None or before is None:
-            return None
-        return reached - self.sign * before.value
+        reached = self.best_of(trial)
+        return None if reached is None else self._ask(lambda index: index.gain(reached))
 
     @cached_property
-    def _incumbents_before(self) -> tuple[Incumbent | None, ...]:
-        """For every trial `prefix(start).incumbent`, in one pass over the events."""
-        best: dict[tuple[int, Fidelity], Incumbent | None] = {}
-        incumbent: Incumbent | None = None
-        found: list[Incumbent | None] = []
-        for event in self.events:
-            if isinstance(event, Started):
-                found.append(incumbent)
-            elif isinstance(event, Measured):
-                key = (event.trial_id, event.measurement.fidelity)
-                item = best.setdefault(key, self._scored(event.trial_id, event.measurement))
-                incumbent = min(filter(None, (incumbent, item)), key=self._rank, default=None)
-            elif isinstance(event, Ended) and event.status in _WITHOUT_SCORE:
-                best = {key: item for key, item in best.items() if key[0] != event.trial_id}
-                incumbent = min(filter(None, best.values()), key=self._rank, default=None)
-        return tuple(found)
+    def top_moves(self) -> tuple[tuple[int, float], ...]:
+        """Trial and gain of the ten moves that gained most over the incumbent of their time."""
+        return self._ask(lambda index: tuple(index.best_moves(_NUM_TOP_MOVES)))
 
 
 def _decision_of(event: Event) -> tuple[tuple[Event, Decision], ...]:

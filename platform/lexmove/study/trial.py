@@ -220,7 +220,7 @@ class Trial:
     def packed(self, dictionary: bytes) -> "Trial":
         """The same in little room; `dictionary` is of the events of a trial like it."""
         events = tuple(self.events)
-        facts = TrialFacts(self.trial_id, self.status)
+        facts = TrialFacts(self.trial_id, self.status, self.fidelity)
         return Trial(events=Packed(events, dictionary=dictionary, facts=facts))
 
     def followed_by(self, event: Event) -> "Trial":
@@ -310,6 +310,8 @@ class Trial:
     @property
     def fidelity(self) -> Fidelity:
         """The highest fidelity measured; 0 before the first measurement."""
+        if isinstance(self.events, Packed):
+            return cast("Fidelity", self.events.facts.fidelity)
         return self.measurements[-1].fidelity if self.measurements else 0
 
     @property
@@ -368,3 +370,4 @@ class TrialFacts(NamedTuple):
 
     trial_id: int
     status: TrialStatus
+    fidelity: Fidelity

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.search.adopting import adopt
 from benchmarks.search.comparison import Comparison
 from benchmarks.search.playing import Played, Stopped, play_all, stopping_on_signals, to_stderr
 from benchmarks.search.results import FOLDER, Journal, Key, Record, load
@@ -33,7 +34,8 @@ _INTERRUPTED = 130
 def main(arguments: Sequence[str] | None = None, comparison: Comparison | None = None) -> int:
     """Plays and prints.
 
-    Returns the exit status: 0; 1 where an arm of ours failed or, with --check, a target is short;
+    Returns the exit status: 0; 1 where an arm of ours failed, with --check a target is short, or
+    with --adopt a study differs;
     2 for a name that does not exist; 130 where a signal stopped it. `comparison` is everything
     there is unless given.
     """
@@ -47,11 +49,24 @@ def main(arguments: Sequence[str] | None = None, comparison: Comparison | None =
     except UsageError as error:
         to_stderr(f"bench-search: {error}")
         return 2
+    if options.adopt is not None:
+        return _adopt(options, comparison)
     if not options.quick:
         return _compare(options, comparison, request, options.records)
     # Two minutes are soon spent again, and another budget would only fill the records.
     with tempfile.TemporaryDirectory() as folder:
         return _compare(options, comparison, request, Path(folder))
+
+
+def _adopt(options: argparse.Namespace, comparison: Comparison) -> int:
+    try:
+        with stopping_on_signals(), Journal(options.records) as journal:
+            records = load(options.records).values()
+            is_same = adopt(comparison, records, journal, num=options.adopt, say=to_stderr)
+    except Stopped as stopped:
+        to_stderr(f"stopped by {stopped}: nothing was adopted")
+        return _INTERRUPTED
+    return int(not is_same)
 
 
 def _compare(
@@ -228,6 +243,12 @@ def _options() -> argparse.ArgumentParser:
     add("--check", action="store_true", help="exit with 1 when a target is short")
     add("--render", action="store_true", help="write the tables into the agent's README")
     add("--no-play", action="store_true", help="show what is recorded, play nothing")
+    add(
+        "--adopt",
+        type=int,
+        metavar="N",
+        help="play N records of ours again that expired; keep them all if these are the same",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "--only-missing", action="store_true", help="play what no record holds (the default)"

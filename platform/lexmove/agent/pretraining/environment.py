@@ -21,7 +21,8 @@ from lexmove.agent.rl_module import action_space, observation_space, privileged_
 from lexmove.agent.simulated_workers import KnownObjective, SimulatedWorkers
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
-from lexmove.study.study import Incumbent, Study, StudySpec, decision_rng
+from lexmove.study.scoring import Incumbent
+from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import Decision, Suggestion
 
 _SEED_RANGE = 2**31

@@ -1,0 +1,128 @@
+"""At scale: thousands of trials, against bare Ray Tune and against a study of a hundred.
+
+    OMP_NUM_THREADS=1 PYTHONPATH=platform:tests python -m benchmarks.scale.run --quick
+
+A study of 10,000 trials in a SQLite file, then 2,000 trials of 50 ms by bare Ray Tune and by
+lexmove. It wants a calm machine: twenty minutes, or two with `--quick`, whose sizes are smaller.
+"""
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.scale.goals import GOALS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """`marks` are numbers of trials at which the growing study is measured, the first 100 or so.
+
+    `num_short` trials of 50 ms run on Ray.
+    """
+
+    marks: tuple[int, ...]
+    num_short: int
+
+
+FULL = Size(marks=(100, 2000, 5000, 10_000), num_short=2000)
+QUICK = Size(marks=(100, 1000, 1500, 2000), num_short=200)
+
+Measure = Callable[[Size, Path], Mapping[str, float]]
+
+
+def main(
+    arguments: Sequence[str] | None = None, measures: Mapping[str, Measure] | None = None
+) -> int:
+    """Measures and prints, last a line for each target.
+
+    Returns the exit status: 0; 1 where, with --check, a target is short. `measures` are all there
+    are unless given; each gives figures by the name of their goal.
+    """
+    options = _options().parse_args(arguments)
+    size = QUICK if options.quick else FULL
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="scale", ignore_cleanup_errors=True) as folder:
+        for name, measure in (measures or _MEASURES).items():
+            if options.only in (None, name):
+                print(f"measuring {name}", file=sys.stderr, flush=True)
+                figures |= measure(size, Path(folder))
+    named = [name for name in GOALS if options.only is None or name in figures]
+    targets = [GOALS[name].judged(figures.get(name)) for name in named]
+    for target in targets:
+        print(target.line)
+    return int(options.check and not all(target.is_met for target in targets))
+
+
+def _growth(size: Size, folder: Path) -> Mapping[str, float]:
+    """A study that grows: results, memory, reading, deciding."""
+    from benchmarks.scale.growth import NAME, command_s, decision_s, grow, load_s, memory_slope
+    from lexmove.agent.baselines import make_proposer
+
+    url = f"sqlite:///{folder}/studies.db"
+    study, marks = grow(url, size.marks)
+    print("trials | results/s together | alone | MiB in memory")
+    for mark in marks:
+        print(
+            f"{mark.num_trials} | {1 / mark.together_s:.0f} | {1 / mark.alone_s:.0f} | "
+            f"{mark.resident_bytes / 2**20:.1f}"
+        )
+    print("alone: every result waits for the disk; together: eight results share one flush\n")
+    agent = make_proposer("policy")
+    first_s, last_s = (decision_s(study, agent, num_trials=num) for num in (100, len(study.trials)))
+    print(f"a decision: {1000 * first_s:.1f} ms after 100 trials, {1000 * last_s:.1f} ms\n")
+    return {
+        "results": 1 / marks[-1].together_s,
+        "growth": marks[-1].together_s / marks[0].together_s,
+        "memory": memory_slope(marks),
+        "load": load_s(url),
+        "ls": command_s(url, "ls"),
+        "show": command_s(url, "show", NAME),
+        "best": command_s(url, "best", NAME),
+        "decision": last_s / first_s,
+    }
+
+
+def _throughput(size: Size, folder: Path) -> Mapping[str, float]:
+    """Short trials, by bare Ray Tune and by lexmove with its agent."""
+    from benchmarks.scale.throughput import bare_tune, lexmove, short_ray
+    from lexmove.agent.baselines import make_proposer
+
+    with short_ray():
+        ours = lexmove(size.num_short, make_proposer("policy"))
+        print(f"lexmove: {ours.line}", flush=True)
+        bare = bare_tune(size.num_short)
+        print(f"bare Ray Tune: {bare.line}\n", flush=True)
+    return {"throughput": bare.wall_s / ours.wall_s}
+
+
+_MEASURES: Mapping[str, Measure] = {"growth": _growth, "throughput": _throughput}
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench-scale", description=__doc__.partition("\n")[0])
+    add = parser.add_argument
+    add("--quick", action="store_true", help="2,000 and 200 trials, about two minutes")
+    add("--check", action="store_true", help="exit with 1 when a target is short")
+    add("--only", choices=tuple(_MEASURES), help="one part alone")
+    return parser
+
+
+def prepare() -> None:
+    """Sets what libraries and workers read from the environment; before any of them is imported."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    # Workers run in folders of their own, where a relative path leads nowhere.
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(path).resolve()) for path in paths)
+
+
+if __name__ == "__main__":
+    prepare()
+    raise SystemExit(main())
