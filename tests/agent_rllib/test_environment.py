@@ -24,6 +24,7 @@ from lexmove.agent.proposer import PolicyProposer, policy_logits
 from lexmove.agent.rl_module import observation_space
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
+from lexmove.coordinator.stage import Stage
 from lexmove.coordinator.store import MemoryStore
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.study.fidelity import FidelityPlan
@@ -182,7 +183,10 @@ def test_a_coordinator_makes_the_study_that_the_environment_made(
     )
     study_dir = StudyDir(tmp_path)
     study_dir.create()
-    run_in_process(coordinator, env.objective, study_dir=study_dir)
+    stage = Stage(
+        name="s", coordinator=coordinator, study_dir=study_dir, on_change=lambda study: None
+    )
+    run_in_process(stage, env.objective)
     assert len(coordinator.study.trials) == len(env.study.trials)
     for served, trained in zip(coordinator.study.trials, env.study.trials, strict=True):
         assert served.config == trained.config

@@ -117,6 +117,17 @@ def test_of_a_fidelity_measured_twice_the_first_is_shown(url):
     assert optuna_study(url).trials[0].intermediate_values == {1: 0.5}
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_a_fidelity_measured_twice_alike_is_shown_once(url, together):
+    events = one_trial(0, 0, TrialStatus.COMPLETED, 0.5)[:2]
+    again = Measured(seq=2, at_s=1.0, trial_id=0, measurement=events[1].measurement)
+    store = open_store(url)
+    store.create(spec())
+    for group in ([events[0]], [events[1], again]) if together else [[*events], [again]]:
+        store.append("contracts", *group)
+    assert optuna_study(url).trials[0].intermediate_values == {1: 0.5}
+
+
 def test_optuna_stays_quiet(url, capfd):
     verbosity = optuna.logging.get_verbosity()
     fill(url, EVENTS[:12])

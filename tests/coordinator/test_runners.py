@@ -229,7 +229,7 @@ class FullDiskStore(MemoryStore):
     num_left = 5
 
     def append(self, name, *events) -> Study:
-        self.num_left -= 1
+        self.num_left -= len(events)
         if self.num_left < 0:
             raise StoreError("cannot write to the store: no space left on device")
         return super().append(name, *events)
@@ -243,4 +243,4 @@ def test_a_store_that_fails_ends_the_study_with_its_own_error(tmp_path: Path, ra
     coordinator = Coordinator(store=store, name="s", proposer=RandomProposer())
     with pytest.raises(StoreError, match="no space left on device"):
         run_with_tune(coordinator, SimulatedObjective(space=SPACE, seed=1), study_dir)
-    assert len(store.load("s").events) == 5
+    assert 0 < len(store.load("s").events) <= 5  # what comes together fits, or none of it

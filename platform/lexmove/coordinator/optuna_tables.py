@@ -138,11 +138,13 @@ class TableWriter:
 
     def finish(self, digest: str) -> None:
         """Writes what was added, and what the study comes to now."""
-        rows = self._rows
+        rows, engine = self._rows, self._connection.engine
+        kept, kind = "intermediate_value", "intermediate_value_type"
         statements = (
             (insert(_ATTRIBUTES), rows.attributes),
-            (_upsert(self._connection.engine), rows.changed_attributes),
-            (insert(_STEPS), rows.steps),
+            # The last checkpoint, the last reason; a fidelity measured again to the same end.
+            (_upsert(engine, _ATTRIBUTES, "key", "value_json"), rows.changed_attributes),
+            (_upsert(engine, _STEPS, "step", kept, kind), rows.steps),
             (insert(_VALUES), rows.values),
             (_END_TRIAL, rows.ended),
         )
@@ -197,10 +199,9 @@ def _value(optuna_id: int, value: float) -> dict[str, Any]:
     return {"trial_id": optuna_id, "objective": 0, "value": kept, "value_type": kind}
 
 
-def _upsert(engine: Engine) -> Any:
-    """Sets attributes that may have been set before: the last checkpoint, the last reason."""
+def _upsert(engine: Engine, table: Table, key: str, *changed: str) -> Any:
+    """Sets what a trial has under a key, whether it had it before or not."""
     dialect = postgresql if engine.name == "postgresql" else sqlite
-    statement = dialect.insert(_ATTRIBUTES)
-    return statement.on_conflict_do_update(
-        index_elements=["trial_id", "key"], set_={"value_json": statement.excluded.value_json}
-    )
+    statement = dialect.insert(table)
+    new = {name: statement.excluded[name] for name in changed}
+    return statement.on_conflict_do_update(index_elements=["trial_id", key], set_=new)

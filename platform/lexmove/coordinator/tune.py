@@ -31,6 +31,9 @@ from lexmove.study.trial import Measurement, Segment, TrialStatus
 _MEASUREMENT = TypeAdapter(Measurement)
 _OUTCOME, _REASON, _MEASURED = "outcome", "reason", "measurement"
 
+_QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+"""What Tune reads from the environment when it starts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
@@ -100,14 +103,18 @@ def _run_segment(config: dict[str, Any], *, works: dict[str, Work]) -> None:
     trial_dir = Path(config["trial_dir"])
     trial_dir.mkdir(parents=True, exist_ok=True)
 
+    last: dict[str, Any] = {}
+
     def report(measurement: Measurement) -> None:
-        tune.report(
-            {**measurement.metrics, _MEASURED: _MEASUREMENT.dump_json(measurement).decode()}
-        )
+        said = {**measurement.metrics, _MEASURED: _MEASUREMENT.dump_json(measurement).decode()}
+        if measurement.fidelity < segment.until:
+            tune.report(said)
+        else:
+            last.update(said)  # told with the outcome: every report costs a round through Tune
 
     with _time_limit(work.segment_limit_s, _hang_file(trial_dir)):
         outcome = evaluate(work.objective, segment, trial_dir=trial_dir, report=report)
-    tune.report({_OUTCOME: outcome.failure or "", _REASON: outcome.reason})
+    tune.report({**last, _OUTCOME: outcome.failure or "", _REASON: outcome.reason})
 
 
 def _hang_file(trial_dir: Path) -> Path:
@@ -246,24 +253,25 @@ class _Runner:
         )
 
     def reported(self, trial_id: int, result: dict[str, Any]) -> None:
-        """One report of a worker: a measurement, or how the segment ended."""
+        """One report of a worker: a measurement, how the segment ended, or both."""
         if self.error is not None:
             return  # what follows an event that was not recorded would tell a wrong story
+        if not result.keys() & {_MEASURED, _OUTCOME}:
+            return
         coordinator = self._current.coordinator
         with self._guard():
-            if _MEASURED in result:
-                measurement = _MEASUREMENT.validate_json(result[_MEASURED])
-                coordinator.measured(trial_id, measurement)
-                if measurement.checkpoint is not None:
-                    self._checkpoints.add(measurement.checkpoint)
-            elif _OUTCOME in result:
-                outcome = SegmentOutcome(
-                    failure=TrialStatus(result[_OUTCOME]) if result[_OUTCOME] else None,
-                    reason=result[_REASON],
-                )
-                outcome.record(coordinator, trial_id)
-            else:
-                return
+            with coordinator.together():
+                if _MEASURED in result:
+                    measurement = _MEASUREMENT.validate_json(result[_MEASURED])
+                    coordinator.measured(trial_id, measurement)
+                    if measurement.checkpoint is not None:
+                        self._checkpoints.add(measurement.checkpoint)
+                if _OUTCOME in result:
+                    outcome = SegmentOutcome(
+                        failure=TrialStatus(result[_OUTCOME]) if result[_OUTCOME] else None,
+                        reason=result[_REASON],
+                    )
+                    outcome.record(coordinator, trial_id)
             self._delete_checkpoints()
             self._current.on_change(coordinator.study)
 
@@ -344,16 +352,20 @@ class _SegmentRecorder(Callback):
 
 @contextmanager
 def _quiet_tune() -> Iterator[None]:
-    """Keeps Tune's own console off: lexmove tells the story, and the causes, in one line each."""
+    """Keeps Tune's own console off: lexmove tells the story, and the causes, in one line each.
+
+    And its log files, three for each segment, which say less than the store and cost more.
+    """
     logger = logging.getLogger("ray.tune")
-    level, output = logger.level, os.environ.get("RAY_AIR_NEW_OUTPUT")
+    level, before = logger.level, {name: os.environ.get(name) for name in _QUIET}
     logger.setLevel(logging.CRITICAL)
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    os.environ.update(_QUIET)
     try:
         yield
     finally:
         logger.setLevel(level)
-        if output is None:
-            del os.environ["RAY_AIR_NEW_OUTPUT"]
-        else:
-            os.environ["RAY_AIR_NEW_OUTPUT"] = output
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
