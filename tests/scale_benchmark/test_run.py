@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.scale.goals import GOALS, Goal
+from benchmarks.goal import Goal
+from benchmarks.scale.goals import GOALS
 from benchmarks.scale.growth import Mark, decision_s, grow, load_s, memory_slope, resident_bytes
 from benchmarks.scale.run import FULL, QUICK, Size, main
 from benchmarks.scale.throughput import SPACE, Throughput, value_of

@@ -1,4 +1,4 @@
-"""The demo: a real study of about ten minutes in ./demo, which goes on where it was interrupted."""
+"""The demo: a real study of five to ten minutes in ./demo, which goes on after an interruption."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def run_demo() -> None:
         f"then repeated and compared ({job_path})."
     )
     say(
-        "On two cores this takes about ten minutes; Ctrl-C keeps what is done, and so does a crash."
+        "Two cores take five to ten minutes for it; Ctrl-C keeps what is done, and so does a crash."
     )
     tune_job(job, space)
 

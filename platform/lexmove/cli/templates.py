@@ -66,7 +66,7 @@ task:
 
 DEMO_JOB = """\
 # yaml-language-server: $schema=./job.schema.json
-# The demo: the category of licence texts by a two-layer MiniLM, on two cores in ten minutes.
+# The demo: the category of licence texts by a two-layer MiniLM; five to ten minutes on two cores.
 name: {name}
 task:
   name: license_category

@@ -265,7 +265,7 @@ def pretrain(
 @app.command(epilog="Example: lexmove demo")
 @conducted
 def demo() -> None:
-    """Run a real study of about ten minutes in ./demo.
+    """Run a real study of five to ten minutes in ./demo.
 
     It tunes a small language model on licence texts and says plainly what that is worth.
     """

@@ -44,11 +44,13 @@ _HAS_EVENT = """
     SELECT 1 FROM trials JOIN trial_user_attributes USING (trial_id)
     WHERE study_id = ? AND key = ? LIMIT 1
 """
-_EVENTS = f"""
+_EVENTS = """
     SELECT trial_id, number, key, value_json FROM trials JOIN trial_user_attributes
-    USING (trial_id) WHERE {{which}} AND key >= '{EVENT}' AND key < '{EVENT}~'
+    USING (trial_id) WHERE trial_id BETWEEN :first AND :last
+    AND study_id = (SELECT study_id FROM trials WHERE trial_id = :first)
+    AND key >= :event AND key < :event || '~'
     ORDER BY trial_id, trial_user_attribute_id
-"""  # noqa: S608 - nothing of a user is in it
+"""
 
 
 class SqliteReader:
@@ -130,18 +132,18 @@ class StoredTrials(Sequence[Trial]):
             return tuple(self[place] for place in range(*index.indices(len(self))))
         optuna_id = self._ids[index]
         if optuna_id not in self._read:
-            rows = self._connection.execute(_EVENTS.format(which="trial_id = ?"), [optuna_id])
-            self._read[optuna_id] = self._trial(rows)
+            self._read[optuna_id] = self._trial(self._rows(optuna_id, optuna_id))
         return self._read[optuna_id]
 
     def __iter__(self) -> Iterator[Trial]:
         if not self._ids:
             return
-        which = "study_id = (SELECT study_id FROM trials WHERE trial_id = ?) AND trial_id <= ?"
-        ends = [self._ids[0], self._ids[-1]]
-        rows = self._connection.execute(_EVENTS.format(which=which), ends)
-        for _, group in groupby(rows, key=itemgetter(0)):
+        for _, group in groupby(self._rows(self._ids[0], self._ids[-1]), key=itemgetter(0)):
             yield self._trial(group)
+
+    def _rows(self, first: int, last: int) -> Iterable[tuple[int, int, str, str]]:
+        """The events of the trials from one id of Optuna to another, trial by trial."""
+        return self._connection.execute(_EVENTS, {"first": first, "last": last, "event": EVENT})
 
     def _trial(self, rows: Iterable[tuple[int, int, str, str]]) -> Trial:
         events: list[Event] = []

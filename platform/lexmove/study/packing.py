@@ -59,7 +59,7 @@ class Packed(Sequence[Any]):
 @lru_cache(maxsize=_NUM_REMEMBERED)
 def _unpacked(data: bytes, dictionary: bytes) -> tuple[Any, ...]:
     decompressor = zlib.decompressobj(zdict=dictionary)
-    found: tuple[Any, ...] = pickle.loads(decompressor.decompress(data))  # noqa: S301 - our own
+    found: tuple[Any, ...] = pickle.loads(decompressor.decompress(data))  # noqa: S301 - made by `Packed`, never read from a file
     return found
 
 

@@ -10,7 +10,7 @@ import gc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -80,30 +80,29 @@ class Loader:
         ]
 
 
-@dataclass(slots=True, kw_only=True)
 class Room:
-    """What memory holds at a time: `examples` in training, `tokens` (padded) in evaluation.
+    """How much memory holds at a time: examples in training, padded tokens in evaluation.
 
     What does not fit is done again in halves: the same gradients, added up from smaller parts.
     """
 
-    examples: int
-    tokens: int
+    def __init__(self, size: int) -> None:
+        self.size = size
 
-    def enough_for(self, what: Literal["examples", "tokens"], do: Callable[[], _T]) -> _T:
-        """What `do` returns, with as much room as it needs less.
+    def enough_for(self, do: Callable[[], _T]) -> _T:
+        """What `do` returns, with as much less room as it needs.
 
         Raises:
-            Exception: out of memory with one example, or one token; or what else `do` raises.
+            Exception: out of memory with room for 1, or what else `do` raises.
         """
         while True:
             try:
                 return do()
             except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error) or getattr(self, what) == 1:
+                if not is_out_of_memory(error) or self.size == 1:
                     raise
             # Outside the handler, which would hold the tensors of the failed attempt.
-            setattr(self, what, getattr(self, what) // 2)
+            self.size //= 2
             free_memory()
 
 
@@ -149,7 +148,8 @@ class FineTuning:
         self.loss = Loss.of(recipe, train.labels, num_labels=plan.num_labels, device=self.device)
         self.max_grad_norm = recipe.max_grad_norm
         self.num_steps_done = 0
-        self._room = Room(examples=recipe.batch_size, tokens=_EVALUATION_TOKENS)
+        self._examples = Room(recipe.batch_size)
+        self._evaluation_tokens = Room(_EVALUATION_TOKENS)
 
     @property
     def num_steps(self) -> int:
@@ -188,7 +188,7 @@ class FineTuning:
 
     def train_step(self, batches: list[NDArray[np.int64]]) -> list[Tensor]:
         """One optimizer step over the gradients of batches of positions; returns their losses."""
-        losses = self._room.enough_for("examples", lambda: self._gradients(batches))
+        losses = self._examples.enough_for(lambda: self._gradients(batches))
         self._scaler.unscale_(self.optimizer)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
         self._scaler.step(self.optimizer)
@@ -204,8 +204,8 @@ class FineTuning:
         for index in batches:
             labels = torch.from_numpy(self.loader.tokens.labels[index]).to(self.device)
             total = torch.zeros((), device=self.device)
-            for start in range(0, len(index), self._room.examples):
-                part = slice(start, start + self._room.examples)
+            for start in range(0, len(index), self._examples.size):
+                part = slice(start, start + self._examples.size)
                 logits = self._forward(self.loader.tokens.batch(index[part]))
                 loss = self.loss(logits, labels[part]) * self.loss.share(labels[part], labels)
                 scaled: Any = self._scaler.scale(loss / len(batches))
@@ -243,7 +243,7 @@ class FineTuning:
         """
         self.model.eval()
         found = np.empty((len(tokens), self.plan.num_labels), dtype=np.float32)
-        for index, logits_BC in self._room.enough_for("tokens", lambda: self._evaluated(tokens)):
+        for index, logits_BC in self._evaluation_tokens.enough_for(lambda: self._evaluated(tokens)):
             found[index] = logits_BC.cpu().numpy()
         if not np.isfinite(found).all():
             raise self._diverged("a logit", math.nan, self.num_steps_done)
@@ -253,7 +253,7 @@ class FineTuning:
         """Positions and logits (B, C) of batch after batch; they are on the device still."""
         return [
             (index, self._forward(tokens.batch(index)))
-            for index in evaluation_batches(tokens, self._room.tokens)
+            for index in evaluation_batches(tokens, self._evaluation_tokens.size)
         ]
 
     def _diverged(self, what: str, value: float, step: int) -> TrialFailedError:
@@ -273,7 +273,7 @@ class FineTuning:
             "scheduler": self.scheduler.state_dict(),
             "scaler": self._scaler.state_dict(),
             "num_steps_done": self.num_steps_done,
-            "room_examples": self._room.examples,
+            "examples_at_a_time": self._examples.size,
         }
 
     def restore(self, weights: Mapping[str, Tensor], training_state: Mapping[str, Any]) -> None:
@@ -289,7 +289,7 @@ class FineTuning:
         self.scheduler.load_state_dict(training_state["scheduler"])
         self._scaler.load_state_dict(training_state["scaler"])
         self.num_steps_done = int(training_state["num_steps_done"])
-        self._room.examples = int(training_state["room_examples"])
+        self._examples.size = int(training_state["examples_at_a_time"])
 
     def close(self) -> None:
         """Gives the memory back, that of a GPU too: the process goes on with other trials."""

@@ -256,13 +256,13 @@ def _delete_old(parent: Path) -> None:
 
 @contextmanager
 def _alone(folder: Path | None) -> Iterator[None]:
-    """Holds other processes of this node back while one prepares the folder; a death lets go."""
+    """Holds other processes of this node back while one prepares tokens; a death lets go."""
     if folder is None:
         yield
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        file = (folder.parent / f".{folder.name}.lock").open("w")
+        file = (folder.parent / ".lock").open("w")
     except OSError:
         yield
         return

@@ -7,14 +7,13 @@ lexmove. It wants a calm machine: twenty minutes, or two with `--quick`, whose s
 """
 
 import argparse
-import os
-import secrets
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.environment import prepare_for_ray
 from benchmarks.scale.goals import GOALS
 
 
@@ -112,17 +111,6 @@ def _options() -> argparse.ArgumentParser:
     return parser
 
 
-def prepare() -> None:
-    """Sets what libraries and workers read from the environment; before any of them is imported."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
-    # Workers run in folders of their own, where a relative path leads nowhere.
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(path).resolve()) for path in paths)
-
-
 if __name__ == "__main__":
-    prepare()
+    prepare_for_ray()
     raise SystemExit(main())

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.search.targets import Target
+from benchmarks.goal import Goal
 
 
 class ComparisonError(Exception):
@@ -30,27 +30,6 @@ class Comparison:
         return "\n".join([f"**{self.title}**", "", table, *notes, ""])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """What a figure should be: at least or at most `bound`."""
-
-    measure: str
-    bound: float
-    is_least: bool
-
-    def judged(self, figure: float | None) -> Target:
-        """The target's line; a figure that is missing or infinite is short."""
-        is_met = figure is not None and (
-            figure >= self.bound if self.is_least else figure <= self.bound
-        )
-        return Target(
-            measure=self.measure,
-            figure=None if figure is None else ratio(figure),
-            target=f"{'≥' if self.is_least else '≤'} {self.bound:.2f}",
-            is_met=is_met,
-        )
-
-
 GOALS: Mapping[str, Goal] = {
     "throughput": Goal(
         measure="training samples/s against a bare PyTorch loop", bound=0.92, is_least=True
@@ -58,9 +37,7 @@ GOALS: Mapping[str, Goal] = {
     "trials_per_hour": Goal(
         measure="trials/h at equal epochs against the documented way", bound=2.0, is_least=True
     ),
-    "time_to_best": Goal(
-        measure="time to the documented way's best against its own", bound=0.25, is_least=False
-    ),
+    "time_to_best": Goal(measure="time to the documented way's best against its own", bound=0.25),
     "slots": Goal(measure="share of slot-time inside the objective", bound=0.90, is_least=True),
 }
 """The target of every comparison by its name, in the order in which they are made."""

@@ -9,7 +9,6 @@ weighs more than it does in a study. Each module says what its figure means.
 
 import argparse
 import os
-import secrets
 import sys
 import tempfile
 import traceback
@@ -17,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.environment import prepare_for_ray
 from benchmarks.speed.comparison import GOALS, Comparison
 from benchmarks.speed.setting import FULL, QUICK, Setting
 
@@ -57,7 +57,7 @@ def _measured(
             print(f"measuring {name}", file=sys.stderr, flush=True)
             try:
                 found = measures[name](setting, Path(folder))
-            except Exception as error:  # noqa: BLE001 - the others are worth measuring all the same
+            except Exception as error:  # noqa: BLE001 - told at the end, after the others
                 traceback.print_exc()
                 failed[name] = error
                 continue
@@ -102,15 +102,9 @@ def prepare(caches: Path) -> None:
     from lexmove.cli.quiet import silence_libraries
 
     silence_libraries()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    prepare_for_ray()
     os.environ["LEXMOVE_CACHE"] = str(caches / "lexmove")
     os.environ["HF_DATASETS_CACHE"] = str(caches / "datasets")
-    # Workers run in folders of their own, where a relative path leads nowhere.
-    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(path).resolve()) for path in paths)
 
 
 if __name__ == "__main__":
