@@ -62,7 +62,7 @@ def run_with_tune(
 ) -> None:
     works = {"s": Work(objective=objective, segment_limit_s=segment_limit_s)}
     stages = iter([stage_of(coordinator, study_dir, on_change)])
-    assert run_stages(stages, works, slots=Slots(parallel=2))
+    run_stages(stages, works, slots=Slots(parallel=2), tune_dir=study_dir.tune)
 
 
 def run_here(coordinator: Coordinator, objective, study_dir: StudyDir) -> None:
@@ -175,7 +175,7 @@ def test_stages_follow_each_other_in_the_same_workers(tmp_path: Path, ray_sessio
             yield stage_of(coordinator, study_dir, name=name)
 
     works = {name: Work(objective=objective) for name in ("first", "second")}
-    assert run_stages(stages(), works, slots=Slots(parallel=2))
+    run_stages(stages(), works, slots=Slots(parallel=2), tune_dir=tmp_path / "tune")
     pids = [
         {path.read_text() for path in (tmp_path / name / "trials").glob("*/pid")}
         for name in ("first", "second")
@@ -193,7 +193,9 @@ def test_an_error_between_stages_is_raised(tmp_path: Path, ray_session):
 
     objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=1)
     with pytest.raises(StoreError, match="no room for a second one"):
-        run_stages(stages(), {"s": Work(objective=objective)}, slots=Slots())
+        run_stages(
+            stages(), {"s": Work(objective=objective)}, slots=Slots(), tune_dir=tmp_path / "tune"
+        )
     assert len(coordinator.study.ranking) == 1
 
 

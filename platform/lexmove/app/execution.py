@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 
 from lexmove.coordinator.stage import Stage, Work
+from lexmove.coordinator.study_dir import StudyDir
 from lexmove.job.spec import JobSpec
 from lexmove.study.study import Study
 
@@ -14,7 +15,7 @@ Stages = Generator[Stage, None, None]
 """Stages in their order; what follows a `yield` happens when that stage has ended."""
 
 
-def execute(stages: Stages, works: Mapping[str, Work], job: JobSpec) -> None:
+def execute(stages: Stages, works: Mapping[str, Work], job: JobSpec, study_dir: StudyDir) -> None:
     """Runs all stages to their end, in the slots that the job asks for.
 
     Without Ray (`IN_PROCESS`) one segment after the other runs in this process.
@@ -34,9 +35,10 @@ def execute(stages: Stages, works: Mapping[str, Work], job: JobSpec) -> None:
 
         resources = job.resources
         slots = Slots(parallel=job.budget.parallel, cpu=resources.cpu, gpu=resources.gpu)
-        if not run_stages(recovered, works, slots=slots):
-            recovered.recover()
-            raise KeyboardInterrupt
+        run_stages(recovered, works, slots=slots, tune_dir=study_dir.tune)
+    except KeyboardInterrupt:
+        recovered.recover()
+        raise
     finally:
         stages.close()
 

@@ -171,7 +171,7 @@ def _run(
             if address is None:
                 job = within_room(job, **room)
             works = {SEARCH: _search_work(job, study_dir), REPETITIONS: repetition_work(job)}
-            execute(_stages(store, job, study_dir, progress), works, job)
+            execute(_stages(store, job, study_dir, progress), works, job, study_dir)
         _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))
 

@@ -129,7 +129,9 @@ def lexmove(num_trials: int, proposer: Proposer) -> Throughput:
         works = {"scale": Work(objective=wait_and_report)}
 
         def run() -> None:
-            run_stages(iter([stage]), works, slots=Slots(parallel=NUM_SLOTS))
+            run_stages(
+                iter([stage]), works, slots=Slots(parallel=NUM_SLOTS), tune_dir=study_dir.tune
+            )
 
         timed = _timed(num_trials, run)
         assert len(coordinator.study.ranking) == num_trials, "every trial has its score"

@@ -1,0 +1,100 @@
+"""A lane: the worker process of one slot, which evaluates segment after segment."""
+
+import faulthandler
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from lexmove.coordinator.desk import Answer, Letter, Order
+from lexmove.coordinator.evaluation import SegmentOutcome, evaluate
+from lexmove.coordinator.stage import Work
+from lexmove.study.trial import Measurement
+
+HandIn = Callable[[Letter], Answer]
+"""Takes a letter to the desk and waits for the answer."""
+
+
+class Lane:
+    """Works for the desk until there is nothing left to do.
+
+    Args:
+        name: of this lane; another worker in the same slot has another.
+        works: what the stages need, by name.
+        hand_in: the way to the desk.
+        worker: the handle of this process.
+    """
+
+    def __init__(
+        self, name: str, works: Mapping[str, Work], hand_in: HandIn, *, worker: object = None
+    ) -> None:
+        self._name = name
+        self._works = works
+        self._hand_in = hand_in
+        self._worker = worker
+        self._num_letters = 0
+
+    def run(self) -> None:
+        """Returns when the desk has no order any more."""
+        order = self._told()
+        while order is not None:
+            measurement, outcome = self._evaluated(order)
+            order = self._told(order.segment.trial_id, measurement, outcome)
+
+    def _evaluated(self, order: Order) -> tuple[Measurement | None, SegmentOutcome]:
+        """How the segment ended, with its last measurement; those before were told at once."""
+        work, segment = self._works[order.stage], order.segment
+        trial_dir = Path(order.trial_dir)
+        trial_dir.mkdir(parents=True, exist_ok=True)
+        last: Measurement | None = None
+
+        def report(measurement: Measurement) -> None:
+            nonlocal last
+            if measurement.fidelity < segment.until:
+                self._told(segment.trial_id, measurement)
+            else:
+                last = measurement
+
+        with time_limit(work.segment_limit_s, hang_file(trial_dir)):
+            outcome = evaluate(work.objective, segment, trial_dir=trial_dir, report=report)
+        return last, outcome
+
+    def _told(
+        self,
+        trial_id: int | None = None,
+        measurement: Measurement | None = None,
+        outcome: SegmentOutcome | None = None,
+    ) -> Order | None:
+        letter = Letter(
+            lane=self._name,
+            number=self._num_letters,
+            worker=self._worker,
+            trial_id=trial_id,
+            measurement=measurement,
+            outcome=outcome,
+        )
+        self._num_letters += 1
+        return self._hand_in(letter).order
+
+
+def hang_file(trial_dir: Path) -> Path:
+    """Where a segment that ran into its time limit leaves its stack."""
+    return trial_dir / ".time_limit.txt"
+
+
+@contextmanager
+def time_limit(limit_s: float | None, hang_file: Path) -> Iterator[None]:
+    """Ends this process when the body outlasts the limit, leaving the stack in `hang_file`.
+
+    faulthandler's timer runs in C: it ends a worker that holds the interpreter lock, too.
+    """
+    hang_file.unlink(missing_ok=True)
+    if limit_s is None:
+        yield
+        return
+    with hang_file.open("w") as file:
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=file)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    hang_file.unlink(missing_ok=True)
