@@ -39,7 +39,7 @@ def finished(tmp_path_factory):
             "space": SPACE,
             "budget": {"trials": 7},
             "finalists": {"top": 1, "seeds": 2},
-            "fidelity": {"max_epochs": 2},
+            "fidelity": {"max_epochs": 2, "evaluate": "epochs"},
             "storage": str(folder / "studies"),
         }
     )

@@ -4,52 +4,23 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
+from coordinator.studies import SPACE, make, stage_of
 from lexmove.agent.baselines import RandomProposer
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
-from lexmove.coordinator.stage import Stage, Work
+from lexmove.coordinator.stage import Work
 from lexmove.coordinator.store import MemoryStore
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.coordinator.tune import Slots, run_stages
-from lexmove.errors import StoreError
-from lexmove.space.domain import Float
-from lexmove.space.search_space import Hyperparameter, SearchSpace
+from lexmove.errors import ClusterError, StoreError
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Report
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Measured, Segment, TrialStatus
 from lexmove.trials.simulated import SimulatedObjective
-
-SPACE = SearchSpace(
-    hyperparameters=(
-        Hyperparameter(name="lr", domain=Float(low=1e-6, high=1e-3, log=True)),
-        Hyperparameter(name="decay", domain=Float(low=0.0, high=0.3)),
-    )
-)
-
-
-def make(
-    root: Path, *, num_trials: int, fidelity: FidelityPlan, parallel: int = 2, **options
-) -> tuple[Coordinator, StudyDir]:
-    store = MemoryStore()
-    spec = StudySpec(
-        name="s", space=SPACE, num_trials=num_trials, parallel=parallel, fidelity=fidelity
-    )
-    store.create(spec)
-    study_dir = StudyDir(root)
-    study_dir.create()
-    return Coordinator(store=store, name="s", proposer=RandomProposer(), **options), study_dir
-
-
-def stage_of(coordinator: Coordinator, study_dir: StudyDir, on_change=None, name="s") -> Stage:
-    def check(study: Study) -> None:
-        assert study is coordinator.study
-
-    return Stage(
-        name=name, coordinator=coordinator, study_dir=study_dir, on_change=on_change or check
-    )
 
 
 def run_with_tune(
@@ -156,6 +127,47 @@ def test_a_killed_worker_is_preempted_and_its_trial_goes_on_from_its_checkpoint(
     assert [trial.status for trial in study.trials] == [TrialStatus.COMPLETED] * 3
     assert [trial.num_lost_workers for trial in study.trials] == [0, 1, 0]
     assert [item.fidelity for item in study.trials[1].measurements] == [1, 2, 3, 4]
+
+
+def test_a_killed_desk_comes_back_and_nothing_is_told_twice(tmp_path: Path, ray_session):
+    coordinator, study_dir = make(tmp_path, num_trials=6, fidelity=FidelityPlan(maximum=3))
+    objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=3, epoch_s=0.1)
+    killed: list[int] = []
+
+    def kill_at_times(study: Study) -> None:
+        if len(killed) < 3 and study.num_events >= 6 * (len(killed) + 1):
+            desks = [
+                process
+                for process in psutil.Process().children(recursive=True)
+                if process.name().startswith("ray::Desk") and process.pid not in killed
+            ]
+            for desk in desks:
+                killed.append(desk.pid)
+                desk.kill()
+
+    run_with_tune(coordinator, objective, study_dir, on_change=kill_at_times)
+    study = coordinator.study
+    assert len(killed) >= 3
+    assert [trial.status for trial in study.trials] == [TrialStatus.COMPLETED] * 6
+    assert all(trial.num_lost_workers == 0 for trial in study.trials)
+    for trial in study.trials:
+        assert [item.fidelity for item in trial.measurements] == [1, 2, 3]
+
+
+class DiesWhenUnpickled:
+    """Stands for a worker that cannot even start, whatever the cause."""
+
+    def __reduce__(self):
+        return os._exit, (1,)
+
+
+def test_workers_that_die_before_they_take_a_trial_end_the_study_with_the_cause(
+    tmp_path: Path, ray_session
+):
+    coordinator, study_dir = make(tmp_path, num_trials=3, fidelity=FidelityPlan(maximum=1))
+    with pytest.raises(ClusterError, match="5 workers in a row died before they took a trial: "):
+        run_with_tune(coordinator, DiesWhenUnpickled(), study_dir)
+    assert not coordinator.study.trials
 
 
 def test_stages_follow_each_other_in_the_same_workers(tmp_path: Path, ray_session):

@@ -252,6 +252,7 @@ def test_it_learns_licence_families_from_real_texts(tmp_path):
         model=ModelSpec(num_hidden_layers=1, max_length=32, precision="fp32"),
         max_epochs=3,
         every_epoch=False,
+        is_final=True,
     )
     config = Config(
         {

@@ -11,7 +11,9 @@ import torch
 
 from lexmove.errors import InfeasibleError, TaskError, TrialFailedError, UsageError
 from lexmove.space.search_space import Config
+from lexmove.study.protocols import UNMEASURED
 from lexmove.study.trial import Segment
+from lexmove.trials.fine_tuning import FineTuning
 from lexmove.trials.metrics import METRICS
 from lexmove.trials.objective import FineTuningObjective, close_paused, trial_outcome
 
@@ -105,6 +107,42 @@ def test_where_only_the_end_counts_it_is_the_same_and_the_rest_is_not_measured(o
     (last,) = run(replace(objective, every_epoch=False), tmp_path / "b", until=3)
     assert (last.fidelity, last.metrics) == (3, every[-1].metrics)
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["epoch_3"]
+
+
+def test_who_comes_after_a_worker_that_died_goes_on_at_its_last_epoch(
+    objective, tmp_path, monkeypatch
+):
+    """Through the death of the process at any epoch between two measurements."""
+    (straight,) = run(replace(objective, every_epoch=False), tmp_path / "a", until=3)
+    train_epoch, trained = FineTuning.train_epoch, []
+
+    def dies_once_at_each(self, epoch):
+        trained.append(epoch)
+        if trained.count(epoch) == 1:
+            raise SystemExit
+        return train_epoch(self, epoch)
+
+    monkeypatch.setattr(FineTuning, "train_epoch", dies_once_at_each)
+    for _ in range(3):
+        with pytest.raises(SystemExit):
+            run(replace(objective, every_epoch=False), tmp_path / "b", until=3)
+    (last,) = run(replace(objective, every_epoch=False), tmp_path / "b", until=3)
+    assert trained == [1, 1, 2, 2, 3, 3], "no epoch is trained again"
+    assert last.metrics == straight.metrics
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["epoch_3"]
+
+
+def test_what_another_training_left_unmeasured_is_not_gone_on_with(objective, tmp_path):
+    for seed in (5, 6):  # the second finds what the first left when it died
+        segment = Segment(trial_id=0, config=CONFIG, seed=seed, until=3)
+        reported = []
+        replace(objective, every_epoch=False)(
+            segment, trial_dir=tmp_path / "a", report=reported.append
+        )
+        (tmp_path / "a" / "epoch_3").rename(tmp_path / "a" / UNMEASURED)
+    (fresh,) = run(replace(objective, every_epoch=False), tmp_path / "b", until=3)
+    (other,) = run(replace(objective, every_epoch=False), tmp_path / "a", until=3)
+    assert other.metrics == fresh.metrics
 
 
 def test_further_splits_are_measured_at_the_end_of_the_segment(small_task, small_model, tmp_path):

@@ -27,7 +27,7 @@ def test_the_job_fills_what_the_config_leaves_open():
         ("warmup_ratio", "transformers 5 calls it warmup_steps"),
         ("num_train_epochs", r"fidelity\.max_epochs says how long"),
         ("group_by_length", "always bucketed"),
-        ("evaluation_strategy", "every epoch is evaluated"),
+        ("evaluation_strategy", "says when trials are evaluated"),
         ("bf16", r"model\.precision"),
         ("zzz", "known: learning_rate, "),
     ],

@@ -143,9 +143,9 @@ def objective_of(
     study_dir: StudyDir,
     *,
     splits: tuple[str, ...] = ("validation",),
-    every_epoch: bool = True,
+    is_final: bool = False,
 ) -> "FineTuningObjective":
-    """What evaluates a job's configs, on these splits, at every epoch or at the last alone."""
+    """What evaluates a job's configs on these splits; `is_final` where a trial is one segment."""
     from lexmove.trials.objective import FineTuningObjective
 
     return FineTuningObjective(
@@ -156,7 +156,8 @@ def objective_of(
         metric=job.metric.name,
         goal=job.metric.goal,
         evaluate_on=splits,
-        every_epoch=every_epoch,
+        every_epoch=job.fidelity.evaluate == "epochs" and not is_final,
+        is_final=is_final,
         fits_threshold=job.decide.threshold == "fitted",
     )
 

@@ -29,7 +29,7 @@ def repetition_work(job: JobSpec) -> Work:
     num_segments = len(fidelity_plan(job).rungs)
     return Work(
         objective=objective_of(
-            job, study_dir_of(job), splits=("validation", "test"), every_epoch=False
+            job, study_dir_of(job), splits=("validation", "test"), is_final=True
         ),
         segment_limit_s=None if limit_s is None else limit_s * num_segments,
     )

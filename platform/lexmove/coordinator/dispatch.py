@@ -8,6 +8,7 @@ from lexmove.coordinator.coordinator import kept_checkpoints
 from lexmove.coordinator.desk import Answer, Letter, Order
 from lexmove.coordinator.lane import hang_file
 from lexmove.coordinator.stage import Stage, Work
+from lexmove.study.protocols import UNMEASURED
 from lexmove.study.trial import Segment
 
 
@@ -172,6 +173,8 @@ class Dispatch:
             return False
         stage.coordinator.close()
         self._delete_checkpoints()
+        for unmeasured in stage.study_dir.trials.glob(f"*/{UNMEASURED}"):
+            shutil.rmtree(unmeasured, ignore_errors=True)
         stage.on_change(stage.coordinator.study)
         self._next_stage()
         return True

@@ -207,12 +207,16 @@ class FidelitySpec(_Section):
     epochs, after `eta` times as many, and so on; the best 1/`eta` of a rung go on. With
     `promotion: gain_per_epoch` those go on that promise the most gain per epoch, weighed against
     starting other trials, within the epochs that the best 1/`eta` would take.
+
+    `evaluate: rungs` scores a trial where it pauses and at its end; `epochs` after every epoch: a
+    finer curve, of which the best epoch counts, for the time that evaluation takes.
     """
 
     max_epochs: Annotated[int, Field(gt=0)] = 4
     eta: Annotated[int, Field(ge=2)] | None = None
     first_rung: Annotated[int, Field(gt=0)] | None = None
     promotion: Literal["asha", "gain_per_epoch"] = "asha"
+    evaluate: Literal["rungs", "epochs"] = "rungs"
 
     @model_validator(mode="after")
     def _rung_below_the_end(self) -> Self:

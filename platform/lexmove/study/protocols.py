@@ -11,6 +11,12 @@ from lexmove.study.trial import Event, Measurement, Segment, Suggestion
 
 Report = Callable[[Measurement], None]
 
+UNMEASURED = "unmeasured"
+"""The folder below a trial's own for what an objective keeps between two measurements.
+
+It is for who comes after a worker that died, and goes when the study ends.
+"""
+
 
 class Proposer(Protocol):
     """Decides what to try next from what has been tried.

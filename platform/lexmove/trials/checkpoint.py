@@ -64,6 +64,7 @@ def load_state(folder: Path, *, note: Mapping[str, Any], device: torch.device) -
     """
     try:
         found = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+        _check(folder, found, note)
         weights = load_file(folder / _WEIGHTS, device=str(device))
         optimizer = torch.load(folder / _OPTIMIZER, map_location=device, weights_only=True)
     except FileNotFoundError:
@@ -73,13 +74,16 @@ def load_state(folder: Path, *, note: Mapping[str, Any], device: torch.device) -
         raise TrialFailedError(
             f"cannot continue: checkpoint {folder} is damaged ({type(error).__name__})"
         ) from error
+    return TrialState(weights=weights, optimizer=optimizer, note=found)
+
+
+def _check(folder: Path, found: Mapping[str, Any], note: Mapping[str, Any]) -> None:
     for name, value in note.items():
         if found.get(name) != value:
             raise TrialFailedError(
                 f"cannot continue: checkpoint {folder} has {name} = {found.get(name)!r},"
                 f" not {value!r}"
             )
-    return TrialState(weights=weights, optimizer=optimizer, note=found)
 
 
 def load_weights_of(folder: Path) -> dict[str, Tensor]:

@@ -1,9 +1,10 @@
 """The objective: fine-tunes a classifier for one segment, epoch by epoch, and measures it."""
 
 import gc
+import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lexmove.errors import InfeasibleError, LexmoveError, TrialError, TrialFailedError
 from lexmove.job.spec import ModelSpec, TaskSpec
-from lexmove.study.protocols import Report
+from lexmove.study.protocols import UNMEASURED, Report
 from lexmove.study.trial import Measurement, Segment
 from lexmove.trials.metrics import check_metric
 from lexmove.trials.prediction import DecisionRule, Logits
@@ -41,13 +42,15 @@ class FineTuningObjective:
 
     Reports every epoch, its checkpoint in place: `train_loss`, and all metrics of the first split
     of `evaluate_on`; at the last epoch of the segment also those of the further ones, as
-    `test_f1_macro` and so on. Cheap to pickle: tokens are mapped from the node's disk, pretrained
+    `test_f1_macro` and so on. Without `every_epoch`, the last epoch of a segment alone is measured;
+    the one before it that was trained last is kept unmeasured, so that whoever comes after a worker
+    that died goes on there. Cheap to pickle: tokens are mapped from the node's disk, pretrained
     weights loaded once per process. `data` is the fingerprint that the task must have; empty takes
     what is there. `max_epochs` is the full length of a trial, which the schedule is planned for.
-    Without `every_epoch`, the last epoch of a segment alone is measured and kept, with the logits
-    of its splits: for a training whose end is all that counts. `fits_threshold` takes the threshold
-    of a multi-label task that is best on the first split, and measures it, too. Resolve
-    `model.precision` before a study (`model.resolve_precision`).
+    With `is_final`, the end of a segment is that of its trial: kept are the logits of its splits,
+    and not what going on would take. `fits_threshold` takes the threshold of a multi-label task
+    that is best on the first split, and measures it, too. Resolve `model.precision` before a study
+    (`model.resolve_precision`).
 
     Raises:
         UsageError: `metric`, which the study is about, is unknown.
@@ -61,6 +64,7 @@ class FineTuningObjective:
     goal: Literal["maximize", "minimize"] = "maximize"
     evaluate_on: tuple[str, ...] = ("validation",)
     every_epoch: bool = True
+    is_final: bool = False
     fits_threshold: bool = False
 
     def __post_init__(self) -> None:
@@ -78,14 +82,21 @@ class FineTuningObjective:
             )
             data = prepare(wanted, clock)
             with clock.phase("load"):
-                training = self._continued(segment, data) or self._start(segment, recipe, data)
+                unmeasured = trial_dir / UNMEASURED
+                training = self._continued(segment, data)
+                after = segment.after
+                if training is None:
+                    training = self._start(segment, recipe, data)
+                    after = self._restored(training, segment, data, unmeasured)
         try:
-            for epoch in range(segment.after + 1, segment.until + 1):
+            for epoch in range(after + 1, segment.until + 1):
                 last = epoch == segment.until
                 with trial_outcome():
                     with clock.phase("train"):
                         metrics = {"train_loss": training.train_epoch(epoch)}
                     if not (last or self.every_epoch):
+                        with clock.phase("checkpoint"):
+                            self._save(training, unmeasured, self._note(segment, epoch, data))
                         continue
                     with clock.phase("evaluate"):
                         names = self.evaluate_on if last else self.evaluate_on[:1]
@@ -94,7 +105,8 @@ class FineTuningObjective:
                     folder = trial_dir / f"epoch_{epoch}"
                     with clock.phase("checkpoint"):
                         note = self._note(segment, epoch, data)
-                        self._save(training, folder, note, {} if self.every_epoch else logits)
+                        self._save(training, folder, note, logits if self.is_final else None)
+                        shutil.rmtree(unmeasured, ignore_errors=True)
                 now_s = time.monotonic()
                 # Outside the guard: what `report` raises is the caller's own business.
                 report(
@@ -107,7 +119,7 @@ class FineTuningObjective:
                     )
                 )
                 begun_s = now_s
-            if self.every_epoch and segment.until < self.max_epochs:
+            if not self.is_final and segment.until < self.max_epochs:
                 _paused[folder] = (self._note(segment, segment.until, data), training)
         finally:
             if not _paused:
@@ -145,10 +157,32 @@ class FineTuningObjective:
         pretrained = load_pretrained(self.model.name, recipe.num_hidden_layers)
         training = FineTuning(pretrained, data.splits["train"], plan)
         verify(training)
-        if segment.after > 0:
-            self._restore(training, segment, data)
-            verify(training)
         return training
+
+    def _restored(
+        self, training: "FineTuning", segment: Segment, data: Prepared, unmeasured: Path
+    ) -> int:
+        """Takes a new training to where this segment goes on; returns after which epoch."""
+        from lexmove.trials.checkpoint import load_state
+        from lexmove.trials.effects import verify
+
+        for epoch in range(segment.until - 1, segment.after, -1):
+            note = self._note(segment, epoch, data)
+            with suppress(TrialFailedError):  # not there, or of another epoch
+                state = load_state(unmeasured, note=note, device=training.device)
+                training.restore(state.weights, state.optimizer)
+                verify(training)
+                return epoch
+        if segment.after:
+            if segment.resume_from is None:
+                raise TrialFailedError(
+                    f"cannot continue after epoch {segment.after}: no checkpoint"
+                )
+            note = self._note(segment, segment.after, data)
+            state = load_state(Path(segment.resume_from), note=note, device=training.device)
+            training.restore(state.weights, state.optimizer)
+            verify(training)
+        return segment.after
 
     def _measured(
         self, logits: Mapping[str, Logits], recipe: Recipe, data: Prepared
@@ -194,27 +228,18 @@ class FineTuningObjective:
         training: "FineTuning",
         folder: Path,
         note: Mapping[str, Any],
-        logits: Mapping[str, Logits],
+        logits: Mapping[str, Logits] | None = None,
     ) -> None:
+        """Writes what going on takes; where there are logits, those in its place."""
         from lexmove.trials.checkpoint import TrialState, save_state
 
         state = TrialState(
             weights=training.weights(),
-            # What is measured at its end alone has ended there: it is never continued.
-            optimizer=training.training_state() if self.every_epoch else {},
+            optimizer=training.training_state() if logits is None else {},
             note=note,
-            logits=logits,
+            logits=logits or {},
         )
         save_state(folder, state)
-
-    def _restore(self, training: "FineTuning", segment: Segment, data: Prepared) -> None:
-        from lexmove.trials.checkpoint import load_state
-
-        if segment.resume_from is None:
-            raise TrialFailedError(f"cannot continue after epoch {segment.after}: no checkpoint")
-        note = self._note(segment, segment.after, data)
-        state = load_state(Path(segment.resume_from), note=note, device=training.device)
-        training.restore(state.weights, state.optimizer)
 
 
 def close_paused() -> None:

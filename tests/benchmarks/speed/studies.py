@@ -40,7 +40,8 @@ def play(
 
     Within that time are the checks before a study, the reference classifier and the connection; the
     licence texts were parsed before, as for the other arm. Without `eta` every trial trains all
-    epochs. Nothing is remembered, and nothing is repeated. A trial that fails (one may diverge) has
+    epochs. The store is empty, so that memory is what the package ships, which was learned on other
+    tasks; nothing is repeated. A trial that fails (one may diverge) has
     no score and counts nowhere.
 
     Raises:
@@ -55,7 +56,7 @@ def play(
             "space": str(SHIPPED),
             "budget": {"trials": num_trials, "parallel": PARALLEL},
             "fidelity": {"max_epochs": setting.max_epochs, "eta": eta},
-            "agent": {"proposer": proposer, "memory": False},
+            "agent": {"proposer": proposer},
             "finalists": {"top": 0},
             "store": f"sqlite:///{folder}/studies.db",
             "storage": str(folder / "studies"),
