@@ -5,6 +5,7 @@ job is refused at once.
 """
 
 import time
+from functools import partial
 from pathlib import Path
 
 from lexmove.app.checking import check, check_room_here, check_same_data, within_room
@@ -154,9 +155,6 @@ def _run(
         # A new study has its own: an older one of that name may have left another's here.
         is_new = not store.load(job.name).trials
         check_same_data(job, study_dir, is_new=is_new)
-        if is_new or study_dir.read_json("reference") is None:
-            progress("scoring the reference", None)
-            write_reference(job, study_dir)
         if address == IN_PROCESS:
             job = one_by_one(job)
         else:
@@ -170,7 +168,7 @@ def _run(
             job = with_precision(job, study_dir)
             if address is None:
                 job = within_room(job, **room)
-            works = {SEARCH: _search_work(job, study_dir), REPETITIONS: repetition_work(job)}
+            works = {SEARCH: _search_work(job, space, study_dir), REPETITIONS: repetition_work(job)}
             execute(_stages(store, job, study_dir, progress), works, job, study_dir)
         _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))
@@ -192,7 +190,13 @@ def _judge(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progr
 
 
 def _stages(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> Stages:
-    """The search, then the repetitions of what it found."""
+    """The search, then the repetitions of what it found; first, while workers start, the reference.
+
+    The reference of an older study of that name may be there still.
+    """
+    if not store.load(job.name).trials or study_dir.read_json("reference") is None:
+        progress("scoring the reference", None)
+        write_reference(job, study_dir)
     yield from _search(store, job, study_dir, progress)
     study = store.load(job.name)
     if study.incumbent is None:
@@ -202,8 +206,13 @@ def _stages(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         yield repetitions
 
 
-def _search_work(job: JobSpec, study_dir: StudyDir) -> Work:
-    return Work(objective=objective_of(job, study_dir), segment_limit_s=job.budget.trial)
+def _search_work(job: JobSpec, space: SearchSpace, study_dir: StudyDir) -> Work:
+    objective = objective_of(job, study_dir)
+    return Work(
+        objective=objective,
+        segment_limit_s=job.budget.trial,
+        warm_up=partial(objective.warm_up, space.default),
+    )
 
 
 def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> Stages:

@@ -1,8 +1,9 @@
 """A lane: the worker process of one slot, which evaluates segment after segment."""
 
 import faulthandler
+import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lexmove.coordinator.desk import Answer, Letter, Order
@@ -35,6 +36,10 @@ class Lane:
 
     def run(self) -> None:
         """Returns when the desk has no order any more."""
+        for work in self._works.values():
+            if work.warm_up is not None:
+                with time_limit(work.segment_limit_s), suppress(Exception):
+                    work.warm_up()
         order = self._told()
         while order is not None:
             measurement, outcome = self._evaluated(order)
@@ -54,8 +59,11 @@ class Lane:
             else:
                 last = measurement
 
-        with time_limit(work.segment_limit_s, hang_file(trial_dir)):
+        hung = hang_file(trial_dir)
+        hung.unlink(missing_ok=True)
+        with time_limit(work.segment_limit_s, hung):
             outcome = evaluate(work.objective, segment, trial_dir=trial_dir, report=report)
+        hung.unlink(missing_ok=True)
         return last, outcome
 
     def _told(
@@ -82,12 +90,11 @@ def hang_file(trial_dir: Path) -> Path:
 
 
 @contextmanager
-def time_limit(limit_s: float | None, hang_file: Path) -> Iterator[None]:
+def time_limit(limit_s: float | None, hang_file: Path = Path(os.devnull)) -> Iterator[None]:
     """Ends this process when the body outlasts the limit, leaving the stack in `hang_file`.
 
     faulthandler's timer runs in C: it ends a worker that holds the interpreter lock, too.
     """
-    hang_file.unlink(missing_ok=True)
     if limit_s is None:
         yield
         return
@@ -97,4 +104,3 @@ def time_limit(limit_s: float | None, hang_file: Path) -> Iterator[None]:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-    hang_file.unlink(missing_ok=True)

@@ -14,11 +14,13 @@ class Work:
     """What the workers need for a stage, known before the first one starts.
 
     `objective` evaluates its configs; a segment that runs longer than `segment_limit_s` seconds is
-    ended, None for no limit.
+    ended, None for no limit. `warm_up` is what a worker does before it asks for its first segment;
+    what goes wrong in it will do so again in a trial, and be told there.
     """
 
     objective: Objective
     segment_limit_s: float | None = None
+    warm_up: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,8 +60,9 @@ def run_stages(
     """Runs stage after stage in the same workers; Ray must be initialised.
 
     Args:
-        stages: asked for the next one when all that the last one wanted is done and recorded. The
-            coordinator of each must have recovered a study that was begun elsewhere.
+        stages: asked for the first one while the workers start, and for the next one when all that
+            the last one wanted is done and recorded. The coordinator of each must have recovered a
+            study that was begun elsewhere.
         works: what the workers need, by name of the stage; pickled once.
         slots: how much runs at once.
         tune_dir: where Tune keeps what it writes.
@@ -71,10 +72,8 @@ def run_stages(
         ClusterError: worker after worker dies before it takes a segment.
         KeyboardInterrupt: between two events; what ran has lost its worker.
     """
-    dispatch = Dispatch(stages, works)
-    if dispatch.is_finished():
-        return
     with _interruptible() as is_interrupted, _lanes(works, slots, tune_dir) as lanes:
+        dispatch = Dispatch(stages, works)
         while not dispatch.is_finished():
             if is_interrupted():
                 raise KeyboardInterrupt

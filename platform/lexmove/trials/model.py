@@ -17,6 +17,7 @@ from lexmove.errors import InfeasibleError, ModelError
 from lexmove.job.spec import ModelSpec
 from lexmove.trials.adapters import add_adapters
 from lexmove.trials.classifier import TextClassifier, TextClassifierConfig
+from lexmove.trials.coins import toss_fast_coins
 from lexmove.trials.recipe import Recipe
 from lexmove.trials.tokens import Shape
 
@@ -261,6 +262,7 @@ def build_classifier(
             "model.freeze_layers has no effect with peft.use_lora, which freezes all layers: search"
             " it only `when: {peft.use_lora: false}`"
         )
+    toss_fast_coins()
     encoder = _copied_encoder(pretrained, recipe.hidden_dropout)
     _freeze(encoder, recipe)
     if recipe.use_lora:

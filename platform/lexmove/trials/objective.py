@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lexmove.errors import InfeasibleError, LexmoveError, TrialError, TrialFailedError
 from lexmove.job.spec import ModelSpec, TaskSpec
+from lexmove.space.search_space import Config
 from lexmove.study.protocols import UNMEASURED, Report
 from lexmove.study.trial import Measurement, Segment
 from lexmove.trials.metrics import check_metric
@@ -124,6 +125,19 @@ class FineTuningObjective:
         finally:
             if not _paused:
                 training.close()
+
+    def warm_up(self, config: Config) -> None:
+        """Does ahead what the first segment of a process does first: imports, tokens, weights.
+
+        Raises:
+            LexmoveError: as a segment of this config would.
+        """
+        from lexmove.trials.model import load_pretrained
+
+        _import_all()
+        recipe = Recipe.from_config(config, self.model)
+        prepare(Preparation.of(recipe, task=self.task, data=self.data, model_name=self.model.name))
+        load_pretrained(self.model.name, recipe.num_hidden_layers)
 
     def _continued(self, segment: Segment, data: Prepared) -> "FineTuning | None":
         """The training of this segment, if this process has just paused it; else none is kept."""

@@ -22,8 +22,8 @@ class Setting:
     max_validation: int = 400
     max_epochs: int = 4
     throughput_epochs: int = 4
-    num_equal: int = 8
-    num_random: int = 16
+    num_equal: int = 30
+    num_random: int = 30
     num_slotted: int = 30
     with_own_head: bool = True
     repeats: int = 3
