@@ -13,7 +13,8 @@ LexmoveError                 anything lexmove reports to its user        exit co
 ├── ClusterError             a cluster out of reach, or auth refused      4
 └── TrialError               raised inside a trial; becomes its outcome
     ├── TrialFailedError     the trial went wrong (NaN, an exception)
-    └── InfeasibleError      the config cannot work here (out of memory)
+    ├── InfeasibleError      the config cannot work here (out of memory)
+    └── StorageError         what it keeps cannot be written (disk full)
 """
 
 from collections.abc import Sequence
@@ -119,6 +120,10 @@ class TrialFailedError(TrialError):
 
 class InfeasibleError(TrialError):
     """The config cannot be trained here: out of memory, sequence too long."""
+
+
+class StorageError(TrialError):
+    """What a trial keeps cannot be written: no fault of its own, and the next one's, too."""
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

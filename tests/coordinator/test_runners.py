@@ -1,5 +1,6 @@
 """One contract for what runs a study: Ray Tune with real workers, and its in-process twin."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -14,12 +15,13 @@ from lexmove.coordinator.in_process import run_in_process
 from lexmove.coordinator.stage import Work
 from lexmove.coordinator.store import MemoryStore
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.coordinator.tune import Slots, run_stages
-from lexmove.errors import ClusterError, StoreError
+from lexmove.coordinator.trial_log import log_file
+from lexmove.coordinator.tune import Slots, desk_name, run_stages
+from lexmove.errors import ClusterError, StorageError, StoreError, StudyFailedError
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Report
 from lexmove.study.study import Study, StudySpec
-from lexmove.study.trial import Measured, Segment, TrialStatus
+from lexmove.study.trial import Ended, Measured, Segment, TrialStatus
 from lexmove.trials.simulated import SimulatedObjective
 
 
@@ -30,10 +32,11 @@ def run_with_tune(
     *,
     segment_limit_s: float | None = None,
     on_change=None,
+    **options,
 ) -> None:
     works = {"s": Work(objective=objective, segment_limit_s=segment_limit_s)}
     stages = iter([stage_of(coordinator, study_dir, on_change)])
-    run_stages(stages, works, slots=Slots(parallel=2), tune_dir=study_dir.tune)
+    run_stages(stages, works, name="s", slots=Slots(parallel=2), tune_dir=study_dir.tune, **options)
 
 
 def run_here(coordinator: Coordinator, objective, study_dir: StudyDir) -> None:
@@ -154,6 +157,107 @@ def test_a_killed_desk_comes_back_and_nothing_is_told_twice(tmp_path: Path, ray_
         assert [item.fidelity for item in trial.measurements] == [1, 2, 3]
 
 
+def test_a_worker_that_falls_silent_loses_its_trial_and_is_not_heard_later(
+    tmp_path: Path, ray_session
+):
+    """It is stopped, not dead: no one but the lease can tell."""
+    coordinator, study_dir = make(tmp_path, num_trials=4, fidelity=FidelityPlan(maximum=3))
+    objective = TellsItsPid(
+        space=SPACE, seed=1, max_fidelity=3, epoch_s=0.4, write_checkpoints=True
+    )
+    stopped: list[int] = []
+
+    def stop_once(study: Study) -> None:
+        if not stopped and study.trials and study.trials[0].fidelity == 1:
+            stopped.append(int((study_dir.trial(0) / "pid").read_text()))
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    run_with_tune(coordinator, objective, study_dir, on_change=stop_once, lease_s=3.0)
+    if psutil.pid_exists(stopped[0]):
+        os.kill(stopped[0], signal.SIGCONT)
+    study = coordinator.study
+    assert [trial.status for trial in study.trials] == [TrialStatus.COMPLETED] * 4
+    assert [trial.num_lost_workers for trial in study.trials] == [1, 0, 0, 0]
+    reasons = [event.reason for event in study.trials[0].events if isinstance(event, Ended)]
+    assert reasons[0] == "its worker was silent for more than 3 s"
+    assert [item.fidelity for item in study.trials[0].measurements] == [1, 2, 3]
+
+
+def test_where_the_study_stands_is_read_by_the_name_of_its_desk(tmp_path: Path, ray_session):
+    import ray
+
+    coordinator, study_dir = make(tmp_path, num_trials=6, fidelity=FidelityPlan(maximum=2))
+    objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=2, epoch_s=0.4)
+    seen = []
+
+    def look(study: Study) -> None:
+        desk = ray.get_actor(**desk_name("s"))
+        seen.append(ray.get(desk.status.remote()))
+
+    run_with_tune(coordinator, objective, study_dir, on_change=look)
+    told = [status for status in seen if status]
+    assert told, "it is posted once a second"
+    assert json.loads(json.dumps(told)) == told
+    assert {status["study"] for status in told} == {"s"}
+    assert max(status["trials"].get("COMPLETED", 0) for status in told) > 0
+    assert set(told[-1]["lanes"].values()) <= set(range(6))
+    with pytest.raises(ValueError, match="lexmove-s"):
+        ray.get_actor(**desk_name("s"))
+
+
+class Talks(SimulatedObjective):
+    """Prints from Python and from C, and goes wrong in trial 1."""
+
+    def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
+        print(f"python says {segment.trial_id}")
+        os.write(2, f"C says {segment.trial_id}\n".encode())
+        if segment.trial_id == 1:
+            raise KeyError("a cause\nwith detail")
+        super().__call__(segment, trial_dir=trial_dir, report=report)
+
+
+def test_what_a_trial_prints_is_in_its_log_and_in_the_dashboards_folder(
+    tmp_path: Path, ray_session
+):
+    import ray
+
+    coordinator, study_dir = make(tmp_path, num_trials=3, fidelity=FidelityPlan(maximum=1))
+    run_with_tune(coordinator, Talks(space=SPACE, seed=1), study_dir)
+    logs = [log_file(study_dir.trial(trial_id)).read_text() for trial_id in range(3)]
+    for trial_id, text in enumerate(logs):
+        assert f"trial {trial_id}, 0 to 1" in text
+        assert f"python says {trial_id}\n" in text
+        assert f"C says {trial_id}\n" in text
+    assert "Traceback" in logs[1]
+    assert "with detail" in logs[1]
+    assert "Traceback" not in logs[0] + logs[2]
+    node = ray._private.worker._global_node
+    shown = Path(node.get_logs_dir_path()) / "lexmove_s_trial_0001.log"
+    assert shown.read_text() == logs[1]
+
+
+class CannotWrite(SimulatedObjective):
+    """The disk is full from trial 2 on."""
+
+    def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
+        if segment.trial_id >= 2:
+            raise StorageError("checkpoint cannot be written: No space left on device")
+        super().__call__(segment, trial_dir=trial_dir, report=report)
+
+
+@pytest.mark.parametrize("run", [run_here, run_with_tune])
+def test_a_full_disk_stops_the_study_and_costs_no_trial(run, tmp_path: Path, ray_session):
+    coordinator, study_dir = make(tmp_path, num_trials=6, fidelity=FidelityPlan(maximum=1))
+    with pytest.raises(StudyFailedError, match="No space left on device; make room"):
+        run(coordinator, CannotWrite(space=SPACE, seed=1), study_dir)
+    coordinator.recover()
+    study = coordinator.study
+    assert not study.with_status(TrialStatus.FAILED)
+    assert study.with_status(TrialStatus.PREEMPTED)
+    run(coordinator, SimulatedObjective(space=SPACE, seed=1), study_dir)
+    assert len(coordinator.study.with_status(TrialStatus.COMPLETED)) == 6
+
+
 class DiesWhenUnpickled:
     """Stands for a worker that cannot even start, whatever the cause."""
 
@@ -187,7 +291,7 @@ def test_stages_follow_each_other_in_the_same_workers(tmp_path: Path, ray_sessio
             yield stage_of(coordinator, study_dir, name=name)
 
     works = {name: Work(objective=objective) for name in ("first", "second")}
-    run_stages(stages(), works, slots=Slots(parallel=2), tune_dir=tmp_path / "tune")
+    run_stages(stages(), works, name="s", slots=Slots(parallel=2), tune_dir=tmp_path / "tune")
     pids = [
         {path.read_text() for path in (tmp_path / name / "trials").glob("*/pid")}
         for name in ("first", "second")
@@ -206,7 +310,11 @@ def test_an_error_between_stages_is_raised(tmp_path: Path, ray_session):
     objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=1)
     with pytest.raises(StoreError, match="no room for a second one"):
         run_stages(
-            stages(), {"s": Work(objective=objective)}, slots=Slots(), tune_dir=tmp_path / "tune"
+            stages(),
+            {"s": Work(objective=objective)},
+            name="s",
+            slots=Slots(),
+            tune_dir=tmp_path / "tune",
         )
     assert len(coordinator.study.ranking) == 1
 

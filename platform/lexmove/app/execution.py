@@ -35,7 +35,7 @@ def execute(stages: Stages, works: Mapping[str, Work], job: JobSpec, study_dir: 
 
         resources = job.resources
         slots = Slots(parallel=job.budget.parallel, cpu=resources.cpu, gpu=resources.gpu)
-        run_stages(recovered, works, slots=slots, tune_dir=study_dir.tune)
+        run_stages(recovered, works, name=job.name, slots=slots, tune_dir=study_dir.tune)
     except KeyboardInterrupt:
         recovered.recover()
         raise

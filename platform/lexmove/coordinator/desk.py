@@ -5,7 +5,8 @@ so that nothing is lost with it: whoever waits for an answer hands the same lett
 """
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,13 @@ class Letter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What a lane is to do: a segment of the stage of that name, with a folder to write below."""
+    """What a lane is to do: a segment of a stage, of the study of that name.
+
+    It may write below `trial_dir`.
+    """
 
     stage: str
+    study: str
     segment: Segment
     trial_dir: str
 
@@ -52,15 +57,21 @@ class Answer:
 
 
 class Desk:
-    """Passes letters one way and answers the other."""
+    """Passes letters one way and answers the other; knows which lanes are alive.
+
+    Whoever finds it by its name may read where the study stands (`status`).
+    """
 
     def __init__(self) -> None:
+        self._status: Mapping[str, Any] = {}
+        self._renewed_at_s: dict[str, float] = {}
         self._letters: list[Letter] = []
         self._waiting: dict[str, tuple[int, asyncio.Future[Answer]]] = {}
         self._has_letters = asyncio.Event()
 
     async def hand_in(self, letter: Letter) -> Answer:
         """Returns when the letter is answered."""
+        await self.renew(letter.lane)
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[letter.lane] = (letter.number, answered)
         self._letters.append(letter)
@@ -85,3 +96,27 @@ class Desk:
                 del self._waiting[answer.lane]
                 if not answered.done():
                     answered.set_result(answer)
+
+    async def renew(self, lane: str) -> None:
+        """A lane is alive: its lease begins anew."""
+        self._renewed_at_s[lane] = time.monotonic()
+
+    async def overdue(self, lease_s: float) -> list[str]:
+        """The lanes that have not renewed their lease within `lease_s` seconds, told once."""
+        since_s = time.monotonic() - lease_s
+        lanes = [lane for lane, at_s in self._renewed_at_s.items() if at_s < since_s]
+        for lane in lanes:
+            del self._renewed_at_s[lane]
+        return lanes
+
+    async def forget(self, lane: str) -> None:
+        """A lane has left."""
+        self._renewed_at_s.pop(lane, None)
+
+    async def post(self, status: Mapping[str, Any]) -> None:
+        """Sets what `status` tells."""
+        self._status = status
+
+    async def status(self) -> Mapping[str, Any]:
+        """Where the study stands, as JSON values; {} before it has begun."""
+        return self._status

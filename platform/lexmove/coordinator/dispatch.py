@@ -1,13 +1,16 @@
 """Dispatch: records what lanes tell and answers them, with what the stage that is on assigns."""
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lexmove.coordinator.coordinator import kept_checkpoints
 from lexmove.coordinator.desk import Answer, Letter, Order
 from lexmove.coordinator.lane import hang_file
 from lexmove.coordinator.stage import Stage, Work
+from lexmove.errors import StudyFailedError
 from lexmove.study.protocols import UNMEASURED
 from lexmove.study.trial import Segment
 
@@ -40,6 +43,26 @@ class Dispatch:
     def is_finished(self) -> bool:
         """Whether all stages reached their end and are closed."""
         return self._stage is None
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Where the study that is on stands, as JSON values: for those who look from elsewhere."""
+        if self._stage is None:
+            return {"stage": None}
+        study = self._stage.coordinator.study
+        best = study.incumbent
+        return {
+            "stage": self._stage.name,
+            "study": study.spec.name,
+            "trials": study.counts,
+            "trials_left": study.num_trials_left,
+            "incumbent": None
+            if best is None
+            else {"trial_id": best.trial_id, "value": best.value, "fidelity": best.fidelity},
+            "lanes": dict(self._runs),
+            "num_waiting": len(self._waiting),
+            "updated_at_s": time.time(),
+        }
 
     def receive(self, letters: Sequence[Letter]) -> list[Answer]:
         """Records all letters at once; returns the answers that need not wait for a segment.
@@ -88,9 +111,15 @@ class Dispatch:
                     letter.outcome.record(coordinator, letter.trial_id)
         self._delete_checkpoints()
         self._current.on_change(coordinator.study)
+        for letter in letters:
+            if letter.outcome is not None and letter.outcome.stops_study:
+                raise StudyFailedError(
+                    f"study {coordinator.study.spec.name!r} had to stop: {letter.outcome.reason}; "
+                    "make room there, then `lexmove resume` goes on with it"
+                )
 
-    def lost(self, lane: str) -> None:
-        """The worker of a lane died.
+    def lost(self, lane: str, reason: str = "its worker died") -> None:
+        """A lane has no worker any more, or one that is not heard any more.
 
         Raises:
             LexmoveError: that was not recorded.
@@ -108,7 +137,7 @@ class Dispatch:
                 trial_id, f"ran into its time limit of {limit} (budget.trial); see {hung}"
             )
         else:
-            stage.coordinator.preempted(trial_id, "its worker died")
+            stage.coordinator.preempted(trial_id, reason)
         stage.on_change(stage.coordinator.study)
 
     def answers(self) -> Iterator[Answer]:
@@ -162,6 +191,7 @@ class Dispatch:
         stage.on_change(stage.coordinator.study)
         return Order(
             stage=stage.name,
+            study=stage.coordinator.study.spec.name,
             segment=_with_checkpoint(segment),
             trial_dir=str(stage.study_dir.trial(segment.trial_id)),
         )

@@ -2,7 +2,7 @@
 
 from lexmove.coordinator.evaluation import evaluate
 from lexmove.coordinator.stage import Stage
-from lexmove.errors import LexmoveError
+from lexmove.errors import LexmoveError, StudyFailedError
 from lexmove.study.protocols import Objective
 from lexmove.study.trial import Measurement
 
@@ -15,6 +15,7 @@ def run_in_process(stage: Stage, objective: Objective) -> None:
 
     Raises:
         LexmoveError: whatever the coordinator, its proposer or its store raised.
+        StudyFailedError: what a trial keeps cannot be written.
     """
     coordinator = stage.coordinator
     errors: list[LexmoveError] = []
@@ -35,6 +36,10 @@ def run_in_process(stage: Stage, objective: Objective) -> None:
         if errors:
             raise errors[0]  # the coordinator's failure, not the trial's
         outcome.record(coordinator, trial_id)
+        if outcome.stops_study:
+            raise StudyFailedError(
+                f"trial {trial_id}: {outcome.reason}; make room there, then resume"
+            )
         stage.on_change(coordinator.study)
     coordinator.close()
     stage.on_change(coordinator.study)

@@ -2,6 +2,8 @@
 
 import faulthandler
 import os
+import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,7 +11,8 @@ from pathlib import Path
 from lexmove.coordinator.desk import Answer, Letter, Order
 from lexmove.coordinator.evaluation import SegmentOutcome, evaluate
 from lexmove.coordinator.stage import Work
-from lexmove.study.trial import Measurement
+from lexmove.coordinator.trial_log import logged
+from lexmove.study.trial import Measurement, TrialStatus
 
 HandIn = Callable[[Letter], Answer]
 """Takes a letter to the desk and waits for the answer."""
@@ -23,15 +26,23 @@ class Lane:
         works: what the stages need, by name.
         hand_in: the way to the desk.
         worker: the handle of this process.
+        logs: a folder for links to the trials' logs, `lexmove_STUDY_trial_0003.log` and so on.
     """
 
     def __init__(
-        self, name: str, works: Mapping[str, Work], hand_in: HandIn, *, worker: object = None
+        self,
+        name: str,
+        works: Mapping[str, Work],
+        hand_in: HandIn,
+        *,
+        worker: object = None,
+        logs: Path | None = None,
     ) -> None:
         self._name = name
         self._works = works
         self._hand_in = hand_in
         self._worker = worker
+        self._logs = logs
         self._num_letters = 0
 
     def run(self) -> None:
@@ -42,11 +53,22 @@ class Lane:
                     work.warm_up()
         order = self._told()
         while order is not None:
-            measurement, outcome = self._evaluated(order)
+            try:
+                measurement, outcome = self._evaluated(order)
+            except OSError as error:
+                reason = f"{order.trial_dir} cannot be written: {error.strerror}"
+                measurement, outcome = (
+                    None,
+                    SegmentOutcome(failure=TrialStatus.PREEMPTED, reason=reason),
+                )
             order = self._told(order.segment.trial_id, measurement, outcome)
 
     def _evaluated(self, order: Order) -> tuple[Measurement | None, SegmentOutcome]:
-        """How the segment ended, with its last measurement; those before were told at once."""
+        """How the segment ended, with its last measurement; those before were told at once.
+
+        Raises:
+            OSError: the trial's folder cannot be written.
+        """
         work, segment = self._works[order.stage], order.segment
         trial_dir = Path(order.trial_dir)
         trial_dir.mkdir(parents=True, exist_ok=True)
@@ -61,10 +83,23 @@ class Lane:
 
         hung = hang_file(trial_dir)
         hung.unlink(missing_ok=True)
-        with time_limit(work.segment_limit_s, hung):
-            outcome = evaluate(work.objective, segment, trial_dir=trial_dir, report=report)
+        with (
+            logged(trial_dir, title=_title(order), link=self._link(order)),
+            time_limit(work.segment_limit_s, hung),
+        ):
+            outcome = evaluate(
+                work.objective,
+                segment,
+                trial_dir=trial_dir,
+                report=report,
+                on_error=traceback.print_exception,
+            )
         hung.unlink(missing_ok=True)
         return last, outcome
+
+    def _link(self, order: Order) -> Path | None:
+        name = f"lexmove_{order.study}_{Path(order.trial_dir).name}.log"
+        return None if self._logs is None else self._logs / name
 
     def _told(
         self,
@@ -82,6 +117,12 @@ class Lane:
         )
         self._num_letters += 1
         return self._hand_in(letter).order
+
+
+def _title(order: Order) -> str:
+    segment = order.segment
+    now = time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"{now} trial {segment.trial_id}, {segment.after} to {segment.until}: {segment.config}"
 
 
 def hang_file(trial_dir: Path) -> Path:

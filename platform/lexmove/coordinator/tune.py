@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,13 +30,24 @@ from lexmove.coordinator.desk import Answer, Desk, Letter
 from lexmove.coordinator.dispatch import Dispatch
 from lexmove.coordinator.lane import Lane
 from lexmove.coordinator.stage import Stage, Work
-from lexmove.errors import ClusterError
+from lexmove.errors import ClusterError, UsageError
 
 _PATIENCE_S = 0.2
 """How long to wait for letters before looking for dead workers and an interruption."""
 
 _GOODBYE_S = 10.0
 """How long the lanes may take to leave when all is done."""
+
+LEASE_S = 60.0
+"""A lane that was silent for so long has lost its trial; it renews its lease six times as often."""
+
+_POSTS_S = 1.0
+"""Seconds between two posts of where the study stands."""
+
+_NAMESPACE = "lexmove"
+
+_NAME_TAKEN_S = 30.0
+"""The desk of a driver that died goes with it, but not at once."""
 
 _MAX_STILLBORN = 5
 """So many workers in a row may die before they say anything."""
@@ -55,51 +66,77 @@ class Slots:
 
 
 def run_stages(
-    stages: Iterator[Stage], works: Mapping[str, Work], *, slots: Slots, tune_dir: Path
+    stages: Iterator[Stage],
+    works: Mapping[str, Work],
+    *,
+    name: str,
+    slots: Slots,
+    tune_dir: Path,
+    lease_s: float = LEASE_S,
 ) -> None:
     """Runs stage after stage in the same workers; Ray must be initialised.
+
+    Who asks Ray for the actor `desk_name(name)` learns where the study stands (`Desk.status`).
 
     Args:
         stages: asked for the first one while the workers start, and for the next one when all that
             the last one wanted is done and recorded. The coordinator of each must have recovered a
             study that was begun elsewhere.
         works: what the workers need, by name of the stage; pickled once.
+        name: of the job; a cluster runs one of a name at a time.
         slots: how much runs at once.
         tune_dir: where Tune keeps what it writes.
+        lease_s: after so many seconds of silence a worker counts as lost.
 
     Raises:
         LexmoveError: whatever a coordinator, its proposer or its store raised, or `stages` did.
+        StudyFailedError: what a trial keeps cannot be written.
+        UsageError: the cluster runs a job of that name.
         ClusterError: worker after worker dies before it takes a segment.
-        KeyboardInterrupt: between two events; what ran has lost its worker.
+        KeyboardInterrupt: SIGINT or SIGTERM, between two events; what ran has lost its worker.
     """
-    with _interruptible() as is_interrupted, _lanes(works, slots, tune_dir) as lanes:
+    with (
+        _interruptible() as is_interrupted,
+        _quiet_tune(),
+        closing(_Lanes(works, name=name, slots=slots, tune_dir=tune_dir, lease_s=lease_s)) as lanes,
+    ):
         dispatch = Dispatch(stages, works)
         while not dispatch.is_finished():
             if is_interrupted():
                 raise KeyboardInterrupt
             lanes.hand_out(*dispatch.receive(lanes.letters()))
-            for lane in lanes.dead():
-                dispatch.lost(lane)
+            for lane, reason in lanes.lost():
+                dispatch.lost(lane, reason)
             for answer in dispatch.answers():
                 lanes.hand_out(answer)
+            lanes.post(lambda: dispatch.status)
         lanes.dismiss(dispatch)
 
 
-class _Lanes:
-    """The lanes as Tune runs them: where their letters come in, and which of them died."""
+def desk_name(name: str) -> dict[str, str]:
+    """What `ray.get_actor` takes to find the desk of a job."""
+    return {"name": f"lexmove-{name}", "namespace": _NAMESPACE}
 
-    def __init__(self, works: Mapping[str, Work], slots: Slots, tune_dir: Path) -> None:
-        here = ray.get_runtime_context().get_node_id()
-        self._desk: Any = (
-            ray.remote(Desk)
-            .options(
-                num_cpus=0,
-                max_restarts=-1,
-                max_task_retries=-1,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
-            )
-            .remote()
-        )
+
+class _Lanes:
+    """The lanes as Tune runs them: where their letters come in, and which of them are lost.
+
+    Raises:
+        UsageError: the cluster runs a job of that name.
+    """
+
+    def __init__(
+        self,
+        works: Mapping[str, Work],
+        *,
+        name: str,
+        slots: Slots,
+        tune_dir: Path,
+        lease_s: float,
+    ) -> None:
+        self._desk = _opened_desk(name)
+        self._lease_s = lease_s
+        self._looked_at_s = self._posted_at_s = time.monotonic()
         self.is_closed = threading.Event()
         self._died: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._workers: dict[str, Any] = {}
@@ -109,7 +146,9 @@ class _Lanes:
 
     def _fit(self, works: Mapping[str, Work], slots: Slots, tune_dir: Path) -> None:
         """Lets Tune keep the slots filled with lanes until this is closed."""
-        trainable = tune.with_parameters(_run_lane, works=dict(works), desk=self._desk)
+        trainable = tune.with_parameters(
+            _run_lane, works=dict(works), desk=self._desk, renewal_s=self._lease_s / 6
+        )
         with _shared(self) as key:
             tune.Tuner(
                 tune.with_resources(trainable, {"cpu": slots.cpu, "gpu": slots.gpu}),
@@ -152,21 +191,42 @@ class _Lanes:
         """Told by Tune, in its own thread."""
         self._died.put((lane, why))
 
-    def dead(self) -> Iterator[str]:
-        """The lanes that died since the last call.
+    def post(self, status: Callable[[], Mapping[str, Any]]) -> None:
+        """Lets others see where the study stands, now and then."""
+        now_s = time.monotonic()
+        if now_s - self._posted_at_s > _POSTS_S:
+            self._posted_at_s = now_s
+            self._desk.post.remote(status())
+
+    def lost(self) -> Iterator[tuple[str, str]]:
+        """The lanes that were lost since the last call, and how.
 
         Raises:
             ClusterError: one more of them has died before it said anything.
         """
         while not self._died.empty():
             lane, why = self._died.get()
+            self._desk.forget.remote(lane)
             if self._workers.pop(lane, None) is None:
                 self._num_stillborn += 1
             if self._num_stillborn >= _MAX_STILLBORN:
                 raise ClusterError(
                     f"{self._num_stillborn} workers in a row died before they took a trial: {why}"
                 )
-            yield lane
+            yield lane, "its worker died"
+        yield from self._overdue()
+
+    def _overdue(self) -> Iterator[tuple[str, str]]:
+        """Those whose worker is silent, which is ended: a machine may be cut off, or hang."""
+        now_s = time.monotonic()
+        if now_s - self._looked_at_s < self._lease_s / 6:
+            return
+        self._looked_at_s = now_s
+        silent: list[str] = ray.get(self._desk.overdue.remote(self._lease_s))
+        for lane in silent:
+            if lane in self._workers:
+                ray.kill(self._workers[lane])
+                yield lane, f"its worker was silent for more than {self._lease_s:g} s"
 
     def dismiss(self, dispatch: Dispatch) -> None:
         """Lets the lanes leave, those that come only now, too."""
@@ -186,30 +246,63 @@ class _Lanes:
         self._pool.shutdown(wait=True)
 
 
-@contextmanager
-def _lanes(works: Mapping[str, Work], slots: Slots, tune_dir: Path) -> Iterator[_Lanes]:
-    with _quiet_tune():
-        lanes = _Lanes(works, slots, tune_dir)
+def _opened_desk(name: str) -> Any:
+    """A desk beside this process, under the job's name.
+
+    Raises:
+        UsageError: there is one.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    desk = ray.remote(Desk).options(
+        **desk_name(name),
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=-1,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=False),
+    )
+    until_s = time.monotonic() + _NAME_TAKEN_S
+    while True:
         try:
-            yield lanes
-        finally:
-            lanes.close()
+            return desk.remote()
+        except ValueError as error:  # the name is taken
+            if time.monotonic() > until_s:
+                raise UsageError(
+                    f"study {name!r} is being run on this cluster by another process; wait for it,"
+                    f" or end it by `lexmove stop {name}`"
+                ) from error
+        time.sleep(_PATIENCE_S)
 
 
 def _lane_name(trial: Any) -> str:
     return f"lane_{trial.trial_id}"
 
 
-def _run_lane(_: dict[str, Any], *, works: Mapping[str, Work], desk: Any) -> None:
+def _run_lane(_: dict[str, Any], *, works: Mapping[str, Work], desk: Any, renewal_s: float) -> None:
     """Runs in the worker."""
+    name = str(tune.get_context().get_trial_id())
+    has_left = threading.Event()
 
     def hand_in(letter: Letter) -> Answer:
         answer: Answer = ray.get(desk.hand_in.remote(letter))
         return answer
 
-    name = tune.get_context().get_trial_id()
+    def renew() -> None:
+        while not has_left.wait(renewal_s):
+            desk.renew.remote(name)
+
     worker = ray.get_runtime_context().current_actor
-    Lane(str(name), works, hand_in, worker=worker).run()
+    lane = Lane(name, works, hand_in, worker=worker, logs=_ray_logs())
+    threading.Thread(target=renew, name="renew", daemon=True).start()
+    try:
+        lane.run()
+    finally:
+        has_left.set()
+
+
+def _ray_logs() -> Path | None:
+    """The folder whose files the dashboard shows, on this node."""
+    node = ray._private.worker._global_node  # there is no public way
+    return None if node is None else Path(node.get_logs_dir_path())
 
 
 _SHARED: dict[str, _Lanes] = {}
@@ -282,25 +375,30 @@ class _Stop(tune.Stopper):
 
 @contextmanager
 def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed since; the second one interrupts at once.
+    """Whether Ctrl-C was pressed since, or SIGTERM came; a second one interrupts at once.
 
     In the middle of an event it would leave what is recorded and what is known apart.
     """
-    pressed = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
+    asked = threading.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def press(*_: Any) -> None:
-        pressed.set()
-        signal.signal(signal.SIGINT, before)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(*_: Any) -> None:
+        asked.set()
+        restore()
 
     is_main = threading.current_thread() is threading.main_thread()
     if is_main:
-        signal.signal(signal.SIGINT, press)
+        for number in before:
+            signal.signal(number, ask)
     try:
-        yield pressed.is_set
+        yield asked.is_set
     finally:
         if is_main:
-            signal.signal(signal.SIGINT, before)
+            restore()
 
 
 @contextmanager

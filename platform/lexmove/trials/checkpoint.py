@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lexmove.errors import TaskError, TrialFailedError
+from lexmove.errors import StorageError, TaskError, TrialFailedError
 
 _WEIGHTS, _OPTIMIZER, _NOTE = "model.safetensors", "optimizer.pt", "state.json"
 _LOGITS = "logits.safetensors"
@@ -39,10 +39,14 @@ class TrialState:
 
 
 def save_state(folder: Path, state: TrialState) -> None:
-    """Writes a checkpoint; `folder` appears complete or not at all, and replaces an older one."""
+    """Writes a checkpoint; `folder` appears complete or not at all, and replaces an older one.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
-    aside.mkdir(parents=True)
     try:
+        aside.mkdir(parents=True)
         save_file({name: t.contiguous() for name, t in state.weights.items()}, aside / _WEIGHTS)
         torch.save(dict(state.optimizer), aside / _OPTIMIZER)
         if state.logits:
@@ -52,6 +56,9 @@ def save_state(folder: Path, state: TrialState) -> None:
         if folder.exists():
             shutil.rmtree(folder)
         aside.replace(folder)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch has no error of its own
+        first_line = str(error).partition("\n")[0]
+        raise StorageError(f"checkpoint {folder} cannot be written: {first_line}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -130,7 +130,11 @@ def lexmove(num_trials: int, proposer: Proposer) -> Throughput:
 
         def run() -> None:
             run_stages(
-                iter([stage]), works, slots=Slots(parallel=NUM_SLOTS), tune_dir=study_dir.tune
+                iter([stage]),
+                works,
+                name="scale",
+                slots=Slots(parallel=NUM_SLOTS),
+                tune_dir=study_dir.tune,
             )
 
         timed = _timed(num_trials, run)
