@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lexmove.errors import TrialFailedError
+from lexmove.trials import fine_tuning
 from lexmove.trials.effects import verify
 from lexmove.trials.fine_tuning import FineTuning, Plan, warmup_steps
 from lexmove.trials.model import load_pretrained
@@ -233,3 +234,13 @@ def test_a_torch_built_for_gpus_trains_on_a_machine_without_one(start, monkeypat
     training = start()
     assert training.device.type == "cpu"
     assert training.train_epoch(1) > 0
+
+
+def test_memory_that_a_gpu_still_holds_after_a_trial_is_told(splits, monkeypatch, caplog):
+    recipe = Recipe(max_length=24, freeze_embeddings=True)
+    plan = Plan(recipe=recipe, num_labels=3, max_epochs=1, seed=0, precision="fp32")
+    for held, told in ((2**20, ""), (3 * 2**30, "3072 MiB of GPU memory are still held")):
+        monkeypatch.setattr(fine_tuning, "held_bytes", lambda held=held: held)
+        FineTuning(load_pretrained("minilm", 1), splits["train"], plan).close()
+        assert told in caplog.text
+        assert bool(caplog.records) is bool(told)

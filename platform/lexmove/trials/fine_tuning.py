@@ -7,6 +7,7 @@ Left out: several GPUs per trial, gradient checkpointing.
 """
 
 import gc
+import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -40,6 +41,9 @@ _MOST_EVALUATION_TOKENS = 16_384
 
 _STEPS_UNSEEN = 32
 """Optimizer steps between two looks at the losses: a look makes the host wait for a GPU."""
+
+_LEFT_BYTES = 64 * 2**20
+"""Libraries keep some megabytes of a GPU for themselves."""
 
 _T = TypeVar("_T")
 
@@ -298,9 +302,17 @@ class FineTuning:
         self._examples.size = int(training_state["examples_at_a_time"])
 
     def close(self) -> None:
-        """Gives the memory back, that of a GPU too: the process goes on with other trials."""
+        """Gives the memory back, that of a GPU too: the process goes on with other trials.
+
+        What a GPU still holds then is told in the trial's log: the next trial would lack it.
+        """
         del self.model, self.optimizer, self.scheduler
         free_memory()
+        num_bytes = held_bytes()
+        if num_bytes > _LEFT_BYTES:
+            logging.getLogger(__name__).warning(
+                "%d MiB of GPU memory are still held after the trial", num_bytes >> 20
+            )
 
 
 def free_memory() -> None:
@@ -308,6 +320,11 @@ def free_memory() -> None:
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
+
+
+def held_bytes() -> int:
+    """What this process holds of its GPU's memory; 0 without one."""
+    return torch.accelerator.memory_allocated() if torch.accelerator.is_available() else 0
 
 
 def is_out_of_memory(error: BaseException) -> bool:
