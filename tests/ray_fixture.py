@@ -1,8 +1,10 @@
 """A private Ray of two CPUs for the tests that need one, shared by the whole run."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import ray
@@ -14,6 +16,9 @@ def ray_session() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    # Workers unpickle what tests define from the modules that define it.
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), known)))
     # Short: Unix socket paths end at 107 characters.
     temp_dir = tempfile.mkdtemp(prefix="lexmove")
     ray.init(

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
 from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.search import Searcher
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -172,11 +173,18 @@ class _Lanes:
         """What has come in, after a short wait for something.
 
         Raises:
-            ClusterError: Tune ended.
+            ClusterError: Tune ended, or the desk cannot be reached and not be made again.
         """
         if self._run.done():
             raise ClusterError("Ray Tune ended before the study did") from self._run.exception()
-        letters: list[Letter] = ray.get(self._desk.collect.remote(_PATIENCE_S))
+        try:
+            letters: list[Letter] = ray.get(self._desk.collect.remote(_PATIENCE_S))
+        except RayError as error:
+            first_line = str(error).strip().partition("\n")[0]
+            raise ClusterError(
+                f"the cluster is lost: {first_line}; what was recorded is in the store, and "
+                "`lexmove resume` goes on with it when there is a cluster again"
+            ) from error
         for letter in letters:
             self._workers[letter.lane] = letter.worker
             self._num_stillborn = 0
