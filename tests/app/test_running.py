@@ -5,14 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import ray
 
 from cli.studies import make_store
 from lexmove.app import running, stored
 from lexmove.app.preparing import settled
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import ClusterError, StoreError, UsageError
+from lexmove.errors import StoreError, UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Float
 from lexmove.space.search_space import Hyperparameter, SearchSpace
@@ -48,24 +47,22 @@ def test_a_trial_that_this_machine_can_never_run_is_refused(asked: dict, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_a_new_study_does_not_take_the_reference_of_an_older_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def refuse(**_: object) -> None:
-        raise ConnectionError("nobody answers")
+def test_a_new_study_does_not_take_the_reference_of_an_older_one(tmp_path: Path):
+    def leave_at_the_first_trial(phase: str, study: Study | None) -> None:
+        if phase == "trials":
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(ray, "init", refuse)
     old = {"name": "of another task", "validation": 0.1, "test": 0.1}
     study_dir = StudyDir(tmp_path / "studies" / "s")
     study_dir.create()
     study_dir.write_json("reference", old)
-    with pytest.raises(ClusterError):
+    with pytest.raises(KeyboardInterrupt):
         running.tune(
             make_job(tmp_path),
             SPACE,
             store=f"sqlite:///{tmp_path}/studies.db",
-            address="10.0.0.1:6379",
-            progress=silent,
+            address="in-process",
+            progress=leave_at_the_first_trial,
         )
     assert study_dir.read_json("reference")["name"] != old["name"]
 

@@ -12,11 +12,12 @@ from coordinator.studies import SPACE, make, stage_of
 from lexmove.agent.baselines import RandomProposer
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
+from lexmove.coordinator.run import run_stages
 from lexmove.coordinator.stage import Work
 from lexmove.coordinator.store import MemoryStore
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.coordinator.trial_log import log_file
-from lexmove.coordinator.tune import Slots, desk_name, run_stages
+from lexmove.coordinator.tune import Slots, desk_name
 from lexmove.errors import ClusterError, StorageError, StoreError, StudyFailedError
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Report

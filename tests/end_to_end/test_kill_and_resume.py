@@ -17,6 +17,9 @@ from lexmove.study.trial import Continued, Ended, Started, TrialStatus
 
 NUM_TRIALS = 5
 """Of the search: the two repetitions take the rest of the budget."""
+RUNGS = (1, 2, 4)
+"""Of the job below."""
+
 JOB = """
 name: killed
 task: {name: license_role, max_train: 60, max_validation: 40, max_test: 40}
@@ -102,7 +105,7 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path):
         starts = [event for event in trial.events if isinstance(event, Started)]
         fidelities = [item.fidelity for item in trial.measurements]
         assert len(starts) == 1
-        assert fidelities == list(range(1, trial.fidelity + 1)), "every epoch is there once"
+        assert fidelities == [rung for rung in RUNGS if rung <= trial.fidelity], "each rung once"
     versions = {decision.policy_version for _, decision in after.decisions}
     assert len(versions) == 1, "the weights are the same before and after"
 

@@ -31,7 +31,8 @@ def execute(stages: Stages, works: Mapping[str, Work], job: JobSpec, study_dir: 
             for stage in recovered:
                 run_in_process(stage, works[stage.name].objective)
             return
-        from lexmove.coordinator.tune import Slots, run_stages
+        from lexmove.coordinator.run import run_stages
+        from lexmove.coordinator.tune import Slots
 
         resources = job.resources
         slots = Slots(parallel=job.budget.parallel, cpu=resources.cpu, gpu=resources.gpu)

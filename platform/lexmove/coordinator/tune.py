@@ -8,12 +8,11 @@ times a letter (see the README).
 
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -30,7 +29,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lexmove.coordinator.desk import Answer, Desk, Letter
 from lexmove.coordinator.dispatch import Dispatch
 from lexmove.coordinator.lane import Lane
-from lexmove.coordinator.stage import Stage, Work
+from lexmove.coordinator.stage import Work
 from lexmove.errors import ClusterError, UsageError
 
 _PATIENCE_S = 0.2
@@ -66,60 +65,12 @@ class Slots:
     gpu: float = 0.0
 
 
-def run_stages(
-    stages: Iterator[Stage],
-    works: Mapping[str, Work],
-    *,
-    name: str,
-    slots: Slots,
-    tune_dir: Path,
-    lease_s: float = LEASE_S,
-) -> None:
-    """Runs stage after stage in the same workers; Ray must be initialised.
-
-    Who asks Ray for the actor `desk_name(name)` learns where the study stands (`Desk.status`).
-
-    Args:
-        stages: asked for the first one while the workers start, and for the next one when all that
-            the last one wanted is done and recorded. The coordinator of each must have recovered a
-            study that was begun elsewhere.
-        works: what the workers need, by name of the stage; pickled once.
-        name: of the job; a cluster runs one of a name at a time.
-        slots: how much runs at once.
-        tune_dir: where Tune keeps what it writes.
-        lease_s: after so many seconds of silence a worker counts as lost.
-
-    Raises:
-        LexmoveError: whatever a coordinator, its proposer or its store raised, or `stages` did.
-        StudyFailedError: what a trial keeps cannot be written.
-        UsageError: the cluster runs a job of that name.
-        ClusterError: worker after worker dies before it takes a segment.
-        KeyboardInterrupt: SIGINT or SIGTERM, between two events; what ran has lost its worker.
-    """
-    with (
-        _interruptible() as is_interrupted,
-        _quiet_tune(),
-        closing(_Lanes(works, name=name, slots=slots, tune_dir=tune_dir, lease_s=lease_s)) as lanes,
-    ):
-        dispatch = Dispatch(stages, works)
-        while not dispatch.is_finished():
-            if is_interrupted():
-                raise KeyboardInterrupt
-            lanes.hand_out(*dispatch.receive(lanes.letters()))
-            for lane, reason in lanes.lost():
-                dispatch.lost(lane, reason)
-            for answer in dispatch.answers():
-                lanes.hand_out(answer)
-            lanes.post(lambda: dispatch.status)
-        lanes.dismiss(dispatch)
-
-
 def desk_name(name: str) -> dict[str, str]:
     """What `ray.get_actor` takes to find the desk of a job."""
     return {"name": f"lexmove-{name}", "namespace": _NAMESPACE}
 
 
-class _Lanes:
+class Lanes:
     """The lanes as Tune runs them: where their letters come in, and which of them are lost.
 
     Raises:
@@ -133,7 +84,7 @@ class _Lanes:
         name: str,
         slots: Slots,
         tune_dir: Path,
-        lease_s: float,
+        lease_s: float = LEASE_S,
     ) -> None:
         self._desk = _opened_desk(name)
         self._lease_s = lease_s
@@ -313,12 +264,12 @@ def _ray_logs() -> Path | None:
     return None if node is None else Path(node.get_logs_dir_path())
 
 
-_SHARED: dict[str, _Lanes] = {}
+_SHARED: dict[str, Lanes] = {}
 """Tune pickles searchers, callbacks and stoppers when a Tuner is built; these find theirs here."""
 
 
 @contextmanager
-def _shared(lanes: _Lanes) -> Iterator[str]:
+def _shared(lanes: Lanes) -> Iterator[str]:
     key = uuid4().hex
     _SHARED[key] = lanes
     try:
@@ -382,35 +333,7 @@ class _Stop(tune.Stopper):
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed since, or SIGTERM came; a second one interrupts at once.
-
-    In the middle of an event it would leave what is recorded and what is known apart.
-    """
-    asked = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def ask(*_: Any) -> None:
-        asked.set()
-        restore()
-
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main:
-        for number in before:
-            signal.signal(number, ask)
-    try:
-        yield asked.is_set
-    finally:
-        if is_main:
-            restore()
-
-
-@contextmanager
-def _quiet_tune() -> Iterator[None]:
+def quiet_tune() -> Iterator[None]:
     """Keeps Tune's own console off: lexmove tells the story, and the causes, in one line each.
 
     And its log files, which say less than the store and cost more.

@@ -106,10 +106,11 @@ def bare_tune(num_trials: int) -> Throughput:
 def lexmove(num_trials: int, proposer: Proposer) -> Throughput:
     """The way of `lexmove tune` behind its checks; Ray must run."""
     from lexmove.coordinator.coordinator import Coordinator
+    from lexmove.coordinator.run import run_stages
     from lexmove.coordinator.stage import Stage, Work
     from lexmove.coordinator.store import open_store
     from lexmove.coordinator.study_dir import StudyDir
-    from lexmove.coordinator.tune import Slots, run_stages
+    from lexmove.coordinator.tune import Slots
 
     with tempfile.TemporaryDirectory() as folder:
         store = open_store(f"sqlite:///{folder}/studies.db")
