@@ -16,6 +16,7 @@ _PHRASES = {
     "NOTICE": "Whose data and model are used, and on what terms.",
     "README.md": "What it is, how to use it, why it is so.",
     "pyproject.toml": "Package, dependencies, lint rules, types, import contracts.",
+    "platform/lexmove/cluster/grafana.json": "A Grafana dashboard of running studies.",
     "platform/lexmove/py.typed": "Says that the package is typed.",
 }
 """Of files that cannot say it themselves; a Python file says it in the first line of its docstring,

@@ -1,4 +1,7 @@
-"""cluster.yaml, and the other providers in its comments, as Ray's own launcher judges them."""
+"""cluster.yaml, the other providers in its comments, and the file for a list of hosts.
+
+As Ray's own launcher judges them.
+"""
 
 import copy
 import re
@@ -8,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+
+from lexmove.cluster.deployments import hosts
+from lexmove.errors import UsageError
 
 PATH = Path(__file__).parents[2] / "cluster.yaml"
 _WORKER_PORTS = range(10002, 20000)
@@ -23,15 +29,19 @@ def commented(provider: str) -> dict[str, Any]:
     block = re.search(rf"^# --- {provider}\n((?:#(?! ---).*\n)+)", text, re.MULTILINE)
     assert block is not None
     lines = [line.removeprefix("#").removeprefix(" ") for line in block[1].splitlines()]
-    config = {**written(), **yaml.safe_load("\n".join(lines))}
-    if provider == "local":
-        del config["head_node_type"], config["available_node_types"]
-    return config
+    return {**written(), **yaml.safe_load("\n".join(lines))}
+
+
+def on_hosts(*workers: str) -> dict[str, Any]:
+    return yaml.safe_load(hosts("10.0.0.1", workers, user="jo", key="~/.ssh/key"))
 
 
 @pytest.fixture(params=["aws", "gcp", "azure", "local"])
 def config(request) -> dict[str, Any]:
-    chosen = written() if request.param == "aws" else commented(request.param)
+    if request.param == "local":
+        chosen = on_hosts("10.0.0.2", "node3.lan")
+    else:
+        chosen = written() if request.param == "aws" else commented(request.param)
     assert chosen["provider"]["type"] == request.param
     return chosen
 
@@ -55,17 +65,55 @@ def test_the_head_takes_no_trials(config):
         assert head["resources"] == {"CPU": 0, "GPU": 0}
 
 
+@pytest.mark.parametrize("config", ["aws", "gcp", "azure"], indirect=True)
 def test_gpu_workers_grow_with_the_work(config):
     prepared = prepare_config(copy.deepcopy(config))
-    workers = [
-        node
-        for name, node in prepared["available_node_types"].items()
-        if name != prepared["head_node_type"] or config["provider"]["type"] == "local"
-    ]
-    for node in workers:
-        assert 0 <= node["min_workers"] < node["max_workers"] <= prepared["max_workers"]
-    if config["provider"]["type"] != "local":
-        assert all(node["resources"]["GPU"] >= 1 for node in workers)
+    for name, node in prepared["available_node_types"].items():
+        if name != prepared["head_node_type"]:
+            assert 0 <= node["min_workers"] < node["max_workers"] <= prepared["max_workers"]
+            assert node["resources"]["GPU"] >= 1
+
+
+def test_all_hosts_of_a_list_are_used():
+    config = on_hosts("10.0.0.2", "node3.lan")
+    assert config["provider"] == {
+        "type": "local",
+        "head_ip": "10.0.0.1",
+        "worker_ips": ["10.0.0.2", "node3.lan"],
+    }
+    assert config["auth"] == {"ssh_user": "jo", "ssh_private_key": "~/.ssh/key"}
+    prepared = prepare_config(copy.deepcopy(config))
+    (node,) = prepared["available_node_types"].values()
+    assert (node["min_workers"], node["max_workers"], prepared["max_workers"]) == (2, 2, 2)
+
+
+def test_hosts_are_set_up_and_started_as_the_cloud_is():
+    cloud, own = written(), on_hosts("10.0.0.2")
+    assert own["docker"]["image"] == cloud["docker"]["image"]
+    for key in (
+        "file_mounts",
+        "rsync_exclude",
+        "rsync_filter",
+        "setup_commands",
+        "head_start_ray_commands",
+        "worker_start_ray_commands",
+    ):
+        assert own[key] == cloud[key]
+
+
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [
+        (["10.0.0.1"], "'10.0.0.1' is named twice"),
+        (["10.0.0.2", "10.0.0.2"], "'10.0.0.2' is named twice"),
+        (["jo@10.0.0.2"], "'jo@10.0.0.2' is neither a name nor an address"),
+        (["10.0.0.2]\nx: ["], "is neither a name nor an address"),
+        ([""], "'' is neither a name nor an address"),
+    ],
+)
+def test_what_is_no_list_of_hosts_is_refused(named, why):
+    with pytest.raises(UsageError, match=re.escape(why)):
+        on_hosts(*named)
 
 
 @pytest.mark.parametrize("kind", ["head", "worker"])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lexmove.app.checking import check, check_room_here, check_same_data, within_room
 from lexmove.app.execution import Progress, Stages, execute
+from lexmove.app.monitoring import monitored
 from lexmove.app.preparing import (
     forget_data,
     objective_of,
@@ -203,7 +204,8 @@ def _stages(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         raise NoSuccessfulTrialError(_why_none(study))
     repetitions = repetition_stage(store, job, study, progress)
     if repetitions is not None:
-        yield repetitions
+        with monitored(repetitions, job) as watched:
+            yield watched
 
 
 def _search_work(job: JobSpec, space: SearchSpace, study_dir: StudyDir) -> Work:
@@ -238,8 +240,10 @@ def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         coordinator.proposer = served.after(study)
         progress("trials", study)
 
+    stage = Stage(name=SEARCH, coordinator=coordinator, study_dir=study_dir, on_change=on_change)
     try:
-        yield Stage(name=SEARCH, coordinator=coordinator, study_dir=study_dir, on_change=on_change)
+        with monitored(stage, job) as watched:
+            yield watched
     finally:
         served.close()
 
