@@ -27,7 +27,7 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-pytest_plugins = ["ray_fixture"]
+pytest_plugins = ["ray_fixture", "postgres_fixture"]
 
 GOLDEN = Path(__file__).parent / "golden"
 

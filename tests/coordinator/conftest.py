@@ -1,10 +1,15 @@
-"""A store of each kind on disk."""
+"""A store of each kind."""
 
 import pytest
 
-from coordinator.optuna_files import store_url
+from coordinator.optuna_files import KINDS, new_store
 
 
-@pytest.fixture(params=["sqlite", "journal"])
-def url(request, tmp_path) -> str:
-    return store_url(request.param, tmp_path)
+@pytest.fixture(params=KINDS)
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def url(request, kind, tmp_path) -> str:
+    return new_store(kind, tmp_path, request)

@@ -1,5 +1,7 @@
 """What Optuna's own tools see of a study."""
 
+import itertools
+from dataclasses import replace
 from datetime import datetime
 
 import optuna
@@ -7,12 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.storages import JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from coordinator.histories import config, decision, measurement, spec
-from coordinator.optuna_files import EVENTS, fill, optuna_study, store_url
+from coordinator.optuna_files import EVENTS, fill, optuna_storage, optuna_study, store_url
 from lexmove.coordinator.store import open_store
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.study.study import Study
@@ -138,8 +139,7 @@ def test_optuna_stays_quiet(url, capfd):
 def test_foreign_studies_and_trials_are_passed_over(url):
     fill(url, EVENTS[:7])
     optuna_study(url).add_trial(optuna.create_trial(value=9.0))
-    storage = url if "://" in url else JournalStorage(JournalFileBackend(url))
-    foreign = optuna.create_study(study_name="foreign", storage=storage)
+    foreign = optuna.create_study(study_name="foreign", storage=optuna_storage(url))
     foreign.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     store = open_store(url)
     assert store.names() == ("contracts",)
@@ -154,8 +154,7 @@ def test_foreign_studies_and_trials_are_passed_over(url):
 
 def test_a_creation_cut_short_is_taken_up(url):
     fill(url, EVENTS[:2])
-    storage = url if "://" in url else JournalStorage(JournalFileBackend(url))
-    optuna.create_study(study_name="begun", direction="maximize", storage=storage)
+    optuna.create_study(study_name="begun", direction="maximize", storage=optuna_storage(url))
     store = open_store(url)
     assert store.names() == ("contracts",)
     store.create(spec("begun"))
@@ -183,31 +182,35 @@ def seen_by_optuna(url: str, name: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize("group", [1, 2, 5, 36])
-def test_rows_are_those_that_optuna_writes(tmp_path, group):
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_rows_are_those_that_optuna_writes(url, tmp_path, group):
     """A journal is written by Optuna's own API, a database by statements of ours."""
-    urls = [store_url(kind, tmp_path) for kind in ("sqlite", "journal")]
-    for url in urls:
-        store = open_store(url)
+    urls = [url, store_url("journal", tmp_path)]
+    for place in urls:
+        store = open_store(place)
         store.create(spec())
         for start in range(0, len(EVENTS), group):
             store.append("contracts", *EVENTS[start : start + group])
-    rows, lines = (seen_by_optuna(url, "contracts") for url in urls)
+    rows, lines = (seen_by_optuna(place, "contracts") for place in urls)
     assert rows == lines
 
 
-def test_any_history_is_written_as_optuna_writes_it(tmp_path_factory):
-    @settings(max_examples=25, suppress_health_check=list(HealthCheck), deadline=None)
+@pytest.mark.parametrize(("kind", "num_examples"), [("sqlite", 25), ("postgresql", 8)])
+def test_any_history_is_written_as_optuna_writes_it(url, tmp_path, num_examples):
+    counter = itertools.count()
+
+    @settings(max_examples=num_examples, suppress_health_check=list(HealthCheck), deadline=None)
     @given(journal=journals(max_events=14), group=st.integers(1, 14))
     def check(journal, group):
-        made, events = journal
-        folder = tmp_path_factory.mktemp("view")
-        urls = [store_url(kind, folder) for kind in ("sqlite", "journal")]
-        for url in urls:
-            store = open_store(url)
+        random_spec, events = journal
+        made = replace(random_spec, name=f"history-{next(counter)}")
+        urls = [url, store_url("journal", tmp_path)]
+        for place in urls:
+            store = open_store(place)
             store.create(made)
             for start in range(0, len(events), group):
                 store.append(made.name, *events[start : start + group])
-        rows, lines = (seen_by_optuna(url, made.name) for url in urls)
+        rows, lines = (seen_by_optuna(place, made.name) for place in urls)
         assert rows == lines
 
     check()

@@ -1,4 +1,4 @@
-"""What every trial store promises, in memory, in SQLite and in a journal file."""
+"""What every trial store promises, in memory, in SQLite, in PostgreSQL and in a journal file."""
 
 import itertools
 import math
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from coordinator.histories import scripted, spec
+from coordinator.optuna_files import KINDS, new_store
 from lexmove.coordinator.store import MemoryStore, open_store
 from lexmove.errors import StoreError, StudyNotFoundError, UsageError
 from lexmove.study.protocols import TrialStore
@@ -20,15 +21,14 @@ Opener = Callable[[], TrialStore]
 EVENTS = list(itertools.islice(scripted(), 36))
 
 
-@pytest.fixture(params=["memory", "sqlite", "journal"], scope="module")
+@pytest.fixture(params=["memory", *KINDS], scope="module")
 def opener(request, tmp_path_factory) -> Opener:
     """Opens the same store anew at each call."""
     if request.param == "memory":
         store = MemoryStore()
         return lambda: store
-    folder = tmp_path_factory.mktemp(request.param)
-    url = {"sqlite": f"sqlite:///{folder}/studies.db", "journal": f"{folder}/studies.log"}
-    return lambda: open_store(url[request.param])
+    url = new_store(request.param, tmp_path_factory.mktemp(request.param), request)
+    return lambda: open_store(url)
 
 
 def named(opener: Opener, request, **changes) -> tuple[TrialStore, str]:

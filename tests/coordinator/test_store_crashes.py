@@ -5,9 +5,9 @@ import os
 import random
 import resource
 import signal
-import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +18,17 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 from sqlalchemy import Connection, Select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError
 
 from coordinator.histories import scripted, spec
-from coordinator.optuna_files import EVENTS, assert_sentence, fill, optuna_study, store_url
+from coordinator.optuna_files import (
+    EVENTS,
+    all_rows,
+    assert_sentence,
+    fill,
+    optuna_study,
+    store_url,
+)
 from lexmove.coordinator.store import open_store
 from lexmove.errors import StoreError
 from lexmove.study.protocols import TrialStore
@@ -51,12 +58,11 @@ def test_a_crash_between_event_and_state_is_repaired(url, last, reopen):
     assert trial.state is (TrialState.COMPLETE if last == 5 else TrialState.RUNNING)
 
 
-@pytest.mark.parametrize(("kind", "num_kills"), [("sqlite", 3), ("journal", 2)])
-def test_kill_9_leaves_a_prefix(tmp_path, kind, num_kills):
+def test_kill_9_leaves_a_prefix(url):
     """Every event whose append returned is there; at most the one in flight is there beside."""
-    url, moments = store_url(kind, tmp_path), random.Random(0)
+    moments = random.Random(0)
     fill(url, [])
-    for _ in range(num_kills):
+    for _ in range(3 if url.startswith("sqlite") else 2):
         acknowledged = append_and_kill(url, after_s=moments.uniform(0.05, 0.6))
         found = open_store(url).load("contracts")
         assert acknowledged < found.num_events <= acknowledged + 2
@@ -84,18 +90,18 @@ def append_and_kill(url: str, after_s: float) -> int:
     return int([line for line in said if line.strip()][-1])
 
 
-def test_a_group_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_group_that_breaks_off_leaves_nothing(url, monkeypatch):
     """Whatever statement of a transaction is the last one."""
-    url = store_url("sqlite", tmp_path)
     fill(url, EVENTS[:9])
-    before = seen_rows(tmp_path)
+    before = all_rows(url)
     execute = Connection.execute
     for num_left in range(12):
         left = iter(range(num_left))
 
         def breaking(self, statement, *rest, left=left, **options):
             if not isinstance(statement, Select) and next(left, None) is None:
-                raise OperationalError("", {}, Exception("disk I/O error"))
+                raise InternalError("", {}, Exception("disk I/O error"))
             return execute(self, statement, *rest, **options)
 
         store = open_store(url)
@@ -103,17 +109,11 @@ def test_a_group_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
         with monkeypatch.context() as patch, contextlib.suppress(StoreError):
             patch.setattr(Connection, "execute", breaking)
             store.append("contracts", *EVENTS[9:14])
-        if seen_rows(tmp_path) != before:
+        if all_rows(url) != before:
             break
         assert store.load("contracts") == Study.from_events(spec(), EVENTS[:9])
     assert num_left > 6
     assert open_store(url).load("contracts") == Study.from_events(spec(), EVENTS[:14])
-
-
-def seen_rows(folder: Path) -> list[str]:
-    """The whole file as text."""
-    with contextlib.closing(sqlite3.connect(folder / "studies.db")) as connection:
-        return list(connection.iterdump())
 
 
 def test_a_torn_line_is_cut_off_before_the_next(tmp_path):
@@ -155,6 +155,7 @@ def fill_disk(store: TrialStore) -> None:
         store.append("contracts", Measured(seq=seq, at_s=1.0, trial_id=0, measurement=long))
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
 def test_a_full_disk_is_told_and_costs_nothing_stored(url, tmp_path):
     fill(url, EVENTS[:2])
     largest = max(path.stat().st_size for path in tmp_path.iterdir())
@@ -198,9 +199,10 @@ def test_a_study_with_a_hole_can_be_read_but_not_continued(url):
         store.append("contracts", EVENTS[9])
 
 
-def test_a_store_in_the_making_is_whole_or_not_there(tmp_path):
-    """Two processes make one SQLite file while a third reads: each is content."""
-    url, start = store_url("sqlite", tmp_path), tmp_path / "start"
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_store_in_the_making_is_whole_or_not_there(url, tmp_path):
+    """Two processes make one file or the tables of one database while a third reads."""
+    start = tmp_path / "start"
     tests, platform = Path(__file__).parents[1], Path(__file__).parents[2] / "platform"
     writers = [
         subprocess.Popen(
@@ -224,3 +226,51 @@ def test_a_store_in_the_making_is_whole_or_not_there(tmp_path):
         assert writer.returncode == 0, errors
     assert set(open_store(url).names()) == {"one", "two"} >= seen
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("last", [6, 7])  # a start, which makes a trial; a measurement
+def test_of_two_writers_the_one_who_was_overtaken_stops(url, last):
+    """Neither has anything of the other's, whatever the event."""
+    fill(url, EVENTS[:last])
+    slow, fast = open_store(url), open_store(url)
+    for store in (slow, fast):
+        store.append("contracts", EVENTS[last - 1])  # both have the study now
+    fast.append("contracts", *(replace(event, at_s=1.0) for event in EVENTS[last : last + 2]))
+    before = all_rows(url)
+    for again in (slow, open_store(url)):
+        with pytest.raises(StoreError, match="another process is writing the study; end") as caught:
+            again.append("contracts", EVENTS[last], EVENTS[last + 1])
+        assert_sentence(caught.value)
+    assert all_rows(url) == before
+    fast.append("contracts", EVENTS[last + 2])
+    assert open_store(url).load("contracts").num_events == last + 3
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_of_two_who_write_at_the_same_time_one_stops(url):
+    fill(url, EVENTS[:6])
+    stopped: list[StoreError] = []
+    start = threading.Barrier(2)
+
+    def write(at_s: float) -> None:
+        store = open_store(url)
+        store.load("contracts")
+        start.wait()
+        try:
+            for event in EVENTS[6:24]:
+                store.append("contracts", replace(event, at_s=at_s))
+        except StoreError as error:
+            stopped.append(error)
+
+    writers = [threading.Thread(target=write, args=[at_s]) for at_s in (1.0, 2.0)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert len(stopped) == 1, stopped
+    assert "another process" in str(stopped[0])
+    found = open_store(url).load("contracts")
+    assert found.num_events == 24
+    assert len({event.at_s for event in found.events[6:]}) == 1
+    assert len(all_rows(url)["trials"]) == 4

@@ -40,9 +40,14 @@ _SET_NUMBER = (
     .where(_TRIALS.c.trial_id == bindparam("of_trial"))
     .values(number=bindparam("right"))
 )
+_DIGEST_OF_STUDY = (
+    _STUDY_ATTRIBUTES.c.study_id == bindparam("of_study"),
+    _STUDY_ATTRIBUTES.c.key == DIGEST,
+)
+_DIGEST = select(_STUDY_ATTRIBUTES.c.value_json).where(*_DIGEST_OF_STUDY)
 _SET_DIGEST = (
     update(_STUDY_ATTRIBUTES)
-    .where(_STUDY_ATTRIBUTES.c.study_id == bindparam("of_study"), _STUDY_ATTRIBUTES.c.key == DIGEST)
+    .where(*_DIGEST_OF_STUDY, _STUDY_ATTRIBUTES.c.value_json == bindparam("known"))
     .values(value_json=bindparam("digest"))
 )
 _END_TRIAL = (
@@ -69,6 +74,13 @@ class StoredEvent:
     number: int
     key: str
     text: str
+
+
+class OvertakenError(RuntimeError):
+    """The study is not as this process knows it: somebody else has written to it."""
+
+    def __init__(self) -> None:
+        super().__init__("another process wrote to it meanwhile")
 
 
 @dataclass(slots=True)
@@ -136,8 +148,12 @@ class TableWriter:
         """Another event of a trial, and its mirror."""
         self._rows.add(optuna_id, key, text, shown)
 
-    def finish(self, digest: str) -> None:
-        """Writes what was added, and what the study comes to now."""
+    def finish(self, digest: str, *, known: str | None) -> None:
+        """Writes what was added, and what the study comes to now.
+
+        Raises:
+            OvertakenError: what it came to before is not what was `known`.
+        """
         rows, engine = self._rows, self._connection.engine
         kept, kind = "intermediate_value", "intermediate_value_type"
         statements = (
@@ -151,15 +167,25 @@ class TableWriter:
         for statement, items in statements:
             if items:
                 self._connection.execute(statement, items)
-        self._set_digest(digest)
+        self._set_digest(digest, known)
 
-    def _set_digest(self, digest: str) -> None:
-        value = {"of_study": self._study_id, "digest": digest}
-        if not self._connection.execute(_SET_DIGEST, value).rowcount:
+    def _set_digest(self, digest: str, known: str | None) -> None:
+        """Of two who write at the same time, one waits here for the other, and then finds out."""
+        value = {"of_study": self._study_id, "digest": digest, "known": known}
+        if known is None:
             self._connection.execute(
                 insert(_STUDY_ATTRIBUTES),
                 {"study_id": self._study_id, "key": DIGEST, "value_json": digest},
             )
+        elif not self._connection.execute(_SET_DIGEST, value).rowcount:
+            raise OvertakenError
+
+
+def stored_digest(storage: RDBStorage, study_id: int) -> str | None:
+    """What a study comes to, as whoever wrote last left it; None before anything was written."""
+    with storage.engine.connect() as connection:
+        found: str | None = connection.execute(_DIGEST, {"of_study": study_id}).scalar()
+    return found
 
 
 def stored_events(storage: RDBStorage, study_id: int) -> Iterator[StoredEvent]:

@@ -59,13 +59,16 @@ def open_reader(url: str) -> TrialReader:
     return SqliteReader(locate_store(url), whole=lambda: open_store(url))
 
 
-def open_store(url: str) -> TrialStore:
+def open_store(url: str, *, patience_s: float | None = None) -> TrialStore:
     """The store at a URL.
 
     `sqlite:///studies.db` (three slashes: below the current folder; four: an absolute path),
     `postgresql+psycopg://user@host/database`, `journal:///studies.log` or just a path ending in
     `.log` (Optuna's journal file, for shared file systems), or `memory://`. Nothing is created
     before a study is.
+
+    `patience_s` is how long a database server that goes away in mid-study is waited for (default:
+    a minute); one that does not answer at first is an error at once.
 
     Raises:
         UsageError: not a URL of a store.
@@ -74,4 +77,4 @@ def open_store(url: str) -> TrialStore:
         return MemoryStore()
     from lexmove.coordinator.optuna_store import OptunaStore
 
-    return OptunaStore(url)
+    return OptunaStore(url) if patience_s is None else OptunaStore(url, patience_s=patience_s)

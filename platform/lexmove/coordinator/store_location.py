@@ -16,7 +16,8 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from lexmove.coordinator.store_url import STORE_FORMS, StoreLocation
+from lexmove.coordinator.store_server import connect_server
+from lexmove.coordinator.store_url import STORE_FORMS, StoreLocation, for_optuna
 from lexmove.errors import LexmoveError, StoreError, UsageError
 
 _LOCK_TIMEOUT_S = 30
@@ -44,25 +45,46 @@ _WAYS_OUT = {
     "No space left": "free some space, then resume",
     "File too large": "raise the file size limit or free some space, then resume",
     "locked": "another process is writing to it: wait for it, or end it",
+    "lock timeout": "another process is writing to it: wait for it, or end it",
+    "wrote to it meanwhile": "end one of the two, then resume",
     "UNIQUE constraint": "another process is writing the study: end it, then resume",
     "unique constraint": "another process is writing the study: end it, then resume",
+    "authentication failed": "check user and password in the URL",
+    "no password supplied": "put it into ~/.pgpass, PGPASSWORD or the URL",
+    "does not exist": "create it there, or name another one in the URL",
+    "pg_hba.conf": "let the server's pg_hba.conf admit user and host, or check the URL",
+    "permission denied": "grant the user of the URL the right to it, or name another user",
+    "read-only transaction": "name the server that takes writes in the URL",
+    "too many clients": "close other connections, or raise the server's max_connections",
+    "connection slots": "close other connections, or raise the server's max_connections",
+    "starting up": "try again when the server has started",
+    "Connection refused": "start the server, or check host and port in the URL",
+    "closed the connection": "start the server again, and look into its log",
+    "timeout expired": "check the network, and host and port in the URL",
     "connect": "check host, port, user and password in the URL",
+    "resolve host": "check the host in the URL",
+    "in a timely manner": "look at what keeps the server busy",
 }
 
 
 def connect(location: StoreLocation) -> BaseStorage:
     """Opens the storage, creating file, folders and tables where they are missing."""
-    if location.path is not None:
-        location.path.parent.mkdir(parents=True, exist_ok=True)
-    if location.is_journal:
-        assert location.path is not None
-        _check_journal(location.path)
-        return JournalStorage(JournalFileBackend(str(location.path), _journal_lock(location.path)))
-    return _connect_sqlite(location.path) if location.path else _connect_server(location.url)
+    if location.path is None:
+        storage = connect_server(location, to_write=True)
+        assert storage is not None, "it is made where it is missing"
+        return storage
+    location.path.parent.mkdir(parents=True, exist_ok=True)
+    if not location.is_journal:
+        return _connect_sqlite(location.path)
+    _check_journal(location.path)
+    return JournalStorage(JournalFileBackend(str(location.path), _journal_lock(location.path)))
 
 
-def _connect_server(url: str) -> RDBStorage:
-    return RDBStorage(_literal(url), engine_kwargs={"pool_pre_ping": True})
+def connect_if_there(location: StoreLocation) -> BaseStorage | None:
+    """Opens the storage to read it; None where there is none, so that reading does not make one."""
+    if location.path is None:
+        return connect_server(location, to_write=False)
+    return connect(location) if location.path.exists() else None
 
 
 def _connect_sqlite(path: Path) -> RDBStorage:
@@ -75,7 +97,7 @@ def _connect_sqlite(path: Path) -> RDBStorage:
         # Nobody is writing, and SQLite would have to make a write-ahead log even to read.
         url = f"sqlite:///{path.as_uri()}?immutable=1&uri=true"
     storage = RDBStorage(
-        _literal(url), engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
+        for_optuna(url), engine_kwargs={"connect_args": {"timeout": _LOCK_TIMEOUT_S}}
     )
     # Closing the last connection folds the log into the file: a store at rest is one file.
     weakref.finalize(storage, storage.engine.dispose)
@@ -93,7 +115,7 @@ def _make_sqlite(path: Path) -> None:
     try:
         with closing(sqlite3.connect(aside)) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
-        storage = RDBStorage(_literal(f"sqlite:///{aside}"))
+        storage = RDBStorage(for_optuna(f"sqlite:///{aside}"))
         storage.remove_session()
         storage.engine.dispose()
         # A link, not a rename: what another process has just made is not overwritten.
@@ -102,11 +124,6 @@ def _make_sqlite(path: Path) -> None:
     finally:
         for leftover in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
             leftover.unlink(missing_ok=True)
-
-
-def _literal(url: str) -> str:
-    """The URL with the braces that Optuna would fill as a template."""
-    return url.replace("{", "{{").replace("}", "}}")
 
 
 def mend_torn_end(location: StoreLocation) -> None:

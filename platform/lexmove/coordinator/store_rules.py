@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lexmove.errors import StoreError, UsageError, did_you_mean
 from lexmove.study.study import Study, StudySpec
-from lexmove.study.trial import Event, Started, event_from_json
+from lexmove.study.trial import Event, Started, event_from_json, event_to_json
 
 SPEC, JOB, EVENT = "lexmove_spec", "job", "event_"
 """User attributes of an Optuna study: its spec and job; of an Optuna trial: events, by number."""
@@ -24,10 +24,16 @@ def is_new(study: Study, event: Event) -> bool:
     """Whether an event is the study's next one; False if the study has it already.
 
     Raises:
-        StoreError: events before this one are missing, its trial is unknown or has ended.
+        StoreError: events before this one are missing, its trial is unknown or has ended, or
+            another event is in its place.
     """
     name = study.spec.name
     if event.seq < study.num_events:
+        if not _holds(study, event):
+            raise StoreError(
+                f"event {event.seq} of study {name!r} is stored already and is another one: "
+                "another process is writing the study; end it, then resume"
+            )
         return False
     if event.seq > study.num_events:
         raise StoreError(
@@ -46,6 +52,13 @@ def is_new(study: Study, event: Event) -> bool:
             "or is out of turn; another process may have the study: load it again"
         )
     return True
+
+
+def _holds(study: Study, event: Event) -> bool:
+    """Whether just this event is in a study; as text, for NaN equals nothing."""
+    trials = study.trials[event.trial_id : event.trial_id + 1]
+    stored = (item for trial in trials for item in trial.events if item.seq == event.seq)
+    return any(event_to_json(item) == event_to_json(event) for item in stored)
 
 
 def with_budget(spec: StudySpec, num_trials: int) -> StudySpec:
@@ -91,7 +104,8 @@ def read_event(name: str, key: str, number: int, text: str) -> Event:
 
 def without_password(url: str) -> str:
     """A store's URL as it may be shown: the password, if it has one, is left out."""
-    return re.sub(r"(://[^/:@]*):.*@", r"\1:…@", url)
+    hidden = re.sub(r"(://[^/:@]*):.*@", r"\1:…@", url)
+    return re.sub(r"([?&](?:ssl)?password=)[^&]*", r"\1…", hidden)
 
 
 def study_exists(name: str, place: str) -> str:

@@ -1,6 +1,6 @@
 """Store URLs: what they name, read without a database driver at hand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lexmove.coordinator.store_rules import without_password
@@ -19,17 +19,12 @@ STORE_FORMS = (
 class StoreLocation:
     """A store's place: `path` for SQLite and journal files, else only a database `url`."""
 
-    url: str
+    url: str = field(repr=False)
     path: Path | None = None
     is_journal: bool = False
 
     def __str__(self) -> str:
         return without_password(self.url)
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is something to read; of a database server, always."""
-        return self.path is None or self.path.exists()
 
 
 def locate_store(url: str) -> StoreLocation:
@@ -51,8 +46,13 @@ def locate_store(url: str) -> StoreLocation:
         )
     if rest == "/:memory:" or not rest.startswith("/") or rest == "/" or "?" in rest:
         raise UsageError(
-            f"store {url!r} names no file: write {scheme}:///NAME for one below this folder, "
-            f"{scheme}:////PATH for an absolute path, or memory:// for none"
+            f"store {without_password(url)!r} names no file: write {scheme}:///NAME for one below "
+            f"this folder, {scheme}:////PATH for an absolute path, or memory:// for none"
         )
     path = Path(rest[1:]).expanduser().absolute()
     return StoreLocation(url=f"{scheme}:///{path}", path=path, is_journal=scheme == "journal")
+
+
+def for_optuna(url: str) -> str:
+    """The URL with the braces kept that Optuna would fill as a template."""
+    return url.replace("{", "{{").replace("}", "}}")
