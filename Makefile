@@ -1,6 +1,6 @@
 # Set-up, demo and tests; `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench demo test bench-proposers bench-search bench-speed bench-scale clean
+.PHONY: help setup setup-bench demo test bench-proposers bench-search bench-speed bench-scale chaos clean
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
@@ -32,6 +32,7 @@ help:
 	@echo "                     RENDER=1 writes the README's tables; ARGS='--help' lists the rest"
 	@echo "make bench-speed     fast trials: against the documented way and a bare loop; QUICK=1, CHECK=1"
 	@echo "make bench-scale     many trials: against bare Ray Tune, to 10,000 trials; QUICK=1, CHECK=1"
+	@echo "make chaos           faults of all kinds done to real studies, an hour; QUICK=1, CHECK=1"
 	@echo "make setup-bench     install the peers too, into .venv-bench; bench-search does it"
 	@echo "make clean           remove environments and caches; studies and records stay"
 
@@ -93,6 +94,10 @@ bench-search: setup-bench
 
 bench-speed bench-scale: bench-%: setup
 	@PYTHONPATH=platform:tests $(BIN)/python -m benchmarks.$*.run \
+		$(if $(QUICK),--quick) $(if $(CHECK),--check) $(ARGS)
+
+chaos: setup
+	@PYTHONPATH=platform:tests $(BIN)/python -m benchmarks.chaos.run \
 		$(if $(QUICK),--quick) $(if $(CHECK),--check) $(ARGS)
 
 clean:

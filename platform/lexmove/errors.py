@@ -11,6 +11,10 @@ LexmoveError                 anything lexmove reports to its user        exit co
 ├── StudyFailedError         a study that had to stop                     1
 ├── NoSuccessfulTrialError   a study without one usable measurement       3
 ├── ClusterError             a cluster out of reach, or auth refused      4
+│   ├── ClusterTokenError    no token, or another cluster's
+│   ├── ClusterOpenError     one that asks nobody for a token
+│   ├── ClusterVersionError  its Ray or Python is not what is needed
+│   └── JobLostError         a submitted job that ended without a word
 └── TrialError               raised inside a trial; becomes its outcome
     ├── TrialFailedError     the trial went wrong (NaN, an exception)
     ├── InfeasibleError      the config cannot work here (out of memory)
@@ -104,6 +108,22 @@ class ClusterError(LexmoveError):
     """A Ray cluster that cannot be reached or refuses the token."""
 
     exit_code = 4
+
+
+class ClusterTokenError(ClusterError):
+    """A cluster that asks for a token, where there is none or it is another cluster's."""
+
+
+class ClusterOpenError(ClusterError):
+    """A cluster on the network that lets in whoever comes."""
+
+
+class ClusterVersionError(ClusterError):
+    """A cluster whose Ray or Python is not what lexmove needs."""
+
+
+class JobLostError(ClusterError):
+    """A submitted job that ended and left no exit status: its node or the cluster went."""
 
 
 class TrialError(LexmoveError):

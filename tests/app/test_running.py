@@ -1,6 +1,7 @@
 """Running and resuming: what is refused before anything is written, and what counts as over."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lexmove.app import running, stored
 from lexmove.app.preparing import settled
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import StoreError, UsageError
+from lexmove.errors import NoSuccessfulTrialError, StoreError, UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Float
 from lexmove.space.search_space import Hyperparameter, SearchSpace
@@ -65,6 +66,15 @@ def test_a_new_study_does_not_take_the_reference_of_an_older_one(tmp_path: Path)
             progress=leave_at_the_first_trial,
         )
     assert study_dir.read_json("reference")["name"] != old["name"]
+
+
+def test_drivers_of_one_supervisor_share_the_wall_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    job, url = make_job(tmp_path, budget={"wall_clock": "1h"}), f"sqlite:///{tmp_path}/studies.db"
+    monkeypatch.setenv(running.BEGAN, str(time.time() - 7200))
+    with pytest.raises(NoSuccessfulTrialError, match="none of its 0 trials"):
+        running.tune(job, SPACE, store=url, address="in-process", progress=silent)
 
 
 def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path):

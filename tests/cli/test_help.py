@@ -10,6 +10,7 @@ import pytest
 from cli.conftest import Lexmove
 
 VERBS = ("init", "plan", "tune", "resume", "ls", "show", "best", "doctor", "demo", "pretrain")
+VERBS += ("submit", "watch", "logs", "stop")
 HEAVY = ("torch", "ray", "optuna", "transformers", "datasets", "sklearn", "scipy", "numpy")
 
 LOADED = """
@@ -52,7 +53,9 @@ def test_every_verb_has_an_example(lexmove: Lexmove) -> None:
         assert f"Example: lexmove {verb}" in lexmove(verb, "--help").stdout
 
 
-@pytest.mark.parametrize("words", [["--help"], ["ls", "--help"], ["tune", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["ls", "--help"], ["tune", "--help"], ["submit", "--help"], ["--version"]]
+)
 def test_help_loads_nothing_heavy(
     words: list[str], tmp_path: Path, environment: dict[str, str]
 ) -> None:

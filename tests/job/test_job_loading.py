@@ -194,3 +194,9 @@ def test_a_job_cannot_be_changed() -> None:
     assert isinstance(job, JobSpec)
     with pytest.raises(ValidationError, match="frozen"):
         job.name = "b"
+
+
+@pytest.mark.parametrize("name", ["..", "../a", "a/b", "/a", ".a", "a/..", "a\n"])
+def test_a_study_cannot_be_named_out_of_its_storage(name):
+    with pytest.raises(ValueError, match="name"):
+        JobSpec(name=name, task={"name": "b"}, space="c.yaml")

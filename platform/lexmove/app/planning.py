@@ -5,7 +5,7 @@ Offline, nothing heavy is imported and neither the data nor the model is looked 
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from lexmove.app.checking import check_data, check_words, left_out
 from lexmove.app.forecast import repetition_epochs
 from lexmove.app.preparing import fidelity_plan
 from lexmove.app.remembering import Memory, recall
+from lexmove.cluster.dashboard import Node, find_dashboard
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.allowance import expected_epochs, most_epochs
@@ -58,15 +59,17 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
-    """Whether the trials that should run at once have room on this machine.
+    """Whether the trials that should run at once have room on this machine, or on a cluster's.
 
     `num_gpus` is None where no one looked; `num_slots` how many trials have room at once.
+    `num_nodes` are a cluster's that are up now, None for this machine alone.
     """
 
     num_cpus: int
     num_gpus: int | None
     num_slots: int
     is_fitting: bool
+    num_nodes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,13 +102,16 @@ class _Epochs:
     repetitions: int
 
 
-def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
+def plan_job(
+    job: JobSpec, space: SearchSpace, *, offline: bool, address: str | None = None
+) -> Plan:
     """Plans a job.
 
     Args:
         job: what to do.
         space: what may be tried.
         offline: look at neither data nor model, measure nothing, import nothing heavy.
+        address: of a cluster whose nodes the trials would run on; None for this machine.
 
     Raises:
         LexmoveError: the job cannot be run as it stands.
@@ -117,7 +123,10 @@ def plan_job(job: JobSpec, space: SearchSpace, *, offline: bool) -> Plan:
         search_most=most_epochs(fidelity, job.num_search_trials),
         repetitions=repetition_epochs(job),
     )
-    fit = fit_here(job, num_gpus=None if offline else _count_gpus())
+    if address is None:
+        fit = fit_here(job, num_gpus=None if offline else _count_gpus())
+    else:
+        fit = fit_there(job, find_dashboard(address).nodes())
     task = None if offline else _load_task(job)
     if task is not None:
         check_data(job, space, task)
@@ -194,6 +203,23 @@ def fit_here(job: JobSpec, *, num_gpus: int | None) -> Fit:
         num_slots=slots,
         is_fitting=slots >= job.budget.parallel,
     )
+
+
+def fit_there(job: JobSpec, nodes: Sequence[Node]) -> Fit:
+    """How many of the job's trials have room on these nodes at once; none straddles two."""
+    slots = sum(_slots_of(job.resources, node) for node in nodes)
+    return Fit(
+        num_cpus=int(sum(node.num_cpus for node in nodes)),
+        num_gpus=int(sum(node.num_gpus for node in nodes)),
+        num_slots=slots,
+        is_fitting=slots >= job.budget.parallel,
+        num_nodes=len(nodes),
+    )
+
+
+def _slots_of(resources: ResourcesSpec, node: Node) -> int:
+    slots = int(node.num_cpus / resources.cpu)
+    return min(slots, _gpu_slots(resources, int(node.num_gpus))) if resources.gpu else slots
 
 
 def _gpu_slots(resources: ResourcesSpec, num_gpus: int) -> int:

@@ -4,6 +4,7 @@ Everything heavy (torch, ray, transformers) is imported where it is first needed
 job is refused at once.
 """
 
+import os
 import time
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,9 @@ from lexmove.study.study import Study
 
 SEARCH = "search"
 """The name of its stage."""
+
+BEGAN = "LEXMOVE_BEGAN"
+"""The variable that tells a supervised driver since when its wall clock counts, in Unix time."""
 
 
 def tune(
@@ -228,12 +232,14 @@ def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         learns=job.agent.online_learning,
     )
     wall_clock_s = job.budget.wall_clock
+    # Drivers of one supervisor have one budget.
+    began_s = float(os.environ.get(BEGAN) or time.time())
     coordinator = Coordinator(
         store=store,
         name=job.name,
         proposer=served.proposer,
         max_failures=job.max_failures,
-        deadline_s=None if wall_clock_s is None else time.time() + wall_clock_s,
+        deadline_s=None if wall_clock_s is None else began_s + wall_clock_s,
     )
 
     def on_change(study: Study) -> None:

@@ -1,6 +1,7 @@
 """What each verb does: asks the app, and hands the answer to its view."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import typer
@@ -54,7 +55,7 @@ def run_init(
     say(f"next: lexmove plan {out}")
 
 
-def run_plan(path: Path, *, offline: bool, as_json: bool) -> None:
+def run_plan(path: Path, *, offline: bool, address: str | None, as_json: bool) -> None:
     """`lexmove plan`."""
     from lexmove.app.planning import plan_job
     from lexmove.cli.plan_view import plan_json, write_plan
@@ -62,12 +63,13 @@ def run_plan(path: Path, *, offline: bool, as_json: bool) -> None:
     job, space = load_job_and_space(path)
     if not offline:
         say("loading the data and timing one small epoch of the default config…")
-    plan = plan_job(job, space, offline=offline)
+    plan = plan_job(job, space, offline=offline, address=address)
     if as_json:
         write_json(plan_json(plan))
         return
     write_plan(plan)
-    say(f"next: lexmove tune {path}")
+    verb = f"tune {path}" if address is None else f"submit {path} --address {address}"
+    say(f"next: lexmove {verb}")
 
 
 def run_tune(
@@ -89,10 +91,14 @@ def tune_job(
 ) -> None:
     """Runs a study with its progress and prints its result."""
     from lexmove.app import running
-    from lexmove.cli.progress import progress_display
+    from lexmove.cli.progress import KeptProgress, progress_display
 
     url = store_url(job, store)
-    with resumable(job.name, store=url), progress_display() as progress:
+    log = stored.study_dir_of(job).log
+    with (
+        resumable(job.name, store=url),
+        KeptProgress(progress_display(), lambda: log) as progress,
+    ):
         outcome = running.tune(
             job, space, store=url, address=address, dashboard=dashboard, progress=progress
         )
@@ -110,10 +116,15 @@ def run_resume(
 ) -> None:
     """`lexmove resume`."""
     from lexmove.app import running
-    from lexmove.cli.progress import progress_display
+    from lexmove.cli.progress import KeptProgress, progress_display
 
     url = store_url(None, store)
-    with resumable(name, store=url), progress_display() as progress:
+
+    @cache
+    def log() -> Path:
+        return stored.study_dir_of(stored.job_of(stored.look(name, store=url).study)).log
+
+    with resumable(name, store=url), KeptProgress(progress_display(), log) as progress:
         outcome = running.resume(
             name,
             store=url,

@@ -159,14 +159,16 @@ def _fit_words(plan: Plan) -> str:
     )
     asked = f"{say_count(job.budget.parallel, 'trial')} at once with {each}"
     gpus = "" if fit.num_gpus is None else f" and {say_count(fit.num_gpus, 'GPU')}"
-    here = f"this machine has {say_count(fit.num_cpus, 'CPU')}{gpus}"
-    if fit.is_fitting:
-        return f"fits: {asked}; {here}"
+    if fit.num_nodes is None:
+        place, way_out = "this machine has", "or run it on a cluster with --address"
+    else:
+        place = f"the cluster has {say_count(fit.num_nodes, 'node')} up now with"
+        way_out = "or add nodes: trials without room wait for them"
+    here = f"{place} {say_count(fit.num_cpus, 'CPU')}{gpus}"
     room = f"room for {fit.num_slots} at once" if fit.num_slots else "no room for any"
-    return (
-        f"does not fit: {asked}; {here}, {room}. Lower budget.parallel or resources, or run it on a"
-        " cluster with --address"
-    )
+    if fit.is_fitting:
+        return f"fits: {asked}; {here}" + ("" if fit.num_nodes is None else f", {room}")
+    return f"does not fit: {asked}; {here}, {room}. Lower budget.parallel or resources, {way_out}"
 
 
 def plan_json(plan: Plan) -> dict[str, Any]:
@@ -230,4 +232,5 @@ def _fit_json(fit: Fit) -> dict[str, Any]:
         "slots": fit.num_slots,
         "cpus": fit.num_cpus,
         "gpus": fit.num_gpus,
+        "nodes": fit.num_nodes,
     }

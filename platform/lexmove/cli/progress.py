@@ -1,8 +1,12 @@
 """Progress of a study on stderr: a live table on a terminal, one line per event in a pipe."""
 
+import io
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +19,7 @@ from rich.text import Text
 from lexmove.app.forecast import repetition_epochs, seconds_left
 from lexmove.cli import story
 from lexmove.cli.wording import incumbent_curve, say_clock, say_duration, sparkline
+from lexmove.errors import LexmoveError
 from lexmove.job.loading import job_from_json
 from lexmove.study.study import Study
 from lexmove.study.trial import Ended, TrialStatus
@@ -26,6 +31,7 @@ _PHASES = {"trials": "running the trials", REPETITIONS: "repeating the finalists
 _WORDS = ("state", "move", "why", "config", "seed")
 """Columns that begin at the same place; the others are numbers and end there."""
 
+_LOG_WIDTH = 200
 _ROOM = 8
 """Lines of the live view around its table."""
 
@@ -36,6 +42,58 @@ def progress_display() -> "LiveProgress | PlainProgress":
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveProgress(console)
     return PlainProgress(console)
+
+
+class KeptProgress:
+    """Shows progress, and keeps it as lines in the log of the study's folder.
+
+    The folder is the study's own from when it is locked; what was said before is written then.
+    """
+
+    def __init__(self, shown: "LiveProgress | PlainProgress", log: Callable[[], Path]) -> None:
+        self._shown = shown
+        self._log = log
+        self._lines = io.StringIO()
+        console = Console(file=self._lines, highlight=False, width=_LOG_WIDTH)
+        self._plain = PlainProgress(console)
+
+    def __enter__(self) -> Self:
+        self._shown.__enter__()
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        self._lines.write(f"-- {now}, process {os.getpid()}\n")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        words = (
+            "done" if error is None else f"ended by {type(error).__name__}: {error}".rstrip(": ")
+        )
+        self._lines.write(f"{words}\n")
+        self._keep()
+        self._shown.__exit__(kind, error, trace)
+
+    def __call__(self, phase: str, study: Study | None) -> None:
+        self._shown(phase, study)
+        self._plain(phase, study)
+        self._keep()
+
+    def _keep(self) -> None:
+        text = self._lines.getvalue()
+        if not text:
+            return
+        # A log is a courtesy: a disk that is full stops the study elsewhere, with the cause.
+        with suppress(OSError, LexmoveError):
+            path = self._log()
+            if not path.with_name("lock").exists():
+                return
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+        self._lines.seek(0)
+        self._lines.truncate()
 
 
 class _Forecast:

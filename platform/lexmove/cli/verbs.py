@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from lexmove.cli.cluster_verbs import cluster
 from lexmove.cli.conduct import conducted
+from lexmove.cli.options import Address, Cluster, Dashboard, Job, Json, Profile, Store, Study
+from lexmove.cli.remote_verbs import add_remote_verbs, read_there
 
 app = typer.Typer(
     name="lexmove",
@@ -16,30 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Store = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Where studies are kept. Default: LEXMOVE_STORE, else sqlite:///studies.db here.",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
-Job = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.", show_default=False)]
-Study = Annotated[
-    str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)
-]
-Address = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="Of a running Ray cluster; in-process: without Ray. Default: this machine.",
-        show_default=False,
-    ),
-]
-Dashboard = Annotated[bool, typer.Option("--dashboard", help="Start Ray's dashboard, too.")]
-Profile = Annotated[bool, typer.Option("--profile", help="Say where the time went.")]
 
 
 def _say_version(value: bool) -> None:
@@ -109,6 +88,14 @@ def plan(
     offline: Annotated[
         bool, typer.Option("--offline", help="Load neither data nor model; measure no time.")
     ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Say whether it fits the cluster with this dashboard, http://HOST:8265.",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say what a job would do. Nothing is started.
@@ -117,7 +104,7 @@ def plan(
     """
     from lexmove.cli.commands import run_plan
 
-    run_plan(job, offline=offline, as_json=json)
+    run_plan(job, offline=offline, address=address, as_json=json)
 
 
 @app.command(epilog="Example: lexmove tune job.yaml --store sqlite:///studies.db")
@@ -162,10 +149,12 @@ def resume(
 
 @app.command(epilog="Example: lexmove ls --json")
 @conducted
-def ls(store: Store = None, json: Json = False) -> None:
-    """List the studies of a store."""
+def ls(store: Store = None, address: Cluster = None, json: Json = False) -> None:
+    """List the studies of a store, or of a cluster's."""
     from lexmove.cli.commands import run_ls
 
+    if address is not None:
+        read_there(["ls"], address=address, store=store, as_json=json)
     run_ls(store=store, as_json=json)
 
 
@@ -178,6 +167,7 @@ def show(
         typer.Argument(metavar="[TRIAL]", help="Only this trial, in full.", show_default=False),
     ] = None,
     store: Store = None,
+    address: Cluster = None,
     json: Json = False,
     profile: Profile = False,
 ) -> None:
@@ -187,18 +177,24 @@ def show(
     """
     from lexmove.cli.commands import run_show
 
+    if address is not None:
+        words = ["show", study, *([] if trial is None else [str(trial)])]
+        words += ["--profile"] if profile else []
+        read_there(words, study=study, address=address, store=store, as_json=json)
     run_show(study, trial, store=store, as_json=json, profile=profile)
 
 
 @app.command(epilog="Example: lexmove best license-category --json > best.json")
 @conducted
-def best(study: Study, store: Store = None, json: Json = False) -> None:
+def best(study: Study, store: Store = None, address: Cluster = None, json: Json = False) -> None:
     """Show the best config and what it is worth.
 
     On fresh seeds and on the test split, beside what it is compared with.
     """
     from lexmove.cli.commands import run_best
 
+    if address is not None:
+        read_there(["best", study], study=study, address=address, store=store, as_json=json)
     run_best(study, store=store, as_json=json)
 
 
@@ -272,3 +268,7 @@ def demo() -> None:
     from lexmove.cli.demo import run_demo
 
     run_demo()
+
+
+add_remote_verbs(app)
+app.add_typer(cluster)

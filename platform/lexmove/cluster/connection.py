@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lexmove.errors import ClusterError
+from lexmove.errors import ClusterError, ClusterVersionError
 
 _PROBE_S = 5.0
 
@@ -100,6 +100,13 @@ def _explained(error: Exception, address: str | None) -> ClusterError:
     if address is None:
         return ClusterError(
             f"Ray did not start on this machine: {first_line}; `lexmove doctor` looks for causes"
+        )
+    if "Version mismatch" in str(error):
+        told = " ".join(str(error).split()).rstrip(".")
+        return ClusterVersionError(
+            f"the cluster at {address} and this process do not fit: {told}.\n"
+            "use the same Ray and the same Python on both sides, or `lexmove submit`, whose driver "
+            "runs on the cluster"
         )
     # With a wrong token, Ray 2.60 says no more than that it failed to connect.
     return ClusterError(

@@ -38,13 +38,15 @@ class Letter:
 class Order:
     """What a lane is to do: a segment of a stage, of the study of that name.
 
-    It may write below `trial_dir`.
+    It may write below `trial_dir`, which is a name below `storage` where that is a URI: every node
+    has its own place for it.
     """
 
     stage: str
     study: str
     segment: Segment
     trial_dir: str
+    storage: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,13 @@
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lexmove.coordinator.coordinator import kept_checkpoints
 from lexmove.coordinator.desk import Answer, Letter, Order
 from lexmove.coordinator.lane import hang_file
 from lexmove.coordinator.stage import Stage, Work
+from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StudyFailedError
 from lexmove.study.protocols import UNMEASURED
 from lexmove.study.trial import Segment
@@ -192,8 +192,9 @@ class Dispatch:
         return Order(
             stage=stage.name,
             study=stage.coordinator.study.spec.name,
-            segment=_with_checkpoint(segment),
-            trial_dir=str(stage.study_dir.trial(segment.trial_id)),
+            segment=_with_checkpoint(segment, stage.study_dir),
+            trial_dir=stage.study_dir.named(stage.study_dir.trial(segment.trial_id)),
+            storage=stage.study_dir.storage,
         )
 
     def _ended_stage(self) -> bool:
@@ -214,13 +215,13 @@ class Dispatch:
         stage = self._current
         kept = kept_checkpoints(stage.coordinator.study, best=stage.kept_best)
         for checkpoint in self._checkpoints - set(kept):
-            shutil.rmtree(checkpoint, ignore_errors=True)
+            stage.study_dir.delete(checkpoint)
         self._checkpoints &= set(kept)
 
 
-def _with_checkpoint(segment: Segment) -> Segment:
+def _with_checkpoint(segment: Segment, study_dir: StudyDir) -> Segment:
     """The segment from the start, if its checkpoint is gone."""
-    if segment.resume_from is None or Path(segment.resume_from).exists():
+    if segment.resume_from is None or study_dir.has(segment.resume_from):
         return segment
     return Segment(
         trial_id=segment.trial_id, config=segment.config, seed=segment.seed, until=segment.until

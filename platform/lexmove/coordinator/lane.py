@@ -2,17 +2,22 @@
 
 import faulthandler
 import os
+import shutil
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from lexmove.coordinator.desk import Answer, Letter, Order
 from lexmove.coordinator.evaluation import SegmentOutcome, evaluate
 from lexmove.coordinator.stage import Work
+from lexmove.coordinator.study_dir import StudyDir
 from lexmove.coordinator.trial_log import logged
-from lexmove.study.trial import Measurement, TrialStatus
+from lexmove.errors import StorageError
+from lexmove.study.trial import Measurement, Segment, TrialStatus
 
 HandIn = Callable[[Letter], Answer]
 """Takes a letter to the desk and waits for the answer."""
@@ -61,6 +66,9 @@ class Lane:
                     None,
                     SegmentOutcome(failure=TrialStatus.PREEMPTED, reason=reason),
                 )
+            except StorageError as error:
+                outcome = SegmentOutcome(failure=TrialStatus.PREEMPTED, reason=error.reason)
+                measurement = None
             order = self._told(order.segment.trial_id, measurement, outcome)
 
     def _evaluated(self, order: Order) -> tuple[Measurement | None, SegmentOutcome]:
@@ -68,19 +76,33 @@ class Lane:
 
         Raises:
             OSError: the trial's folder cannot be written.
+            StorageError: what it goes on from cannot be read.
         """
         work, segment = self._works[order.stage], order.segment
-        trial_dir = Path(order.trial_dir)
+        place = StudyDir.at(order.storage)
+        trial_dir = place.here(order.trial_dir)
         trial_dir.mkdir(parents=True, exist_ok=True)
         last: Measurement | None = None
+        speaking = threading.Lock()
+        is_over = False
 
         def report(measurement: Measurement) -> None:
             nonlocal last
-            if measurement.fidelity < segment.until:
-                self._told(segment.trial_id, measurement)
-            else:
-                last = measurement
+            # An objective may report from a thread, even one that outlives it. The desk keeps one
+            # letter a lane: a second one would leave the first without its answer.
+            with speaking:
+                if is_over:
+                    return
+                if measurement.checkpoint is not None:
+                    # Before it is told of: what is recorded can be gone on from, on any node.
+                    name = place.hand_over(Path(measurement.checkpoint))
+                    measurement = replace(measurement, checkpoint=name)
+                if measurement.fidelity < segment.until:
+                    self._told(segment.trial_id, measurement)
+                elif last is None:  # of a fidelity that is told twice, the first counts
+                    last = measurement
 
+        segment = _brought_here(segment, place)
         hung = hang_file(trial_dir)
         hung.unlink(missing_ok=True)
         with (
@@ -94,7 +116,11 @@ class Lane:
                 report=report,
                 on_error=traceback.print_exception,
             )
+        with speaking:
+            is_over = True
         hung.unlink(missing_ok=True)
+        if place.storage is not None and segment.resume_from is not None:
+            shutil.rmtree(segment.resume_from, ignore_errors=True)  # a copy
         return last, outcome
 
     def _link(self, order: Order) -> Path | None:
@@ -117,6 +143,13 @@ class Lane:
         )
         self._num_letters += 1
         return self._hand_in(letter).order
+
+
+def _brought_here(segment: Segment, place: StudyDir) -> Segment:
+    """The segment with its checkpoint on this node's disk."""
+    if segment.resume_from is None:
+        return segment
+    return replace(segment, resume_from=str(place.fetched(segment.resume_from)))
 
 
 def _title(order: Order) -> str:

@@ -3,20 +3,82 @@
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lexmove.coordinator.remote_storage import RemoteStorage, cache_of, is_remote
 from lexmove.errors import StoreError, UsageError
+
+SUPERVISOR = "LEXMOVE_SUPERVISOR"
+"""The variable by which a supervisor tells its driver who is asked to leave in its place."""
 
 
 @dataclass(frozen=True, slots=True)
 class StudyDir:
-    """Below `root`: trials/trial_0003/epoch_2, policy/HASH.safetensors, model, tune and *.json."""
+    """Below `root`: trials/trial_0003/epoch_2, policy/HASH.safetensors, model, tune and *.json.
+
+    With a `storage` that is a URI, `root` is in this node's cache and nothing but a copy:
+    checkpoints are known by their names below the storage, which mean the same on every node.
+    """
 
     root: Path
+    storage: str | None = None
+
+    @classmethod
+    def at(cls, storage: str | None, *names: str) -> "StudyDir":
+        """What is called so below a job's storage, a path or a URI."""
+        if storage is None or not is_remote(storage):
+            return cls(Path(storage or "", *names))
+        return cls(cache_of(storage).joinpath(*names), storage)
+
+    def below(self, name: str) -> "StudyDir":
+        """The folder of a study that belongs to this one."""
+        return StudyDir(self.root / name, self.storage)
+
+    def named(self, path: Path) -> str:
+        """What the store and other nodes call a path below the storage."""
+        return str(path) if self.storage is None else str(path.relative_to(cache_of(self.storage)))
+
+    def here(self, name: str) -> Path:
+        """Where that is on this node; an absolute path is itself."""
+        return Path(name) if self.storage is None else cache_of(self.storage) / name
+
+    def hand_over(self, folder: Path) -> str:
+        """Moves a folder into a remote storage, for any node to fetch; returns its name.
+
+        Raises:
+            StorageError: it cannot be written there.
+        """
+        if self.storage is not None:
+            RemoteStorage(self.storage).push(folder, self.named(folder))
+            shutil.rmtree(folder, ignore_errors=True)
+        return self.named(folder)
+
+    def fetched(self, name: str) -> Path:
+        """The folder of that name on this node, brought here if it is elsewhere and exists.
+
+        Raises:
+            StorageError: it cannot be read there.
+        """
+        path = self.here(name)
+        if self.storage is not None and not path.exists():
+            RemoteStorage(self.storage).fetch(name, path)
+        return path
+
+    def has(self, name: str) -> bool:
+        """Whether a folder of that name is there, on this node or in the storage."""
+        is_here = self.here(name).exists()
+        return is_here or (self.storage is not None and RemoteStorage(self.storage).has(name))
+
+    def delete(self, name: str) -> None:
+        """Deletes a folder, here and in the storage."""
+        shutil.rmtree(self.here(name), ignore_errors=True)
+        if self.storage is not None:
+            RemoteStorage(self.storage).delete(name)
 
     def create(self) -> None:
         """Makes the folder.
@@ -100,6 +162,21 @@ class StudyDir:
                 "folder writable"
             ) from error
 
+    @property
+    def log(self) -> Path:
+        """What the processes that ran the study said of it."""
+        return self.root / "log.txt"
+
+    def holder(self) -> int | None:
+        """The process of this machine that is asked to leave when the study is stopped.
+
+        None where nobody runs it.
+        """
+        if not self.is_locked():
+            return None
+        text = (self.root / "lock").read_text().strip()
+        return int(text) if text.isdecimal() else None
+
     def is_locked(self) -> bool:
         """Whether a living process runs the study."""
         path = self.root / "lock"
@@ -133,6 +210,6 @@ class StudyDir:
                     "wait for it, or end it and resume"
                 ) from None
             lock.truncate(0)
-            lock.write(str(os.getpid()))
+            lock.write(os.environ.get(SUPERVISOR) or str(os.getpid()))
             lock.flush()
             yield

@@ -1,0 +1,214 @@
+"""Asks a cluster what its studies have come to, where the store is a file that only it can read.
+
+A reading verb runs there as a job of its own, and its answer is the last line of that job's log;
+whoever watches a study has its events sent line by line.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+from lexmove.app.stored import look, repetitions_name, repetitions_of
+from lexmove.app.submitting import store_of
+from lexmove.cluster.dashboard import find_dashboard
+from lexmove.cluster.jobs import PURPOSE, STUDY, Job, Jobs
+from lexmove.coordinator.store import open_reader
+from lexmove.errors import ClusterError, StudyNotFoundError
+from lexmove.study.study import Study, StudySpec
+from lexmove.study.trial import event_from_json, event_to_json
+
+ANSWER = "lexmove-answer "
+NEWS = "lexmove-news "
+"""What begins a line that is meant for this process on the other side."""
+
+_PATIENCE_S = 180.0
+"""An answer takes some seconds, most of which go into starting a process on the head."""
+
+_LOOK_S = 1.0
+"""Between two looks at a study that is watched; a line is sent each time, news or not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a verb said elsewhere."""
+
+    status: int
+    out: str
+    err: str
+
+
+def connected_jobs(address: str | None) -> Jobs:
+    """The jobs of the cluster at an address.
+
+    Raises:
+        ClusterError: it cannot be reached or refuses the token.
+    """
+    return Jobs(find_dashboard(address))
+
+
+def store_there(jobs: Jobs, name: str | None, store: str | None) -> str:
+    """The store that the cluster is asked for: the one given, else where the study's job writes."""
+    known = jobs.all() if name is None else jobs.of_study(name)
+    return store or store_of(known)
+
+
+def ask(jobs: Jobs, words: Sequence[str]) -> Answer:
+    """Has the cluster run a reading verb.
+
+    Raises:
+        ClusterError: it does not answer.
+    """
+    with _reader(jobs, ["answer", "--", *words]) as job_id:
+        job = jobs.wait(job_id, patience_s=_PATIENCE_S)
+        log = jobs.log(job_id)
+    lines = [line for line in log.splitlines() if line.startswith(ANSWER)]
+    if not lines:
+        raise _unanswered(job, log)
+    return Answer(**json.loads(lines[-1].removeprefix(ANSWER)))
+
+
+def say_answer(answer: Answer, stream: TextIO) -> None:
+    """On the cluster: says it so that `ask` finds it."""
+    found = {"status": answer.status, "out": answer.out, "err": answer.err}
+    stream.write(f"\n{ANSWER}{json.dumps(found)}\n")
+
+
+@contextmanager
+def _reader(jobs: Jobs, words: Sequence[str]) -> Iterator[str]:
+    """A job that reads for this process, and leaves no trace in the cluster's list of jobs."""
+    job_id = jobs.submit(words, title="lexmove-reader", metadata={PURPOSE: "reader"})
+    try:
+        yield job_id
+    finally:
+        with suppress(ClusterError):
+            jobs.stop(job_id)
+            jobs.wait(job_id, patience_s=2.0)
+            jobs.delete(job_id)
+
+
+def _unanswered(job: Job, log: str) -> ClusterError:
+    lines = [line for line in log.strip().splitlines() if line.strip()]
+    tail = "\n".join(["", *lines[-4:]]) if lines else ""
+    if "python: not found" in log or "python: command not found" in log:
+        tail = "\nits head has no `python` on the PATH: start Ray from an activated environment"
+    return ClusterError(f"the cluster did not answer ({job.status}): {job.message[:200]}{tail}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What one look at a study shows; `repetitions` is None before they began."""
+
+    study: Study
+    state: str
+    repetitions: Study | None = None
+
+
+def see(name: str, *, store: str) -> Sight | None:
+    """A study as it stands in a store that can be read here; None where it is not there yet."""
+    try:
+        outcome = look(name, store=store)
+    except StudyNotFoundError:
+        return None
+    repetitions = repetitions_of(open_reader(store), outcome.study)
+    return Sight(study=outcome.study, state=outcome.state, repetitions=repetitions)
+
+
+def stream(name: str, *, store: str, to: TextIO) -> None:
+    """On the cluster: sends a study event by event, until it is finished."""
+    told: dict[str, int] = {}
+    state = ""
+    while state != "finished":
+        sight = see(name, store=store)
+        if sight is not None:
+            for study in (sight.study, sight.repetitions):
+                if study is not None:
+                    _send_events(study, told, to)
+            state = sight.state
+        to.write(f"{NEWS}{json.dumps({'state': state})}\n")
+        to.flush()
+        if state != "finished":
+            time.sleep(_LOOK_S)
+
+
+def _send_events(study: Study, told: dict[str, int], to: TextIO) -> None:
+    name = study.spec.name
+    if name not in told:
+        told[name] = 0
+        to.write(f"{NEWS}{json.dumps({'spec': study.spec.to_json()})}\n")
+    for event in study.events_since(told[name]):
+        found = {"study": name, "event": event_to_json(event)}
+        to.write(f"{NEWS}{json.dumps(found)}\n")
+    told[name] = study.num_events
+
+
+def watch(jobs: Jobs, name: str, *, store: str) -> Iterator[Sight | None]:
+    """A study on a cluster, each time that it was looked at; ends when it is finished.
+
+    None as long as it is not in the store.
+
+    Raises:
+        ClusterError: the cluster does not answer any more.
+    """
+    received = _Received(name)
+    words = ["stream", name, "--store", store]
+    with _reader(jobs, words) as job_id:
+        for line in jobs.follow(job_id):
+            if line.startswith(NEWS) and received.take(read_news(line)):
+                yield received.sight()
+        if received.state != "finished":
+            raise _unanswered(jobs.look(job_id), jobs.log(job_id))
+
+
+def read_news(line: str) -> dict[str, Any]:
+    """What a line says that begins with `NEWS`."""
+    found: dict[str, Any] = json.loads(line.removeprefix(NEWS))
+    return found
+
+
+class _Received:
+    """The studies that come in line by line."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._studies: dict[str, Study] = {}
+        self.state = ""
+
+    def take(self, news: dict[str, Any]) -> bool:
+        """Learns of one line; whether a look is complete with it."""
+        if "spec" in news:
+            spec = StudySpec.from_json(news["spec"])
+            self._studies[spec.name] = Study(spec=spec)
+        elif "event" in news:
+            study = self._studies[news["study"]]
+            self._studies[news["study"]] = study.with_event(event_from_json(news["event"]))
+        else:
+            self.state = news["state"]
+            return True
+        return False
+
+    def sight(self) -> Sight | None:
+        study = self._studies.get(self._name)
+        if study is None:
+            return None
+        repetitions = self._studies.get(repetitions_name(study))
+        return Sight(study=study, state=self.state, repetitions=repetitions)
+
+
+def job_of_study(jobs: Jobs, name: str) -> Job:
+    """The last job that ran a study.
+
+    Raises:
+        StudyNotFoundError: the cluster knows of none.
+    """
+    known = jobs.of_study(name)
+    if not known:
+        studies = sorted({job.metadata[STUDY] for job in jobs.all() if STUDY in job.metadata})
+        there = f"; it knows {', '.join(studies)}" if studies else ""
+        raise StudyNotFoundError(
+            f"the cluster at {jobs.url} knows of no job for study {name!r}{there}. A head that "
+            f"was started anew forgets them: `lexmove submit --resume {name}` goes on"
+        )
+    return known[-1]

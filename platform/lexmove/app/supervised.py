@@ -1,0 +1,95 @@
+"""What a submitted job does on the head: brings its files to safety, and supervises the driver."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lexmove.app.running import BEGAN
+from lexmove.app.stored import DEFAULT_STORAGE, repetitions_of, store_url
+from lexmove.cluster.package import JOB_NAME, placed
+from lexmove.cluster.supervisor import supervise
+from lexmove.coordinator.store import open_reader
+from lexmove.coordinator.study_dir import SUPERVISOR
+from lexmove.errors import StoreError, StudyNotFoundError
+from lexmove.job.loading import job_from_json
+
+_INPUTS = "inputs"
+"""Beside the studies' folders: what their jobs brought along, by its content."""
+
+Say = Callable[[str], None]
+
+
+def run_job(job_path: Path, *, store: str, say: Say) -> int:
+    """A new study, driven to its end; returns the exit status.
+
+    Raises:
+        LexmoveError: it cannot begin.
+    """
+    folder = job_path.resolve().parent
+    job = job_from_json(job_path.read_text(encoding="utf-8"))
+    storage = Path(job.storage or DEFAULT_STORAGE).expanduser().absolute()
+    job, root = job.model_copy(update={"storage": str(storage)}), storage / _INPUTS
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        kept = placed(folder, root, job)
+    except OSError as error:
+        raise StoreError(
+            f"cannot keep the job's files in {root}: {error.strerror}; set `storage` in the job to "
+            "a folder that the cluster may write"
+        ) from error
+    os.chdir(kept.parent)  # what the job names is beside it
+    is_taken = _num_events(store, job.name) >= 0
+
+    def words() -> Sequence[str]:
+        # A driver that died before it made the study begins anew.
+        if not is_taken and _num_events(store, job.name) >= 0:
+            return _driver("resume", job.name, store=store)
+        return _driver("tune", JOB_NAME, store=store)
+
+    return _supervised(words, job.name, store=store, say=say)
+
+
+def run_resume(name: str, *, store: str, extra_trials: int, say: Say) -> int:
+    """A study that is there, driven to its end, `extra_trials` further; returns the exit status.
+
+    Raises:
+        StudyNotFoundError: it is not there.
+    """
+    wanted = open_reader(store_url(None, store)).look(name).spec.num_trials + extra_trials
+
+    def words() -> Sequence[str]:
+        missing = 0
+        with suppress(StoreError):  # the driver will say it
+            missing = wanted - open_reader(store).look(name).spec.num_trials
+        extra = ["--trials", str(missing)] if missing > 0 else []  # once, whoever dies
+        return [*_driver("resume", name, store=store), *extra]
+
+    return _supervised(words, name, store=store, say=say)
+
+
+def _supervised(words: Callable[[], Sequence[str]], name: str, *, store: str, say: Say) -> int:
+    os.environ[SUPERVISOR] = str(os.getpid())
+    os.environ[BEGAN] = str(time.time())
+    return supervise(words, lambda: _num_events(store, name), say=say)
+
+
+def _driver(verb: str, what: str, *, store: str) -> list[str]:
+    address = os.environ.get("RAY_ADDRESS", "auto")  # Ray tells its jobs where they are
+    return [sys.executable, "-m", "lexmove", verb, what, "--store", store, "--address", address]
+
+
+def _num_events(store: str, name: str) -> int:
+    """Of the study and its repetitions, which grow as long as there is progress; -1 without one.
+
+    A store that cannot be read just now shows no progress.
+    """
+    try:
+        reader = open_reader(store)
+        study = reader.look(name)
+        repetitions = repetitions_of(reader, study)
+    except (StudyNotFoundError, StoreError):
+        return -1
+    return study.num_events + (0 if repetitions is None else repetitions.num_events)

@@ -1,0 +1,39 @@
+"""Options and arguments that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where studies are kept. Default: LEXMOVE_STORE, else sqlite:///studies.db here.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
+Job = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.", show_default=False)]
+Study = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Of a running Ray cluster; in-process: without Ray. Default: this machine.",
+        show_default=False,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="ADDRESS",
+        help="Ask the cluster with this dashboard, http://HOST:8265. Default: read the store here.",
+        show_default=False,
+    ),
+]
+Dashboard = Annotated[bool, typer.Option("--dashboard", help="Start Ray's dashboard, too.")]
+Profile = Annotated[bool, typer.Option("--profile", help="Say where the time went.")]
