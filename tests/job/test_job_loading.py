@@ -200,3 +200,8 @@ def test_a_job_cannot_be_changed() -> None:
 def test_a_study_cannot_be_named_out_of_its_storage(name):
     with pytest.raises(ValueError, match="name"):
         JobSpec(name=name, task={"name": "b"}, space="c.yaml")
+
+
+def test_an_object_store_is_refused_as_storage_with_the_way_out():
+    with pytest.raises(ValueError, match="is no folder: give one that all nodes mount"):
+        JobSpec(name="a", task={"name": "b"}, space="c.yaml", storage="s3://bucket/studies")

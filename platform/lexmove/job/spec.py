@@ -347,6 +347,16 @@ class JobSpec(_Section):
             )
         return name
 
+    @field_validator("storage")
+    @classmethod
+    def _storage_is_a_folder(cls, storage: str | None) -> str | None:
+        if storage is not None and "://" in storage:
+            raise ValueError(
+                f"{storage!r} is no folder: give one that all nodes mount; an object store can be "
+                "mounted (s3fs, gcsfuse), and is not written to directly yet"
+            )
+        return storage
+
     @model_validator(mode="after")
     def _something_is_searched(self) -> Self:
         repeated = self.repetitions
