@@ -1,4 +1,4 @@
-"""Settings of the whole suite: deterministic property tests, golden files, a private Ray token."""
+"""Settings of the whole suite: property tests, golden files, a Ray token, whose coverage counts."""
 
 import os
 import tempfile
@@ -27,9 +27,13 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
-pytest_plugins = ["ray_fixture", "postgres_fixture"]
+pytest_plugins = ["ray_fixture", "postgres_fixture", "s3_fixture"]
 
 GOLDEN = Path(__file__).parent / "golden"
+
+COVERING = ("job", "results", "space", "study")
+"""The folders whose tests must cover their layers by themselves. Measuring the others, too, makes
+them take twice as long, and counts as covered what they merely pass by."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,6 +42,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the files in tests/golden with what the code gives now",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves the tests of other layers out of the measured coverage."""
+    covering = tuple(Path(__file__).parent / name for name in COVERING)
+    for item in items:
+        if not any(item.path.is_relative_to(folder) for folder in covering):
+            item.add_marker("no_cover")
 
 
 @pytest.fixture

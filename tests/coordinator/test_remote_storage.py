@@ -1,12 +1,16 @@
 """Remote storage: a folder arrives whole or not at all, and errors say what to do."""
 
-import json
 import os
 import signal
+import threading
+import time
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from pyarrow.fs import FileSelector
 
 from coordinator.studies import SPACE, make, stage_of
 from lexmove.coordinator.coordinator import kept_checkpoints
@@ -21,11 +25,33 @@ from lexmove.study.protocols import Report
 from lexmove.study.study import Study
 from lexmove.study.trial import Segment, TrialStatus
 from lexmove.trials.simulated import SimulatedObjective
+from postgres_fixture import free_port
+from s3_fixture import start_s3
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> RemoteStorage:
-    return RemoteStorage((tmp_path / "remote").as_uri())
+@pytest.fixture(params=["file", "s3"])
+def storage(tmp_path: Path, request: pytest.FixtureRequest) -> RemoteStorage:
+    if request.param == "file":
+        return RemoteStorage((tmp_path / "remote").as_uri())
+    return RemoteStorage(request.getfixturevalue("s3_server").uri(f"lex/{tmp_path.name}"))
+
+
+def listed(storage: RemoteStorage) -> list[str]:
+    """All files in a storage, below its root."""
+    file_system, root = storage._opened
+    found = file_system.get_file_info(FileSelector(root, recursive=True, allow_not_found=True))
+    return sorted(item.path.removeprefix(f"{root}/") for item in found if item.is_file)
+
+
+def damage(storage: RemoteStorage, ending: str, content: bytes | None) -> None:
+    """Writes something else into the one file with this ending, or deletes it."""
+    file_system, root = storage._opened
+    (name,) = (name for name in listed(storage) if name.endswith(ending))
+    if content is None:
+        file_system.delete_file(f"{root}/{name}")
+    else:
+        with file_system.open_output_stream(f"{root}/{name}") as stream:
+            stream.write(content)
 
 
 @pytest.fixture
@@ -61,12 +87,12 @@ def test_a_second_push_replaces_the_first(storage, folder, tmp_path):
     storage.push(folder, "a")
     assert storage.fetch("a", tmp_path / "yours")
     assert contents(tmp_path / "yours") == {"weights": b"new"}
-    assert len(list((tmp_path / "remote" / "a").iterdir())) == 2  # the manifest, one version
+    assert len(listed(storage)) == 2  # the manifest, one file of one version
 
 
 def test_without_its_manifest_a_folder_is_not_there(storage, folder, tmp_path):
     storage.push(folder, "a")
-    (tmp_path / "remote" / "a" / "manifest.json").unlink()
+    damage(storage, "manifest.json", None)
     assert not storage.has("a")
     assert not storage.fetch("a", tmp_path / "yours")
     assert not (tmp_path / "yours").exists()
@@ -75,24 +101,83 @@ def test_without_its_manifest_a_folder_is_not_there(storage, folder, tmp_path):
 
 def test_a_damaged_folder_is_refused_and_leaves_nothing(storage, folder, tmp_path):
     storage.push(folder, "a")
-    version = json.loads((tmp_path / "remote" / "a" / "manifest.json").read_text())["version"]
-    (tmp_path / "remote" / "a" / version / "weights").write_bytes(b"short")
+    damage(storage, "weights", b"short")
+    with pytest.raises(StorageError, match="weights is not what was written"):
+        storage.fetch("a", tmp_path / "yours")
+    damage(storage, "weights", None)
     with pytest.raises(StorageError, match="weights is not what was written"):
         storage.fetch("a", tmp_path / "yours")
     assert not (tmp_path / "yours").exists()
+    assert list(tmp_path.glob(".yours*")) == []
 
 
-def test_deleting_leaves_nothing_and_may_be_repeated(storage, folder, tmp_path):
+def test_of_a_folder_only_what_is_asked_for_is_brought(storage, folder, tmp_path):
+    storage.push(folder, "a")
+    assert storage.fetch("a", tmp_path / "yours", only=("deep/state.json", "no such file"))
+    assert contents(tmp_path / "yours") == {"deep/state.json": b"{}"}
+
+
+def test_pruning_leaves_the_rest_of_a_folder_whole(storage, folder, tmp_path):
+    storage.push(folder, "a")
+    storage.prune("a", ("weights", "no such file"))
+    storage.prune("a", ("weights",))
+    storage.prune("no such folder", ("weights",))
+    assert storage.fetch("a", tmp_path / "yours")
+    assert contents(tmp_path / "yours") == {"deep/state.json": b"{}"}
+    assert not any(name.endswith("weights") for name in listed(storage))
+
+
+def test_what_is_pushed_plain_lies_there_as_it_is(storage, folder, tmp_path):
+    storage.push(folder, "a/model", plain=True)
+    assert set(listed(storage)) == {
+        "a/model/deep/state.json",
+        "a/model/manifest.json",
+        "a/model/weights",
+    }
+    assert storage.fetch("a/model", tmp_path / "yours")
+    assert contents(tmp_path / "yours") == contents(folder)
+
+
+def test_deleting_leaves_nothing_and_may_be_repeated(storage, folder):
     storage.push(folder, "a/b")
     storage.delete("a/b")
     storage.delete("a/b")
-    assert contents(tmp_path / "remote") == {}
+    assert listed(storage) == []
 
 
 def test_a_storage_that_cannot_be_written_is_an_error_of_one_sentence(tmp_path, folder):
     (tmp_path / "remote").write_text("a file is in the way")
-    with pytest.raises(StorageError, match=r"cannot write a/.* to storage file:///.*; check"):
+    with pytest.raises(
+        StorageError,
+        match=r"cannot write a/.* to storage file:///.*; name .*: a file is in the way",
+    ):
         RemoteStorage((tmp_path / "remote").as_uri()).push(folder, "a")
+
+
+def test_a_bucket_that_is_not_there_is_an_error_of_one_sentence(s3_server, folder):
+    storage = RemoteStorage(s3_server.uri("nobucket/x"))
+    with pytest.raises(StorageError, match=r"storage s3://nobucket/x: NO_SUCH_BUCKET; make the"):
+        storage.push(folder, "a")
+    assert not storage.has("a")
+
+
+def test_a_server_that_is_away_is_asked_again(folder, monkeypatch, s3_server, tmp_path):
+    with closing(start_s3()) as away:
+        away.make_bucket("lex")
+        storage = RemoteStorage(away.uri("lex/x"))
+        storage.push(folder, "a")
+        os.kill(away.process.pid, signal.SIGSTOP)
+        threading.Timer(1.5, os.kill, (away.process.pid, signal.SIGCONT)).start()
+        assert storage.fetch("a", tmp_path / "yours")
+    assert contents(tmp_path / "yours") == contents(folder)
+
+
+def test_a_server_that_is_gone_is_an_error_soon(folder, s3_server):
+    storage = RemoteStorage(replace(s3_server, port=free_port()).uri("lex/x"))
+    begun_s = time.monotonic()
+    with pytest.raises(StorageError, match=r"storage s3://lex/x: .*; check that it can be reached"):
+        storage.push(folder, "a")
+    assert time.monotonic() - begun_s < 30, "six seconds on an idle machine"
 
 
 def test_passwords_are_refused_and_never_shown():
@@ -162,7 +247,10 @@ def test_workers_that_share_nothing_go_on_where_another_was_killed(
     assert lines[-1][1] == "3", "the epoch before the kill is not trained again"
     assert lines[-1][2] != lines[-2][2], "it goes on in another worker's cache"
     kept = kept_checkpoints(study, best=3)
-    assert set(RemoteStorage(remote.as_uri()).names()) == set(kept)
+    names = RemoteStorage(remote.as_uri()).names()
+    assert {name for name in names if "/epoch_" in name} == set(kept)
+    logs = {name for name in names if name.endswith("/kept/log.txt")}
+    assert len(logs) == len(study.trials), "what a trial printed can be read on any node"
     assert all(not Path(name).is_absolute() for name in kept)
     left = [path for path in caches.rglob("epoch_*") if path.is_dir()]
     assert len(left) <= 1, "a worker hands over what it makes; the killed one may leave its last"

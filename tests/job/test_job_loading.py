@@ -202,6 +202,23 @@ def test_a_study_cannot_be_named_out_of_its_storage(name):
         JobSpec(name=name, task={"name": "b"}, space="c.yaml")
 
 
-def test_an_object_store_is_refused_as_storage_with_the_way_out():
-    with pytest.raises(ValueError, match="is no folder: give one that all nodes mount"):
-        JobSpec(name="a", task={"name": "b"}, space="c.yaml", storage="s3://bucket/studies")
+@pytest.mark.parametrize("storage", ["s3://bucket/studies", "gs://b", "file:///mnt/x", "out", "/x"])
+def test_a_storage_is_a_folder_or_a_place_in_an_object_store(storage):
+    assert job_with(storage=storage).storage == storage
+
+
+@pytest.mark.parametrize(
+    ("storage", "complaint"),
+    [
+        ("s4://bucket/studies", "s4://... names no place that lexmove can write"),
+        ("s3://", "s3:// names no place"),
+        ("s3://me:secret@bucket/x", "it holds a password"),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_refused_with_the_way_out(storage, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        job_with(storage=storage)
+
+
+def job_with(**changes):
+    return JobSpec(name="a", task={"name": "b"}, space="c.yaml", **changes)

@@ -177,6 +177,11 @@ def _read_about(path: Path) -> dict[str, object]:
     return about
 
 
+def weights_files(path: Path) -> tuple[Path, ...]:
+    """All files of weights that `save_weights` wrote to `path`, that one first."""
+    return path, _about_path(path)
+
+
 def _about_path(path: Path) -> Path:
     return path.with_suffix(".json")
 

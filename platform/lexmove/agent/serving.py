@@ -49,6 +49,7 @@ class ServedProposer:
         self._weights_dir = weights_dir
         self._seed = study.spec.seed
         self._learner: OnlineLearner | None = None
+        self._weights: tuple[Path, ...] = ()
         self._num_learned = 0
         self._learns = learns and name == "policy"
         if name == "policy":
@@ -60,23 +61,25 @@ class ServedProposer:
     def _initial_policy(self, study: Study, weights: Path | None) -> "PointerPolicy":
         from lexmove.agent.policy import PointerPolicy, load_weights
 
-        versions = _versions(study)
-        if versions:
-            return load_weights(self._weights_path(versions[-1]))
+        served = served_weights(study, self._weights_dir)
+        if served:
+            return load_weights(served[0])
         if weights is None and SHIPPED_WEIGHTS.is_file():
             weights = SHIPPED_WEIGHTS
         if weights is not None:
             return load_weights(weights)
         return PointerPolicy.untrained()
 
-    def _weights_path(self, version: str) -> Path:
-        return self._weights_dir / f"{version}.safetensors"
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The files with the weights that are served; none if there is no policy."""
+        return self._weights
 
     def _serve(self) -> Proposer:
-        from lexmove.agent.policy import save_weights, weights_hash
+        from lexmove.agent.policy import save_weights, weights_files, weights_hash
         from lexmove.agent.proposer import PolicyProposer
 
-        path = self._weights_path(weights_hash(self._policy.state_dict()))
+        path = _path(self._weights_dir, weights_hash(self._policy.state_dict()))
         try:
             save_weights(self._policy, path)
         except OSError as error:
@@ -84,6 +87,7 @@ class ServedProposer:
                 f"cannot write the policy's weights to {path}: {error.strerror}; free some space "
                 "or set `storage` in the job to another folder"
             ) from error
+        self._weights = weights_files(path)
         # A policy gradient needs actions that the policy drew. Drawing costs nothing measurable:
         # see "Drawing or taking the likeliest" in this package's README.
         return PolicyProposer(self._policy, sample=self._learns, gated=True)
@@ -123,6 +127,18 @@ class ServedProposer:
         """Ends the learner."""
         if self._learner is not None:
             self._learner.close()
+
+
+def served_weights(study: Study, weights_dir: Path) -> tuple[Path, ...]:
+    """The files with the weights of a study's last decision; none if the policy made none."""
+    from lexmove.agent.policy import weights_files
+
+    versions = _versions(study)
+    return weights_files(_path(weights_dir, versions[-1])) if versions else ()
+
+
+def _path(weights_dir: Path, version: str) -> Path:
+    return weights_dir / f"{version}.safetensors"
 
 
 def _versions(study: Study) -> list[str]:

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import TrialFailedError
 from lexmove.job.spec import JobSpec
 from lexmove.results.paired_bootstrap import Contestant, Index
 from lexmove.study.study import Study
 from lexmove.study.trial import Trial
-from lexmove.trials.checkpoint import load_logits
+from lexmove.trials.checkpoint import LOGIT_FILES, load_logits
 from lexmove.trials.prediction import DecisionRule, Labels, Logits, Probabilities
 from lexmove.trials.recipe import Recipe
 from lexmove.trials.scoring import fitted_threshold, score
@@ -79,27 +79,28 @@ class Judge:
         return np.arange(len(self.task.split(split)))
 
 
-def folder_of(trial: Trial) -> Path | None:
-    """Where the last checkpoint of a trial is."""
-    checkpoint = trial.measurements[-1].checkpoint if trial.measurements else None
-    return None if checkpoint is None else Path(checkpoint)
+def checkpoint_of(trial: Trial) -> str | None:
+    """What the last checkpoint of a trial is called in the study's storage."""
+    return trial.measurements[-1].checkpoint if trial.measurements else None
 
 
 def repeated_by_arm(
-    job: JobSpec, repetitions: Study, judging: Judge
+    job: JobSpec, repetitions: Study, judging: Judge, study_dir: StudyDir
 ) -> dict[str, dict[int, Repetition]]:
     """What every repetition left, by arm and seed.
 
     Raises:
         TrialFailedError: logits that cannot be read here.
+        StorageError: nor where they are.
         TaskError: they are those of other data.
     """
     found: dict[str, dict[int, Repetition]] = {}
     for trial in repetitions.trials:
-        folder = folder_of(trial)
-        if folder is None or trial.fidelity != trial.until:
+        checkpoint = checkpoint_of(trial)
+        if checkpoint is None or trial.fidelity != trial.until:
             continue
-        logits = load_logits(folder, data=judging.task.fingerprint)
+        with study_dir.lent(checkpoint, LOGIT_FILES) as folder:
+            logits = load_logits(folder, data=judging.task.fingerprint)
         repetition = Repetition(trial=trial, rule=_rule(job, trial, logits, judging), logits=logits)
         found.setdefault(trial.decision.expert, {})[trial.segment.seed] = repetition
     return found

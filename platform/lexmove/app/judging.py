@@ -9,7 +9,7 @@ import numpy as np
 from lexmove.app.evidence import (
     Judge,
     Repetition,
-    folder_of,
+    checkpoint_of,
     repeated_by_arm,
     with_fitted_threshold,
 )
@@ -22,7 +22,7 @@ from lexmove.results.judgement import Calibration, Difference, Ensemble, Judgeme
 from lexmove.results.paired_bootstrap import Contestant, paired_interval
 from lexmove.results.summary import DEFAULT_ARM, Arm, arm_name, repeated_arms, winner_of
 from lexmove.study.study import Study
-from lexmove.trials.checkpoint import discard_weights, load_weights_of
+from lexmove.trials.checkpoint import WEIGHT_FILES, load_weights_of
 from lexmove.trials.classical import STRENGTHS
 from lexmove.trials.prediction import (
     DecisionRule,
@@ -59,7 +59,7 @@ def judge(job: JobSpec, study: Study, repetitions: Study, study_dir: StudyDir) -
         gaps=tuple(_failures(job, repetitions)),
     )
     try:
-        repeated = repeated_by_arm(job, repetitions, judging)
+        repeated = repeated_by_arm(job, repetitions, judging, study_dir)
     except TrialFailedError as error:
         repeated = {}
         gap = f"{error.reason}: nothing was compared or calibrated, and no model was kept"
@@ -71,15 +71,19 @@ def judge(job: JobSpec, study: Study, repetitions: Study, study_dir: StudyDir) -
         found = _differences(judging, winner.arm, repeated, references)
         judgement = replace(judgement, differences=tuple(found))
     study_dir.write_json(judgement_name(study), judgement.to_json())
-    discard(repetitions)
+    discard(repetitions, study_dir)
     return judgement
 
 
-def discard(repetitions: Study) -> None:
-    """Leaves of every repetition's checkpoint its logits alone."""
+def discard(repetitions: Study, study_dir: StudyDir) -> None:
+    """Leaves of every repetition's checkpoint its logits alone.
+
+    Raises:
+        StorageError: the remote storage cannot be written.
+    """
     for trial in repetitions.trials:
-        if (folder := folder_of(trial)) is not None:
-            discard_weights(folder)
+        if (checkpoint := checkpoint_of(trial)) is not None:
+            study_dir.prune(checkpoint, WEIGHT_FILES)
 
 
 def _winner(job: JobSpec, study: Study, repetitions: Study, arms: Sequence[Arm]) -> Winner:
@@ -213,10 +217,9 @@ def _kept(
     model = None
     if job.decide.keep_model:
         try:
-            _save(job, best, task, rule, study_dir.model)
+            model = _save(job, best, task, rule, study_dir, study_dir.model)
             for number, each in enumerate(members.values() if job.decide.ensemble else ()):
-                _save(job, each, task, each.rule, study_dir.ensemble(number))
-            model = str(study_dir.model)
+                _save(job, each, task, each.rule, study_dir, study_dir.ensemble(number))
         except LexmoveError as error:
             gaps = (*gaps, f"the winner's model was not kept: {error}")
     return replace(
@@ -244,15 +247,24 @@ def _error(rule: DecisionRule, logits: Logits, labels: Labels) -> float:
 
 
 def _save(
-    job: JobSpec, repetition: Repetition, task: TaskData, rule: DecisionRule, folder: Path
-) -> None:
-    checkpoint = folder_of(repetition.trial)
+    job: JobSpec,
+    repetition: Repetition,
+    task: TaskData,
+    rule: DecisionRule,
+    study_dir: StudyDir,
+    folder: Path,
+) -> str:
+    """Writes the classifier that a repetition left; returns where it can be had."""
+    checkpoint = checkpoint_of(repetition.trial)
     assert checkpoint is not None
+    with study_dir.lent(checkpoint, WEIGHT_FILES) as kept:
+        weights = load_weights_of(kept)
     save_model(
         folder,
-        load_weights_of(checkpoint),
+        weights,
         model_name=job.model.name,
         recipe=Recipe.from_config(repetition.trial.config, job.model),
         task=task,
         rule=rule,
     )
+    return study_dir.publish(folder)

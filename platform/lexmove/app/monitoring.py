@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from lexmove.app.stored import REPETITIONS
+from lexmove.cluster.job_page import Show, open_job_page
 from lexmove.cluster.metrics import Reading, StudyMetrics, open_metrics
 from lexmove.coordinator.stage import Stage
 from lexmove.job.spec import JobSpec
@@ -61,6 +63,19 @@ def standing(study: Study) -> tuple[Reading, ...]:
         label = {"metric": study.spec.metric}
         found.append(Reading("lexmove_incumbent_value", best.value, label))
     return tuple(found)
+
+
+def headline(stage: str, study: Study) -> dict[str, str]:
+    """What the dashboard's page of a submitted job says of a stage's study.
+
+    Repetitions have no incumbent: the judgement follows them.
+    """
+    num_ended = sum(count for status, count in study.counts.items() if status.is_final)
+    found = {stage: f"{num_ended} of {study.spec.num_trials} trials ended"}
+    if REPETITIONS not in study.spec.name and (best := study.incumbent) is not None:
+        score = f"{study.spec.metric} {best.value:.4f}"
+        found["incumbent"] = f"{score}, trial {best.trial_id} after {best.fidelity} epochs"
+    return found
 
 
 def occurrences(events: Iterable[Event]) -> Iterator[Reading]:
@@ -178,6 +193,7 @@ class Monitor:
         metrics: where its readings go.
         room: what its trials may take.
         has_policy: whether the policy serves it, and the gate with it.
+        stage: what the study is called on the job's page.
         clock: Unix time in seconds.
     """
 
@@ -188,14 +204,16 @@ class Monitor:
         room: Room,
         *,
         has_policy: bool = False,
+        stage: str = "search",
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._stage = stage
         self._metrics = metrics
         self._has_policy = has_policy
         self._clock = clock
         self._tally = Tally(study, room)
         self._num_seen = study.num_events
-        self._standing = standing(study)
+        self._standing, self._headline = standing(study), headline(stage, study)
         self._gate: tuple[Reading, ...] = ()
         self._gate_at_s = float("-inf")
         self._lock = threading.Lock()
@@ -208,7 +226,7 @@ class Monitor:
         with self._lock:
             for event in events:
                 self._tally.take_in(study, event)
-            self._standing = standing(study)
+            self._standing, self._headline = standing(study), headline(self._stage, study)
             now_s = self._clock()
             if self._has_policy and now_s - self._gate_at_s >= _BEAT_S:
                 # It ranks all trials, which takes milliseconds where there are thousands.
@@ -219,6 +237,11 @@ class Monitor:
         with self._lock:
             found = (*self._standing, *self._tally.readings(self._clock()), *self._gate)
         self._metrics.record(found)
+
+    @property
+    def headline(self) -> dict[str, str]:
+        """See `headline`; in any thread."""
+        return self._headline
 
 
 @contextmanager
@@ -231,23 +254,35 @@ def monitored(stage: Stage, job: JobSpec) -> Iterator[Stage]:
         return
     room = Room(slots=job.budget.parallel, gpus=job.resources.gpu)
     has_policy = stage.coordinator.proposer.name == "policy"
-    monitor = Monitor(study, metrics, room, has_policy=has_policy)
+    monitor = Monitor(study, metrics, room, has_policy=has_policy, stage=stage.name)
 
     def on_change(study: Study) -> None:
         stage.on_change(study)
         monitor.see(study)
 
-    with _beating(monitor):
+    with _beating(monitor, open_job_page()):
         yield replace(stage, on_change=on_change)
 
 
 @contextmanager
-def _beating(monitor: Monitor) -> Iterator[None]:
+def _beating(monitor: Monitor, show: Show | None) -> Iterator[None]:
     is_over = threading.Event()
+    shown: dict[str, str] = {}
+
+    def put_headline() -> None:
+        nonlocal shown, show
+        if show is None or monitor.headline == shown:
+            return
+        try:
+            show(monitor.headline)
+            shown = monitor.headline
+        except Exception:  # noqa: BLE001 - Ray's own store: whatever it says, the study goes on
+            show = None
 
     def beat() -> None:
         while not is_over.wait(_BEAT_S):
             monitor.beat()
+            put_headline()
 
     thread = threading.Thread(target=beat, name="lexmove-metrics", daemon=True)
     monitor.beat()
@@ -258,3 +293,4 @@ def _beating(monitor: Monitor) -> Iterator[None]:
         is_over.set()
         thread.join()
         monitor.beat()
+        put_headline()

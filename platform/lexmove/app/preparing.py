@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lexmove.app.stored import DEFAULT_STORAGE
+from lexmove.app.stored import settled_storage
 from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.job.loading import job_to_json
@@ -28,7 +28,6 @@ def settled(job: JobSpec) -> JobSpec:
     from lexmove.trials.metrics import settled_metric
     from lexmove.trials.model import resolve_precision
 
-    storage = str(Path(job.storage or DEFAULT_STORAGE).resolve())
     metric = job.metric.model_copy(update={"name": settled_metric(job.metric.name)})
     model = job.model
     on_gpu = job.resources.gpu > 0 or job.resources.auto
@@ -37,7 +36,7 @@ def settled(job: JobSpec) -> JobSpec:
         model = model.model_copy(update={"precision": precision})
     if model.name != "minilm":
         model = model.model_copy(update={"name": _from_anywhere(model.name)})
-    changes: dict[str, Any] = {"storage": storage, "model": model, "metric": metric}
+    changes: dict[str, Any] = {"storage": settled_storage(job), "model": model, "metric": metric}
     if job.agent.weights is not None:
         weights = str(Path(job.agent.weights).resolve())
         changes["agent"] = job.agent.model_copy(update={"weights": weights})

@@ -4,11 +4,10 @@ import numpy as np
 
 from lexmove.app.execution import Progress
 from lexmove.app.preparing import fidelity_plan, objective_of
-from lexmove.app.stored import repetitions_name, study_dir_of
+from lexmove.app.stored import repetitions_dir, repetitions_name, study_dir_of
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.repetitions import RepeatedConfig, RepetitionProposer
 from lexmove.coordinator.stage import Stage, Work
-from lexmove.coordinator.study_dir import StudyDir
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM, arm_name
 from lexmove.study.fidelity import FidelityPlan
@@ -49,7 +48,7 @@ def repetition_stage(
     proposer = _proposer(job, study)
     if name not in store.names():
         store.create(_spec(study, name, proposer.num_trials))
-    study_dir = StudyDir(study_dir_of(job).root / name.removeprefix(study.spec.name + "."))
+    study_dir = repetitions_dir(study, study_dir_of(job))
     study_dir.create()
     return Stage(
         name=REPETITIONS,

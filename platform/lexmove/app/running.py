@@ -6,11 +6,13 @@ job is refused at once.
 
 import os
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from lexmove.app.checking import check, check_room_here, check_same_data, within_room
 from lexmove.app.execution import Progress, Stages, execute
+from lexmove.app.inputs import bring_inputs, with_inputs
 from lexmove.app.monitoring import monitored
 from lexmove.app.preparing import (
     forget_data,
@@ -23,6 +25,7 @@ from lexmove.app.preparing import (
 )
 from lexmove.app.remembering import recall
 from lexmove.app.repeating import REPETITIONS, repetition_stage, repetition_work
+from lexmove.app.restoring import restore_study
 from lexmove.app.sizing import with_resources
 from lexmove.app.stored import (
     Outcome,
@@ -35,7 +38,8 @@ from lexmove.app.stored import (
     store_url,
     study_dir_of,
 )
-from lexmove.cluster.connection import IN_PROCESS
+from lexmove.cluster.connection import IN_PROCESS, check_address
+from lexmove.coordinator.backup import backed_up, backup_file
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import open_store
@@ -85,6 +89,7 @@ def tune(
             f"study {job.name!r} exists already: `lexmove resume {job.name}` goes on with it; "
             "for a new one change `name` in the job"
         )
+    check_address(address)
     progress("checking the job", None)
     forget_data()
     for line in check(job, space):
@@ -93,9 +98,20 @@ def tune(
         check_room_here(job)
     job = settled(job)
     study_dir = study_dir_of(job)
+    _check_no_backup(job, study_dir)
     with study_dir.created():
         opened.create(study_spec(job, space, starts=_remembered(job, space, store, progress)))
     return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
+
+
+def _check_no_backup(job: JobSpec, study_dir: StudyDir) -> None:
+    """Refuses to write over a study in a remote storage, of which another store knows."""
+    if study_dir.storage is not None and study_dir.kept(backup_file(study_dir)).exists():
+        raise UsageError(
+            f"storage {study_dir.storage} holds a study {job.name!r} that is not in this store: "
+            f"`lexmove resume {job.name} --storage {study_dir.storage}` restores it and goes on; "
+            "for a new one change `name` in the job"
+        )
 
 
 def _remembered(
@@ -115,17 +131,22 @@ def resume(
     address: str | None = None,
     dashboard: bool = False,
     extra_trials: int = 0,
+    storage: str | None = None,
     progress: Progress,
 ) -> Outcome:
     """Goes on with a study, with `extra_trials` more in its budget. Idempotent.
+
+    Where the store has lost it, it is restored from its backup in `storage`, that of its job.
 
     Raises:
         StudyNotFoundError: no study of that name.
         LexmoveError: as `tune`.
     """
+    if storage is not None and restore_study(name, store=store, storage=storage):
+        progress("restored the study from its backup", None)
     opened = open_store(store_url(None, store))
     study = opened.load(name)
-    job = job_of(study)
+    job = bring_inputs(job_of(study))
     study_dir = study_dir_of(job)
     study_dir.create()
     forget_data()
@@ -174,6 +195,7 @@ def _run(
             if address is None:
                 job = within_room(job, **room)
             works = {SEARCH: _search_work(job, space, study_dir), REPETITIONS: repetition_work(job)}
+            works = {name: with_inputs(work, job) for name, work in works.items()}
             execute(_stages(store, job, study_dir, progress), works, job, study_dir)
         _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))
@@ -188,7 +210,7 @@ def _judge(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progr
     from lexmove.app.judging import discard, judge
 
     if judgement_of(study, repetitions, study_dir) is not None:
-        discard(repetitions)  # should the process have died just before it
+        discard(repetitions, study_dir)  # should the process have died just before it
         return
     progress("comparing the finalists on validation and test", None)
     judge(job, study, repetitions, study_dir)
@@ -208,8 +230,8 @@ def _stages(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         raise NoSuccessfulTrialError(_why_none(study))
     repetitions = repetition_stage(store, job, study, progress)
     if repetitions is not None:
-        with monitored(repetitions, job) as watched:
-            yield watched
+        with monitored(repetitions, job) as watched, backed_up(watched, _said(progress)) as safe:
+            yield safe
 
 
 def _search_work(job: JobSpec, space: SearchSpace, study_dir: StudyDir) -> Work:
@@ -222,11 +244,14 @@ def _search_work(job: JobSpec, space: SearchSpace, study_dir: StudyDir) -> Work:
 
 
 def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> Stages:
-    from lexmove.agent.serving import ServedProposer
+    from lexmove.agent.serving import ServedProposer, served_weights
 
+    study = store.load(job.name)
+    for path in served_weights(study, study_dir.policy):
+        study_dir.kept(path)  # of a study that began on another machine
     served = ServedProposer(
         job.agent.proposer,
-        study=store.load(job.name),
+        study=study,
         weights_dir=study_dir.policy,
         weights=None if job.agent.weights is None else Path(job.agent.weights),
         learns=job.agent.online_learning,
@@ -242,16 +267,30 @@ def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
         deadline_s=None if wall_clock_s is None else began_s + wall_clock_s,
     )
 
+    kept: set[Path] = set()
+
+    def keep_weights() -> None:
+        for path in set(served.weights) - kept:
+            study_dir.keep(path)  # before they decide anything
+            kept.add(path)
+
     def on_change(study: Study) -> None:
-        coordinator.proposer = served.after(study)
+        proposer = served.after(study)
+        keep_weights()
+        coordinator.proposer = proposer
         progress("trials", study)
 
+    keep_weights()
     stage = Stage(name=SEARCH, coordinator=coordinator, study_dir=study_dir, on_change=on_change)
     try:
-        with monitored(stage, job) as watched:
-            yield watched
+        with monitored(stage, job) as watched, backed_up(watched, _said(progress)) as safe:
+            yield safe
     finally:
         served.close()
+
+
+def _said(progress: Progress) -> Callable[[str], None]:
+    return lambda words: progress(words, None)
 
 
 def _why_none(study: Study) -> str:

@@ -2,6 +2,7 @@
 
 import math
 
+from lexmove.app.inputs import bring_inputs
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import Config, SearchSpace
@@ -66,8 +67,10 @@ def _measured_trials_per_gpu(job: JobSpec, space: SearchSpace, study_dir: StudyD
     from lexmove.trials.gpu_demand import measure_gpu_demand
 
     config, data = dict(most_demanding(space)), study_dir.read_json("data") or ""
-    ask = ray.remote(num_cpus=1, num_gpus=1)(
-        lambda: measure_gpu_demand(job.task, job.model, config, data=data).trials_per_gpu
-    )
-    answer: int = ray.get(ask.remote())
+
+    def measure() -> int:
+        bring_inputs(job)
+        return measure_gpu_demand(job.task, job.model, config, data=data).trials_per_gpu
+
+    answer: int = ray.get(ray.remote(num_cpus=1, num_gpus=1)(measure).remote())
     return answer

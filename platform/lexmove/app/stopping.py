@@ -63,6 +63,7 @@ def log_of(name: str | None, trial_id: int | None, *, store: str | None) -> Path
     name = name or last_study(store)
     study_dir = _study_dir(name, store)
     path = study_dir.log if trial_id is None else log_file(study_dir.trial(trial_id))
+    path = study_dir.kept(path)
     if path.exists():
         return path
     if trial_id is None:

@@ -5,14 +5,17 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lexmove.coordinator.remote_storage import RemoteStorage
 from lexmove.coordinator.store import open_reader, open_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import StudyNotFoundError, UsageError
+from lexmove.errors import StorageError, StudyNotFoundError, UsageError
 from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
+from lexmove.job.storage import is_remote
 from lexmove.results.judgement import Judgement, Winner
 from lexmove.results.summary import Arm, best_json, repeated_arms, winner_of
 from lexmove.study.protocols import TrialReader
@@ -101,7 +104,7 @@ def load_all(*, store: str | None = None) -> tuple[Outcome, ...]:
 def outcome_of(store: TrialReader, study: Study) -> Outcome:
     """A loaded study with its repetitions and its reference."""
     job = job_of(study) if study.spec.job else None
-    study_dir = study_dir_of(job) if job else None
+    study_dir = _as_far_as_reachable(study_dir_of(job)) if job else None
     repetitions = repetitions_of(store, study)
     judgement = None if study_dir is None else judgement_of(study, repetitions, study_dir)
     is_done = is_over(study, repetitions, job, is_judged=judgement is not None)
@@ -115,6 +118,22 @@ def outcome_of(store: TrialReader, study: Study) -> Outcome:
         # Published scores are of the whole test split.
         task_name=job.task.name if job and job.task.max_test is None else None,
     )
+
+
+def _as_far_as_reachable(study_dir: StudyDir) -> StudyDir:
+    """Without its remote storage where that does not answer: results are in the store."""
+    is_reachable = study_dir.storage is None or _answers(study_dir.storage)
+    return study_dir if is_reachable else StudyDir(study_dir.root)
+
+
+@cache
+def _answers(storage: str) -> bool:
+    """Whether a remote storage can be read from here; asked once."""
+    try:
+        RemoteStorage(storage).has("lexmove")
+    except StorageError:
+        return False
+    return True
 
 
 def judgement_name(study: Study) -> str:
@@ -168,6 +187,11 @@ def repetitions_name(study: Study) -> str:
     return f"{study.spec.name}{REPETITIONS}{len(study.trials)}"
 
 
+def repetitions_dir(study: Study, study_dir: StudyDir) -> StudyDir:
+    """The folder of the repetitions, within that of their study."""
+    return study_dir.below(repetitions_name(study).removeprefix(study.spec.name + "."))
+
+
 def repetitions_of(store: TrialReader, study: Study) -> Study | None:
     """The repetitions of a study; None before they began."""
     try:
@@ -176,9 +200,15 @@ def repetitions_of(store: TrialReader, study: Study) -> Study | None:
         return None
 
 
+def settled_storage(job: JobSpec) -> str:
+    """Where a job's studies are, the same from any folder: a path or a URI."""
+    storage = job.storage or DEFAULT_STORAGE
+    return storage if is_remote(storage) else str(Path(storage).expanduser().resolve())
+
+
 def study_dir_of(job: JobSpec) -> StudyDir:
     """The folder of a job's study."""
-    return StudyDir(Path(job.storage or DEFAULT_STORAGE) / job.name)
+    return StudyDir.at(job.storage or DEFAULT_STORAGE, job.name)
 
 
 def job_of(study: Study) -> JobSpec:

@@ -20,6 +20,7 @@ from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import UsageError
 from lexmove.job.spec import JobSpec
+from lexmove.job.storage import is_remote
 from lexmove.space.loading import load_job_and_space
 
 HOME = "~/lexmove"
@@ -105,9 +106,12 @@ def submit_resume(
     address: str | None = None,
     store: str | None = None,
     extra_trials: int = 0,
+    storage: str | None = None,
     insecure: bool = False,
 ) -> Submission:
     """Hands in a job that goes on with a study, whatever has become of its first one.
+
+    `storage` is that of its job, where its store may be lost; the cluster's jobs know it, too.
 
     Raises:
         LexmoveError: the cluster cannot be used as asked; nothing was sent.
@@ -117,13 +121,20 @@ def submit_resume(
     _check_free(jobs, name)
     known = jobs.of_study(name)
     url = _head_store(store) if store else store_of(known)
+    storage = storage or _storage_of(known)
+    words = ["supervise", "--resume", name, "--trials", str(extra_trials), "--store", url]
     job_id = jobs.submit(
-        ["supervise", "--resume", name, "--trials", str(extra_trials), "--store", url],
+        [*words, *(["--storage", storage] if storage else [])],
         title=f"lexmove-{name}",
-        metadata={STUDY: name, STORE: url, VERSION: __version__},
+        metadata={
+            STUDY: name,
+            STORE: url,
+            VERSION: __version__,
+            **({STORAGE: storage} if storage else {}),
+        },
     )
     return Submission(
-        study=name, job_id=job_id, address=dashboard.url, store=url, storage=None, package=None
+        study=name, job_id=job_id, address=dashboard.url, store=url, storage=storage, package=None
     )
 
 
@@ -131,6 +142,12 @@ def store_of(jobs: Sequence[Job]) -> str:
     """The store that the last of these jobs writes; the head's own where none is known."""
     stores = [job.metadata[STORE] for job in jobs if STORE in job.metadata]
     return stores[-1] if stores else HEAD_STORE
+
+
+def _storage_of(jobs: Sequence[Job]) -> str | None:
+    """Where the last of these jobs that says so keeps its studies."""
+    storages = [job.metadata[STORAGE] for job in jobs if STORAGE in job.metadata]
+    return storages[-1] if storages else None
 
 
 def _head_store(url: str | None) -> str:
@@ -161,7 +178,7 @@ def _head_store(url: str | None) -> str:
 def _placed(job: JobSpec, store: str) -> JobSpec:
     """The job with its store and its storage where they outlive it."""
     storage = job.storage or ""
-    is_placed = storage.startswith(("/", "~"))
+    is_placed = storage.startswith(("/", "~")) or is_remote(storage)
     return job.model_copy(
         update={"store": store, "storage": storage if is_placed else HEAD_STORAGE}
     )
@@ -169,7 +186,7 @@ def _placed(job: JobSpec, store: str) -> JobSpec:
 
 def _check_storage(job: JobSpec, dashboard: Dashboard) -> None:
     """Refuses a folder on the head's own disk where trials run on other nodes."""
-    if (job.storage or "").startswith(("/", "~")):
+    if (job.storage or "").startswith(("/", "~")) or is_remote(job.storage or ""):
         return  # the job says where; whether all nodes have it is for its author to know
     nodes = dashboard.nodes()
     others = [node for node in nodes if not node.is_head and (node.num_cpus or node.num_gpus)]
@@ -178,7 +195,8 @@ def _check_storage(job: JobSpec, dashboard: Dashboard) -> None:
     if has_trials_elsewhere:
         raise UsageError(
             "trials run on other nodes than the head, which hand their checkpoints on: set "
-            "`storage` in the job to a folder that all nodes mount (storage: /mnt/shared/studies)"
+            "`storage` in the job to a folder that all nodes mount (storage: /mnt/shared/studies), "
+            "or to an object store (storage: s3://BUCKET/studies)"
         )
 
 

@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from lexmove.app.inputs import keep_inputs
+from lexmove.app.restoring import restore_study
 from lexmove.app.running import BEGAN
-from lexmove.app.stored import DEFAULT_STORAGE, repetitions_of, store_url
-from lexmove.cluster.package import JOB_NAME, placed
+from lexmove.app.stored import repetitions_of, settled_storage, store_url
+from lexmove.cluster.package import JOB_NAME
 from lexmove.cluster.supervisor import supervise
 from lexmove.coordinator.store import open_reader
 from lexmove.coordinator.study_dir import SUPERVISOR
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.job.loading import job_from_json
-
-_INPUTS = "inputs"
-"""Beside the studies' folders: what their jobs brought along, by its content."""
 
 Say = Callable[[str], None]
 
@@ -30,16 +29,8 @@ def run_job(job_path: Path, *, store: str, say: Say) -> int:
     """
     folder = job_path.resolve().parent
     job = job_from_json(job_path.read_text(encoding="utf-8"))
-    storage = Path(job.storage or DEFAULT_STORAGE).expanduser().absolute()
-    job, root = job.model_copy(update={"storage": str(storage)}), storage / _INPUTS
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        kept = placed(folder, root, job)
-    except OSError as error:
-        raise StoreError(
-            f"cannot keep the job's files in {root}: {error.strerror}; set `storage` in the job to "
-            "a folder that the cluster may write"
-        ) from error
+    storage = settled_storage(job)
+    kept = keep_inputs(folder, job.model_copy(update={"storage": storage}), storage)
     os.chdir(kept.parent)  # what the job names is beside it
     is_taken = _num_events(store, job.name) >= 0
 
@@ -52,12 +43,18 @@ def run_job(job_path: Path, *, store: str, say: Say) -> int:
     return _supervised(words, job.name, store=store, say=say)
 
 
-def run_resume(name: str, *, store: str, extra_trials: int, say: Say) -> int:
+def run_resume(
+    name: str, *, store: str, extra_trials: int, storage: str | None = None, say: Say
+) -> int:
     """A study that is there, driven to its end, `extra_trials` further; returns the exit status.
+
+    Where the store has lost it, it is restored from its backup in `storage` first.
 
     Raises:
         StudyNotFoundError: it is not there.
     """
+    if storage is not None and restore_study(name, store=store, storage=storage):
+        say(f"restored study {name} from its backup")
     wanted = open_reader(store_url(None, store)).look(name).spec.num_trials + extra_trials
 
     def words() -> Sequence[str]:

@@ -109,6 +109,7 @@ def run_resume(
     name: str,
     *,
     extra_trials: int = 0,
+    storage: str | None = None,
     store: str | None = None,
     address: str | None = None,
     dashboard: bool = False,
@@ -131,6 +132,7 @@ def run_resume(
             address=address,
             dashboard=dashboard,
             extra_trials=extra_trials,
+            storage=storage,
             progress=progress,
         )
     _finish(outcome, store=url, profile=profile)

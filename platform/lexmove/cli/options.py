@@ -37,3 +37,12 @@ Cluster = Annotated[
 ]
 Dashboard = Annotated[bool, typer.Option("--dashboard", help="Start Ray's dashboard, too.")]
 Profile = Annotated[bool, typer.Option("--profile", help="Say where the time went.")]
+
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER|URI",
+        help="The storage of its job: where its store is lost, it is restored from there.",
+        show_default=False,
+    ),
+]

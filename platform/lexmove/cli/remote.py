@@ -17,7 +17,9 @@ from lexmove.cli.conduct import INTERRUPTED, store_option
 from lexmove.cli.console import say
 from lexmove.cli.progress import REPETITIONS, progress_display
 from lexmove.cluster.jobs import ENDED, Jobs
+from lexmove.coordinator.remote_storage import shown
 from lexmove.errors import LexmoveError, NoSuccessfulTrialError, UsageError
+from lexmove.job.storage import is_remote
 
 _LOOK_S = 1.0
 _MIB = 2**20
@@ -31,6 +33,7 @@ def run_submit(
     wait: bool,
     resume: str | None,
     extra_trials: int,
+    storage: str | None,
     shared: Sequence[Path],
     insecure: bool,
 ) -> None:
@@ -41,6 +44,8 @@ def run_submit(
         raise UsageError("give either a job file, or --resume with the name of a study")
     if extra_trials and resume is None:
         raise UsageError("--trials is for --resume: a new study has the budget of its job")
+    if storage is not None and resume is None:
+        raise UsageError("--storage is for --resume: a new study has the `storage` of its job")
     if job is not None:
         done = submitting.submit(
             job, address=address, store=store, shared=shared, insecure=insecure
@@ -48,20 +53,31 @@ def run_submit(
     else:
         assert resume is not None, "one of the two is given"
         done = submitting.submit_resume(
-            resume, address=address, store=store, extra_trials=extra_trials, insecure=insecure
+            resume,
+            address=address,
+            store=store,
+            extra_trials=extra_trials,
+            storage=storage,
+            insecure=insecure,
         )
     say(f"submitted study {done.study} as job {done.job_id}", style="bold")
     if done.package is not None:
         num, size = len(done.package.files), done.package.num_bytes / _MIB
         say(f"  sent       the job and {num} files, {size:.1f} MiB")
     if done.storage is not None:
-        where = " on the cluster's head" if done.storage.startswith("~") else " on the cluster"
-        say(f"  studies    {done.storage}{where}")
+        say(f"  studies    {_place(done.storage)}")
     say(f"  store      {done.store}{' on the head' if done.is_on_head else ''}")
     say(f"  dashboard  {done.address}/#/jobs/{done.job_id}")
     _say_follow_up(done.study, done.address)
     if wait:
         _wait(asking.connected_jobs(done.address), done.job_id, done.study)
+
+
+def _place(storage: str) -> str:
+    if is_remote(storage):
+        return shown(storage)
+    where = "the cluster's head" if storage.startswith("~") else "the cluster"
+    return f"{storage} on {where}"
 
 
 def _say_follow_up(name: str, address: str) -> None:
@@ -268,7 +284,9 @@ def read_remotely(
     raise typer.Exit(told.status)
 
 
-def run_supervise(job: Path | None, *, resume: str | None, extra_trials: int, store: str) -> None:
+def run_supervise(
+    job: Path | None, *, resume: str | None, extra_trials: int, store: str, storage: str | None
+) -> None:
     """`lexmove supervise`: the last line says how it ended, whatever becomes of the exit code."""
     from lexmove.app import supervised
 
@@ -277,7 +295,9 @@ def run_supervise(job: Path | None, *, resume: str | None, extra_trials: int, st
 
     try:
         if resume is not None:
-            status = supervised.run_resume(resume, store=store, extra_trials=extra_trials, say=tell)
+            status = supervised.run_resume(
+                resume, store=store, extra_trials=extra_trials, storage=storage, say=tell
+            )
         else:
             assert job is not None, "its submitter gave one of the two"
             status = supervised.run_job(job, store=store, say=tell)

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from lexmove.cli.conduct import conducted
-from lexmove.cli.options import Cluster, Store, Study
+from lexmove.cli.options import Cluster, Storage, Store, Study
 
 _Dashboard = Annotated[
     str | None,
@@ -64,6 +64,7 @@ def submit(
     trials: Annotated[
         int, typer.Option(metavar="+N", min=0, help="With --resume: more trials than it had.")
     ] = 0,
+    storage: Storage = None,
     shared: Annotated[
         list[Path] | None,
         typer.Option(
@@ -90,6 +91,7 @@ def submit(
         wait=wait,
         resume=resume,
         extra_trials=trials,
+        storage=storage,
         shared=shared or (),
         insecure=insecure,
     )
@@ -141,11 +143,12 @@ def supervise(
     job: Annotated[Path | None, typer.Option()] = None,
     resume: Annotated[str | None, typer.Option()] = None,
     trials: Annotated[int, typer.Option()] = 0,
+    storage: Annotated[str | None, typer.Option()] = None,
 ) -> None:
     """What a submitted job runs on the head."""
     from lexmove.cli.remote import run_supervise
 
-    run_supervise(job, resume=resume, extra_trials=trials, store=store)
+    run_supervise(job, resume=resume, extra_trials=trials, store=store, storage=storage)
 
 
 @conducted

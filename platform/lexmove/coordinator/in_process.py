@@ -1,8 +1,9 @@
 """Runs a stage in this process, one segment after the other: Tune's cheap twin."""
 
 from lexmove.coordinator.evaluation import evaluate
+from lexmove.coordinator.lane import brought_here, handed_over
 from lexmove.coordinator.stage import Stage
-from lexmove.errors import LexmoveError, StudyFailedError
+from lexmove.errors import LexmoveError, StorageError, StudyFailedError
 from lexmove.study.protocols import Objective
 from lexmove.study.trial import Measurement
 
@@ -26,13 +27,16 @@ def run_in_process(stage: Stage, objective: Objective) -> None:
 
         def report(measurement: Measurement, trial_id: int = trial_id) -> None:
             try:
-                coordinator.measured(trial_id, measurement)
+                coordinator.measured(trial_id, handed_over(measurement, stage.study_dir))
                 stage.on_change(coordinator.study)
+            except StorageError:  # the trial's outcome, as in a lane
+                raise
             except LexmoveError as error:
                 errors.append(error)
                 raise
 
-        outcome = evaluate(objective, segment, trial_dir=trial_dir, report=report)
+        here = brought_here(segment, stage.study_dir)
+        outcome = evaluate(objective, here, trial_dir=trial_dir, report=report)
         if errors:
             raise errors[0]  # the coordinator's failure, not the trial's
         outcome.record(coordinator, trial_id)

@@ -15,7 +15,7 @@ from lexmove.coordinator.desk import Answer, Letter, Order
 from lexmove.coordinator.evaluation import SegmentOutcome, evaluate
 from lexmove.coordinator.stage import Work
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.coordinator.trial_log import logged
+from lexmove.coordinator.trial_log import log_file, logged
 from lexmove.errors import StorageError
 from lexmove.study.trial import Measurement, Segment, TrialStatus
 
@@ -93,16 +93,13 @@ class Lane:
             with speaking:
                 if is_over:
                     return
-                if measurement.checkpoint is not None:
-                    # Before it is told of: what is recorded can be gone on from, on any node.
-                    name = place.hand_over(Path(measurement.checkpoint))
-                    measurement = replace(measurement, checkpoint=name)
+                measurement = handed_over(measurement, place)
                 if measurement.fidelity < segment.until:
                     self._told(segment.trial_id, measurement)
                 elif last is None:  # of a fidelity that is told twice, the first counts
                     last = measurement
 
-        segment = _brought_here(segment, place)
+        segment = brought_here(segment, place)
         hung = hang_file(trial_dir)
         hung.unlink(missing_ok=True)
         with (
@@ -119,6 +116,8 @@ class Lane:
         with speaking:
             is_over = True
         hung.unlink(missing_ok=True)
+        with suppress(StorageError):  # for who reads it elsewhere; the result is worth more
+            place.keep(log_file(trial_dir))
         if place.storage is not None and segment.resume_from is not None:
             shutil.rmtree(segment.resume_from, ignore_errors=True)  # a copy
         return last, outcome
@@ -145,8 +144,23 @@ class Lane:
         return self._hand_in(letter).order
 
 
-def _brought_here(segment: Segment, place: StudyDir) -> Segment:
-    """The segment with its checkpoint on this node's disk."""
+def handed_over(measurement: Measurement, place: StudyDir) -> Measurement:
+    """The measurement with its checkpoint where any node finds it: before it is told of.
+
+    Raises:
+        StorageError: it cannot be written there.
+    """
+    if measurement.checkpoint is None:
+        return measurement
+    return replace(measurement, checkpoint=place.hand_over(Path(measurement.checkpoint)))
+
+
+def brought_here(segment: Segment, place: StudyDir) -> Segment:
+    """The segment with its checkpoint on this node's disk.
+
+    Raises:
+        StorageError: it cannot be read where it is.
+    """
     if segment.resume_from is None:
         return segment
     return replace(segment, resume_from=str(place.fetched(segment.resume_from)))

@@ -9,12 +9,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
 from lexmove.errors import StorageError, UsageError
@@ -31,13 +32,9 @@ _FINAL = {
     "INVALID_ACCESS_KEY_ID": "check the credentials of this machine",
     "SIGNATURE_DOES_NOT_MATCH": "check the credentials of this machine",
     "Permission denied": "make the folder writable for this user",
+    "Not a directory": "name another place in `storage`: a file is in the way",
 }
 """Signs of errors that no new try mends, and the way out of each."""
-
-
-def is_remote(storage: str) -> bool:
-    """Whether a job's `storage` is a URI and not a path."""
-    return "://" in storage
 
 
 def shown(uri: str) -> str:
@@ -51,6 +48,10 @@ def cache_of(uri: str) -> Path:
     named = os.environ.get("LEXMOVE_CACHE")
     root = Path(named) if named else Path.home() / ".cache" / "lexmove"
     return root.absolute() / "storage" / hashlib.sha256(uri.encode()).hexdigest()[:16]
+
+
+def _join(*names: str) -> str:
+    return "/".join(name for name in names if name)
 
 
 @dataclass(frozen=True)
@@ -75,36 +76,56 @@ class RemoteStorage:
 
     @cached_property
     def _opened(self) -> tuple[Any, str]:
-        from pyarrow.fs import FileSystem
+        from pyarrow.fs import AwsStandardS3RetryStrategy, FileSystem, S3FileSystem
 
         try:
             file_system, path = FileSystem.from_uri(self.uri)
-        except (OSError, ValueError, NotImplementedError) as error:
+            if isinstance(file_system, S3FileSystem):
+                # Its own way of trying again waits for 6 s where nothing listens, and `_try` asks
+                # again in any case.
+                options = dict(parse_qsl(urlsplit(self.uri).query))
+                file_system = S3FileSystem(
+                    **{"region": file_system.region, **options},
+                    retry_strategy=AwsStandardS3RetryStrategy(max_attempts=1),
+                )
+        except (OSError, ValueError, NotImplementedError, TypeError) as error:
             raise UsageError(
                 f"storage {shown(self.uri)} is no URI that can be used "
                 f"({type(error).__name__}): write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, or a path"
             ) from error
         return file_system, path.rstrip("/")
 
-    def push(self, folder: Path, name: str, files: Sequence[Path] | None = None) -> None:
-        """Writes a folder, in place of an older one; of `files` below it, only those."""
+    def push(
+        self, folder: Path, name: str, files: Sequence[Path] | None = None, *, plain: bool = False
+    ) -> None:
+        """Writes a folder, in place of an older one.
+
+        Args:
+            folder: here.
+            name: there.
+            files: of those below the folder, only these.
+            plain: for other programs to read as it is, without a version between; who reads it
+                while it is replaced may see some of both.
+        """
         if files is None:
             files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-        version = uuid4().hex
+        version = "" if plain else uuid4().hex
         sizes: dict[str, int] = {}
         for path in files:
-            content = path.read_bytes()
             relative = path.relative_to(folder).as_posix()
-            sizes[relative] = len(content)
-            self._write(f"{name}/{version}/{relative}", content)
-        manifest = {"version": version, "files": sizes}
-        self._write(f"{name}/{_MANIFEST}", json.dumps(manifest).encode())
-        for older in self._children(name):
-            if older not in (version, _MANIFEST):
-                self._delete(f"{name}/{older}")
+            sizes[relative] = path.stat().st_size
+            self._upload(path, _join(name, version, relative))
+        self._write_manifest(name, version, sizes)
+        if not plain:
+            for older in self._children(name):
+                if older not in (version, _MANIFEST):
+                    self._delete(f"{name}/{older}")
 
-    def fetch(self, name: str, folder: Path) -> bool:
-        """Makes `folder` what was pushed last; False, and nothing done, where nothing was."""
+    def fetch(self, name: str, folder: Path, only: Collection[str] | None = None) -> bool:
+        """Makes `folder` what was pushed last; False, and nothing done, where nothing was.
+
+        Of `only` these files, as far as they were pushed.
+        """
         manifest = self._manifest(name)
         if manifest is None:
             return False
@@ -112,15 +133,16 @@ class RemoteStorage:
         try:
             aside.mkdir(parents=True)
             for relative, size in manifest["files"].items():
-                content = self._read(f"{name}/{manifest['version']}/{relative}")
-                if content is None or len(content) != size:
+                if only is not None and relative not in only:
+                    continue
+                path = aside / relative
+                path.parent.mkdir(parents=True, exist_ok=True)
+                found = self._download(_join(name, manifest["version"], relative), path)
+                if not found or path.stat().st_size != size:
                     raise StorageError(
                         f"{shown(self.uri)}/{name} is damaged: {relative} is not what was written; "
                         "restore it from a copy, or start a new study"
                     )
-                path = aside / relative
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
             shutil.rmtree(folder, ignore_errors=True)
             aside.replace(folder)
         except OSError as error:
@@ -131,21 +153,25 @@ class RemoteStorage:
             shutil.rmtree(aside, ignore_errors=True)
         return True
 
+    def prune(self, name: str, files: Collection[str]) -> None:
+        """Deletes these files of a folder, if it is there and has them."""
+        manifest = self._manifest(name)
+        if manifest is None:
+            return
+        kept = {file: size for file, size in manifest["files"].items() if file not in files}
+        if len(kept) == len(manifest["files"]):
+            return
+        self._write_manifest(name, manifest["version"], kept)
+        for file in manifest["files"].keys() - kept.keys():
+            self._delete_file(_join(name, manifest["version"], file))
+
     def has(self, name: str) -> bool:
         """Whether all of a folder is there."""
         return self._manifest(name) is not None
 
     def delete(self, name: str) -> None:
         """Deletes a folder; first what says that it is complete."""
-        file_system, root = self._opened
-
-        def delete_manifest() -> None:
-            try:
-                file_system.delete_file(f"{root}/{name}/{_MANIFEST}")
-            except FileNotFoundError:
-                return
-
-        self._try(f"delete {name} in", delete_manifest)
+        self._delete_file(f"{name}/{_MANIFEST}")
         self._delete(name)
 
     def names(self, below: str = "") -> tuple[str, ...]:
@@ -172,17 +198,59 @@ class RemoteStorage:
         except ValueError:  # cut off where it is no object store: written anew by the next push
             return None
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write_manifest(self, name: str, version: str, sizes: Mapping[str, int]) -> None:
         file_system, root = self._opened
-        path = f"{root}/{name}"
+        path = f"{root}/{name}/{_MANIFEST}"
+        content = json.dumps({"version": version, "files": dict(sizes)}).encode()
 
         def write() -> None:
-            if file_system.type_name == "local":
-                file_system.create_dir(path.rpartition("/")[0])
+            self._make_room_for(path)
             with file_system.open_output_stream(path) as stream:
                 stream.write(content)
 
         self._try(f"write {name} to", write)
+
+    def _upload(self, source: Path, name: str) -> None:
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        file_system, root = self._opened
+
+        def upload() -> None:
+            self._make_room_for(f"{root}/{name}")
+            copy_files(
+                str(source),
+                f"{root}/{name}",
+                source_filesystem=LocalFileSystem(),
+                destination_filesystem=file_system,
+            )
+
+        self._try(f"write {name} to", upload)
+
+    def _download(self, name: str, target: Path) -> bool:
+        """Whether the file is there."""
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        file_system, root = self._opened
+
+        def download() -> bool:
+            try:
+                copy_files(
+                    f"{root}/{name}",
+                    str(target),
+                    source_filesystem=file_system,
+                    destination_filesystem=LocalFileSystem(),
+                )
+            except FileNotFoundError:
+                return False
+            return True
+
+        return self._try(f"read {name} from", download)
+
+    def _make_room_for(self, path: str) -> None:
+        """Folders exist in an object store as soon as something is in them, and not before."""
+        file_system, _ = self._opened
+        if file_system.type_name == "local":
+            file_system.create_dir(path.rpartition("/")[0])
 
     def _read(self, name: str) -> bytes | None:
         file_system, root = self._opened
@@ -205,14 +273,21 @@ class RemoteStorage:
         found = self._try(f"list {name} in", lambda: file_system.get_file_info(selector))
         return [item.base_name for item in found]
 
+    def _delete_file(self, name: str) -> None:
+        file_system, root = self._opened
+
+        def delete() -> None:
+            with suppress(FileNotFoundError):
+                file_system.delete_file(f"{root}/{name}")
+
+        self._try(f"delete {name} in", delete)
+
     def _delete(self, name: str) -> None:
         file_system, root = self._opened
 
         def delete() -> None:
-            try:
+            with suppress(FileNotFoundError):
                 file_system.delete_dir(f"{root}/{name}")
-            except FileNotFoundError:
-                return
 
         self._try(f"delete {name} in", delete)
 

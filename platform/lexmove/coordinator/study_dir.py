@@ -4,17 +4,26 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from lexmove.coordinator.remote_storage import RemoteStorage, cache_of, is_remote
-from lexmove.errors import StoreError, UsageError
+from lexmove.coordinator.remote_storage import RemoteStorage, cache_of, shown
+from lexmove.errors import StorageError, StoreError, UsageError
+from lexmove.job.storage import is_remote
 
 SUPERVISOR = "LEXMOVE_SUPERVISOR"
 """The variable by which a supervisor tells its driver who is asked to leave in its place."""
+
+
+_KEPT = "kept"
+"""Where a remote storage has a study's small files."""
+
+_BEGUN = "begun"
+"""What is written there first, to see that it can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +78,109 @@ class StudyDir:
             RemoteStorage(self.storage).fetch(name, path)
         return path
 
+    @contextmanager
+    def lent(self, name: str, only: Collection[str]) -> Iterator[Path]:
+        """For the body: a folder of that name with at least these files, as far as they exist.
+
+        Raises:
+            StorageError: it cannot be read where it is.
+        """
+        path = self.here(name)
+        if self.storage is None or path.exists():
+            yield path
+            return
+        copy = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            RemoteStorage(self.storage).fetch(name, copy, only)
+            yield copy
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+
+    def prune(self, name: str, files: Collection[str]) -> None:
+        """Deletes these files of a folder, wherever it is.
+
+        Raises:
+            StorageError: not there.
+        """
+        for file in files:
+            (self.here(name) / file).unlink(missing_ok=True)
+        if self.storage is not None:
+            RemoteStorage(self.storage).prune(name, files)
+
+    def publish(self, folder: Path) -> str:
+        """Lets everybody have a folder, as it is; returns where they find it.
+
+        Raises:
+            StorageError: it cannot be written there.
+        """
+        if self.storage is None:
+            return str(folder)
+        RemoteStorage(self.storage).push(folder, self.named(folder), plain=True)
+        return f"{shown(self.storage)}/{self.named(folder)}"
+
+    def keep(self, path: Path) -> None:
+        """Puts a small file into the remote storage, too, for `kept` to find on another node.
+
+        Raises:
+            StorageError: it cannot be written there.
+        """
+        if self.storage is not None and path.exists():
+            RemoteStorage(self.storage).push(path.parent, self._name_of_kept(path), [path])
+
+    def kept(self, path: Path, *, is_newest: bool = False) -> Path:
+        """The path of a small file, which was brought here if only the remote storage had it.
+
+        Args:
+            path: below this folder.
+            is_newest: of both, the one in the remote storage.
+
+        Raises:
+            StorageError: it cannot be read there.
+        """
+        if self.storage is None or (path.exists() and not is_newest):
+            return path
+        copy = path.with_name(f".{path.name}.{uuid4().hex}")
+        try:
+            if RemoteStorage(self.storage).fetch(self._name_of_kept(path), copy):
+                (copy / path.name).replace(path)
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
+        return path
+
+    def _name_of_kept(self, path: Path) -> str:
+        # Not in the folder itself, beside which other files and folders are.
+        return f"{self.named(path.parent)}/{_KEPT}/{path.name}"
+
     def has(self, name: str) -> bool:
-        """Whether a folder of that name is there, on this node or in the storage."""
-        is_here = self.here(name).exists()
-        return is_here or (self.storage is not None and RemoteStorage(self.storage).has(name))
+        """Whether a folder of that name is there, for every node.
+
+        Raises:
+            StorageError: the remote storage cannot be asked.
+        """
+        if self.storage is None:
+            return self.here(name).exists()
+        return RemoteStorage(self.storage).has(name)
 
     def delete(self, name: str) -> None:
         """Deletes a folder, here and in the storage."""
         shutil.rmtree(self.here(name), ignore_errors=True)
         if self.storage is not None:
-            RemoteStorage(self.storage).delete(name)
+            with suppress(StorageError):  # what stays costs room, and no study should end of that
+                RemoteStorage(self.storage).delete(name)
 
     def create(self) -> None:
         """Makes the folder.
 
         Raises:
             StoreError: it cannot be made or written.
+            StorageError: the remote storage cannot be reached, or refuses to be written.
         """
         try:
             self.trials.mkdir(parents=True, exist_ok=True)
             self.policy.mkdir(exist_ok=True)
+            if self.storage is not None:
+                name = f"{self.named(self.root)}/{_BEGUN}"
+                RemoteStorage(self.storage).push(self.root, name, files=[])
         except OSError as error:
             raise StoreError(
                 f"cannot write the study's folder {self.root}: {error.strerror}; "
@@ -136,20 +228,26 @@ class StudyDir:
         return self.root / "tune"
 
     def write_json(self, name: str, data: Any) -> None:
-        """Writes `name`.json aside, then renames it.
+        """Writes `name`.json aside, then renames it; keeps it.
 
         Raises:
             StoreError: it cannot be written.
+            StorageError: nor in the remote storage.
         """
         path = self.root / f"{name}.json"
         aside = path.with_suffix(".json.new")
         with self._writing(path):
             aside.write_text(json.dumps(data, indent=2))
             aside.replace(path)
+        self.keep(path)
 
     def read_json(self, name: str) -> Any:
-        """What `write_json` wrote under this name; None if nothing was."""
-        path = self.root / f"{name}.json"
+        """What `write_json` wrote under this name; None if nothing was.
+
+        Raises:
+            StorageError: it may be in the remote storage, which cannot be read.
+        """
+        path = self.kept(self.root / f"{name}.json")
         return json.loads(path.read_text()) if path.exists() else None
 
     @contextmanager

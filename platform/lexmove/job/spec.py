@@ -5,6 +5,7 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -15,6 +16,7 @@ from pydantic import (
 )
 
 from lexmove.job.repetitions import Repetitions, affordable
+from lexmove.job.storage import checked_storage
 
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -334,7 +336,7 @@ class JobSpec(_Section):
     finalists: FinalistsSpec = FinalistsSpec()
     decide: DecideSpec = DecideSpec()
     store: str | None = None
-    storage: str | None = None
+    storage: Annotated[str | None, AfterValidator(checked_storage)] = None
     seed: Annotated[int, Field(ge=0)] = 0
     max_failures: Annotated[int, Field(ge=0)] = 2
 
@@ -346,16 +348,6 @@ class JobSpec(_Section):
                 f"{name!r} is what the repetitions of a study are called; choose another name"
             )
         return name
-
-    @field_validator("storage")
-    @classmethod
-    def _storage_is_a_folder(cls, storage: str | None) -> str | None:
-        if storage is not None and "://" in storage:
-            raise ValueError(
-                f"{storage!r} is no folder: give one that all nodes mount; an object store can be "
-                "mounted (s3fs, gcsfuse), and is not written to directly yet"
-            )
-        return storage
 
     @model_validator(mode="after")
     def _something_is_searched(self) -> Self:

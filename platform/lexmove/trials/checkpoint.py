@@ -21,6 +21,12 @@ from lexmove.errors import StorageError, TaskError, TrialFailedError
 _WEIGHTS, _OPTIMIZER, _NOTE = "model.safetensors", "optimizer.pt", "state.json"
 _LOGITS = "logits.safetensors"
 
+WEIGHT_FILES = (_WEIGHTS, _OPTIMIZER)
+"""Without them a checkpoint cannot be continued; by far the largest."""
+
+LOGIT_FILES = (_LOGITS, _NOTE)
+"""What `load_logits` reads."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TrialState:
@@ -130,9 +136,3 @@ def load_logits(folder: Path, *, data: str) -> dict[str, NDArray[np.float64]]:
             " changed since; restore them, or start a new study under another name"
         )
     return {name: values.double().numpy() for name, values in kept.items()}
-
-
-def discard_weights(folder: Path) -> None:
-    """Leaves of a checkpoint what it says of whole splits; it can no longer be continued."""
-    for name in (_WEIGHTS, _OPTIMIZER):
-        (folder / name).unlink(missing_ok=True)

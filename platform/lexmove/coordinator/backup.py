@@ -1,0 +1,146 @@
+"""The backup of a study: its spec and its events in its own folder, should the store be lost.
+
+The folder outlives the machine that has the store wherever a job says so (`storage`). A study is
+backed up while it runs, beside it, so that what is lost with a store is some seconds of it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from lexmove.coordinator.stage import Stage
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.errors import LexmoveError, StoreError
+from lexmove.study.protocols import TrialStore
+from lexmove.study.study import Study, StudySpec
+from lexmove.study.trial import Event, event_from_json, event_to_json
+
+_INTERVAL_S = 5.0
+_SHARE = 0.01
+"""Of the time that writing may take: a large study is written less often."""
+
+_BATCH = 1000
+"""Events that a store is given at once."""
+
+Say = Callable[[str], object]
+
+
+@contextmanager
+def backed_up(stage: Stage, say: Say, *, interval_s: float = _INTERVAL_S) -> Iterator[Stage]:
+    """The stage, backed up in the body and once more at its end.
+
+    A backup that cannot be written ends no study: `say` is told of it once.
+    """
+    backup = _Backup(stage.study_dir, say, interval_s)
+
+    def on_change(study: Study) -> None:
+        stage.on_change(study)
+        backup.of(study)
+
+    try:
+        yield replace(stage, on_change=on_change)
+    finally:
+        backup.close()
+
+
+class _Backup:
+    """Writes what is new, on a thread of its own: a remote storage may take its time."""
+
+    def __init__(self, study_dir: StudyDir, say: Say, interval_s: float) -> None:
+        self._study_dir = study_dir
+        self._path = backup_file(study_dir)
+        self._say: Say | None = say
+        self._interval_s = interval_s
+        self._study: Study | None = None
+        self._num_written = 0
+        self._due_s = 0.0
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="backup")
+        self._writing: Future[None] | None = None
+
+    def of(self, study: Study) -> None:
+        """Takes note of a study; writes it if the last time was long ago."""
+        self._study = study
+        is_busy = self._writing is not None and not self._writing.done()
+        if not is_busy and time.monotonic() >= self._due_s:
+            self._begin()
+
+    def _begin(self) -> None:
+        study = self._study
+        if study is None or study.num_events == self._num_written:
+            return
+        # Read here: a study's index is no matter for two threads.
+        new, begins = study.events_since(self._num_written), self._num_written == 0
+        self._num_written = study.num_events
+        self._writing = self._writer.submit(self._write, study.spec, new, begins)
+
+    def _write(self, spec: StudySpec, events: tuple[Event, ...], begins: bool) -> None:
+        begun_s = time.monotonic()
+        try:
+            lines = "".join(f"{event_to_json(event)}\n" for event in events)
+            if begins:
+                aside = self._path.with_suffix(".new")
+                aside.write_text(f"{json.dumps(spec.to_json())}\n{lines}", encoding="utf-8")
+                aside.replace(self._path)
+            else:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(lines)
+            self._study_dir.keep(self._path)
+            self._study_dir.keep(self._study_dir.log)
+        except (OSError, LexmoveError) as error:
+            self._num_written = 0  # all of it, the next time
+            self._complain(error)
+        took_s = time.monotonic() - begun_s
+        self._due_s = begun_s + max(self._interval_s, took_s / _SHARE)
+
+    def _complain(self, error: Exception) -> None:
+        if self._say is not None:
+            self._say(f"the study goes on, but its backup cannot be written: {error}")
+            self._say = None
+
+    def close(self) -> None:
+        """Writes what is not written yet."""
+        self._writer.submit(lambda: None).result()
+        self._begin()
+        self._writer.shutdown()
+
+
+def backup_file(study_dir: StudyDir) -> Path:
+    """A line with the spec, then one for each event."""
+    return study_dir.root / "study.jsonl"
+
+
+def restore(store: TrialStore, study_dir: StudyDir) -> Study | None:
+    """Gives a store what it lacks of a study, all of it or some; None where there is no backup.
+
+    Raises:
+        StorageError: the remote storage cannot be read.
+        StoreError: the backup is damaged or another study's, or the store cannot be written.
+    """
+    study_dir.root.mkdir(parents=True, exist_ok=True)
+    path = study_dir.kept(backup_file(study_dir), is_newest=True)
+    if not path.exists():
+        return None
+    spec, events = _read(path)
+    if spec.name not in store.names():
+        store.create(spec)
+    for first in range(0, len(events), _BATCH):
+        store.append(spec.name, *events[first : first + _BATCH])
+    return store.load(spec.name)
+
+
+def _read(path: Path) -> tuple[StudySpec, list[Event]]:
+    # A line without its end was being written when the machine went.
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n")]
+    try:
+        spec = StudySpec.from_json(json.loads(whole[0]))
+        return spec, [event_from_json(line) for line in whole[1:]]
+    except (IndexError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"the backup {path} is damaged or was written by another version of lexmove "
+            f"({type(error).__name__}); use that version, or start a study of another name"
+        ) from error
