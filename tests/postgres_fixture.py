@@ -123,7 +123,7 @@ class PostgresServer:
                 stderr=log,
                 cwd=self._data,
                 start_new_session=True,  # Ctrl-C is for the tests
-                preexec_fn=_end_with_parent,  # noqa: PLW1509
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - it calls nothing but prctl
                 **_as_who(),
             )
 
@@ -239,7 +239,8 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _running() -> Iterator[PostgresServer]:
+def running_postgres() -> Iterator[PostgresServer]:
+    """A server of its own, which runs until the body ends."""
     # A folder that every user may look into, unlike pytest's own.
     folder = Path(tempfile.mkdtemp(prefix="lexmove-postgres"))
     folder.chmod(0o755)
@@ -257,12 +258,12 @@ def _running() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     """The server of all tests but those that do harm to it."""
-    with _running() as server:
+    with running_postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def mortal() -> Iterator[PostgresServer]:
     """A server for tests that do harm to it; it runs before and after each."""
-    with _running() as server:
+    with running_postgres() as server:
         yield server

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import typer
 from cli.conftest import Lexmove
 from lexmove.cli.conduct import conducted, resumable, say_next
 from lexmove.errors import ClusterError, NoSuccessfulTrialError
+from lexmove_process import begun
 
 JOB = """\
 name: study
@@ -154,15 +153,7 @@ def test_an_interrupt_before_the_study_says_that_nothing_was_written(
 def test_ctrl_c_ends_a_real_process_with_130(tmp_path: Path, environment: dict[str, str]) -> None:
     pipe = tmp_path / "job.yaml"
     os.mkfifo(pipe)  # the verb waits for a job file that is never written
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lexmove", "plan", "job.yaml", "--offline"],
-        cwd=tmp_path,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A suite that was started in the background ignores Ctrl-C, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread
-    )
+    process = begun(tmp_path, "plan", "job.yaml", "--offline", environment=environment)
     with pipe.open("w"):  # opens as soon as the verb reads
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)

@@ -19,6 +19,7 @@ from lexmove.cli.progress import KeptProgress, PlainProgress
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StoreError
+from lexmove_process import begun
 
 HOLDER = """
 import signal, sys, time
@@ -85,12 +86,10 @@ def store_of(folder: Path) -> str:
 def test_a_study_is_watched_until_nobody_runs_it(
     folder: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-m", "lexmove", "watch", NAME, "--store", store_of(folder)]
+    words = ("watch", NAME, "--store", store_of(folder))
     with holder(folder, "writes", environment) as process:
         assert process.stdin is not None
-        with subprocess.Popen(
-            words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-        ) as watcher:
+        with begun(tmp_path, *words, environment=environment) as watcher:
             assert watcher.stderr is not None
             assert watcher.stderr.readline() == "[0:00] running the trials\n"
             assert "] repeating the finalists" in watcher.stderr.readline(), "of an earlier run"
@@ -112,12 +111,10 @@ def test_a_study_is_watched_until_nobody_runs_it(
 def test_ctrl_c_leaves_a_watched_study_running(
     folder: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    words = [sys.executable, "-m", "lexmove", "watch", NAME, "--store", store_of(folder)]
+    words = ("watch", NAME, "--store", store_of(folder))
     with (
         holder(folder, "waits", environment) as process,
-        subprocess.Popen(
-            words, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
-        ) as watcher,
+        begun(tmp_path, *words, environment=environment) as watcher,
     ):
         assert watcher.stderr is not None
         assert watcher.stderr.readline() == "[0:00] running the trials\n"

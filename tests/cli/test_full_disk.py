@@ -1,13 +1,12 @@
 """A disk that fills up: one message, and nothing that is half there."""
 
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from cli.test_bad_input import JOB, ROWS, left_in
+from lexmove_process import begun
 
 
 def shrink_the_disk() -> None:
@@ -24,19 +23,12 @@ def test_a_full_disk(
 ) -> None:
     (tmp_path / "clauses.csv").write_text(ROWS)
     (tmp_path / "job.yaml").write_text(JOB)
-    done = subprocess.run(
-        [sys.executable, "-m", "lexmove", *words],
-        cwd=tmp_path,
-        env=environment,
-        preexec_fn=shrink_the_disk,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == code, done.stderr
-    assert done.stderr.count("error:") == 1
-    assert named in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "bug in lexmove" not in done.stderr
+    process = begun(tmp_path, *words, environment=environment, preexec_fn=shrink_the_disk)
+    _, said = process.communicate()
+    assert process.returncode == code, said
+    assert said.count("error:") == 1
+    assert named in said
+    assert "Traceback" not in said
+    assert "bug in lexmove" not in said
     empty_store = {"studies.db", "studies.db-wal", "studies.db-shm", "studies.db-journal"}
     assert set(left_in(tmp_path)) - empty_store == {"clauses.csv", "job.yaml"}

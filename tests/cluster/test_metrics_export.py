@@ -31,6 +31,7 @@ from lexmove.cluster.metrics import METRICS, exported_names
 from lexmove.coordinator.store import open_store
 from lexmove.study.study import Study
 from lexmove.study.trial import Continued, Measured, Started
+from lexmove_process import begun
 from trials.tiny_models import folder_of
 
 NAME = "watched"
@@ -116,14 +117,8 @@ def write_job(folder: Path) -> None:
 @contextmanager
 def running(folder: Path, ray_dir: str) -> Iterator[subprocess.Popen[str]]:
     """`lexmove tune` in a process of its own, whose Ray exports every second, not every ten."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "lexmove", "tune", "job.yaml"],
-        cwd=folder,
-        env=os.environ | {"RAY_TMPDIR": ray_dir, "RAY_metrics_report_interval_ms": "1000"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    changes = {"RAY_TMPDIR": ray_dir, "RAY_metrics_report_interval_ms": "1000"}
+    run = begun(folder, "tune", "job.yaml", environment=os.environ | changes)
     try:
         yield run
     finally:

@@ -1,6 +1,7 @@
 """What a study says of itself in numbers, on studies told event by event."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,62 +10,26 @@ from hypothesis import strategies as st
 from lexmove.app.monitoring import Room, Tally, gate_weights, occurrences, standing
 from lexmove.cluster.metrics import METRICS, Reading
 from lexmove.results.profile import profile_of
-from lexmove.space.domain import Float
-from lexmove.space.search_space import Hyperparameter, SearchSpace
-from lexmove.study.study import Study, StudySpec
-from lexmove.study.trial import (
-    Continued,
-    Decision,
-    Ended,
-    Measured,
-    Measurement,
-    Started,
-    TrialStatus,
-)
+from lexmove.study.trial import Event, TrialStatus
+from told_study import ToldStudy
 
-SPACE = SearchSpace(hyperparameters=(Hyperparameter(name="x", domain=Float(low=0.0, high=1.0)),))
 ROOM = Room(slots=2, gpus=0.5)
 PAUSED, COMPLETED = TrialStatus.PAUSED, TrialStatus.COMPLETED
 PREEMPTED, FAILED = TrialStatus.PREEMPTED, TrialStatus.FAILED
 
 
-class Told:
+class Told(ToldStudy):
     """A study that grows, with a tally that hears of every event."""
 
     def __init__(self, room: Room = ROOM) -> None:
-        self.study = Study(spec=StudySpec(name="s", space=SPACE, metric="f1", num_trials=9))
+        super().__init__(metric="f1", num_trials=9)
         self.room = room
         self.tally = Tally(self.study, room)
 
-    def _add(self, kind, at_s, trial_id, **fields):
-        event = kind(seq=self.study.num_events, at_s=at_s, trial_id=trial_id, **fields)
-        self.study = self.study.with_event(event)
+    def add(self, kind: Any, at_s: float, trial_id: int, **fields: Any) -> Event:
+        event = super().add(kind, at_s, trial_id, **fields)
         self.tally.take_in(self.study, event)
         return event
-
-    def started(self, at_s, trial_id, *, decided_s=0.0, **decided):
-        decision = Decision(proposer="policy", lane=0, **decided)
-        return self._add(
-            Started,
-            at_s,
-            trial_id,
-            config={"x": 0.5},
-            until=4,
-            seed=0,
-            decision=decision,
-            decided_s=decided_s,
-        )
-
-    def continued(self, at_s, trial_id):
-        return self._add(Continued, at_s, trial_id, until=4)
-
-    def measured(self, at_s, trial_id, value, *, duration_s=1.0):
-        fidelity = 1 + self.study.trials[trial_id].fidelity
-        measurement = Measurement(fidelity=fidelity, metrics={"f1": value}, duration_s=duration_s)
-        return self._add(Measured, at_s, trial_id, measurement=measurement)
-
-    def ended(self, at_s, trial_id, status=PAUSED):
-        return self._add(Ended, at_s, trial_id, status=status)
 
     def read(self, now_s) -> dict[str, float]:
         return {item.name: item.value for item in self.tally.readings(now_s)}

@@ -5,9 +5,8 @@ import json
 import secrets
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from lexmove.cluster.jobs import Jobs
 from lexmove.errors import StudyNotFoundError
 from lexmove.study.study import Study
 from lexmove.study.trial import Ended, Started
+from lexmove_process import begun
 
 NUM_TRIALS = 5
 """Of the search; the repetitions take the other two."""
@@ -57,24 +57,32 @@ def write_job(folder: Path, **changes: Any) -> None:
     (folder / "job.yaml").write_text(json.dumps(JOB | changes))
 
 
-def begun(head: Head, folder: Path, *words: str, **changes: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "lexmove", *words],
-        cwd=folder,
-        env=head.environment | changes,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def calling(head: Head, folder: Path, *words: str, **changes: str) -> subprocess.Popen[str]:
+    """A call from a machine that has nothing but the token and the address."""
+    environment = head.environment | changes
+    return begun(folder, *words, "--address", head.address, environment=environment)
 
 
 def lexmove(
     head: Head, folder: Path, *words: str, **changes: str
 ) -> subprocess.CompletedProcess[str]:
-    """A call from a machine that has nothing but the token and the address."""
-    process = begun(head, folder, *words, "--address", head.address, **changes)
+    """Such a call and what came of it."""
+    process = calling(head, folder, *words, **changes)
     out, err = process.communicate(timeout=LONG_S)
     return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of whoever starts the heads of this module."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def head(home: Path) -> Iterator[Head]:
+    """The cluster of all tests here; the first of them has ended an earlier one at that home."""
+    with running_head(token=secrets.token_hex(32), home=home) as found:
+        yield found
 
 
 @pytest.fixture
@@ -120,13 +128,13 @@ def drivers(head: Head) -> list[psutil.Process]:
 
 
 @pytest.mark.timeout(600)  # one study, two heads and three drivers; a minute on an idle machine
-def test_a_submitted_study_survives_its_driver_a_stop_and_its_head(tmp_path: Path) -> None:
-    home = tmp_path / "home"
+def test_a_submitted_study_survives_its_driver_a_stop_and_its_head(
+    home: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     write_job(tmp_path, name="killed")
-    with running_head(token=secrets.token_hex(32), home=home) as head:
-        before = _killed_and_stopped(head, tmp_path)
-    with running_head(token=secrets.token_hex(32), home=home) as head:
-        _resumed(head, tmp_path, before)
+    with running_head(token=secrets.token_hex(32), home=home) as first:
+        before = _killed_and_stopped(first, tmp_path)
+    _resumed(request.getfixturevalue("head"), tmp_path, before)
 
 
 def _killed_and_stopped(head: Head, folder: Path) -> Study:
@@ -150,7 +158,7 @@ def _killed_and_stopped(head: Head, folder: Path) -> Study:
     assert again.returncode == 2
     assert "is being run by job lexmove-killed-" in again.stderr
 
-    watcher = begun(head, folder, "watch", "killed", "--address", head.address)
+    watcher = calling(head, folder, "watch", "killed")
     until(lambda: num_ended(head, "killed") >= 2, what="two segments")
     before = stored(head, "killed")
     assert before is not None
@@ -176,7 +184,7 @@ def _killed_and_stopped(head: Head, folder: Path) -> Study:
 
 def _resumed(head: Head, folder: Path, before: Study) -> None:
     """Goes on with the study on a head that knows of no job, and reads it there."""
-    assert jobs_of(head).all() == ()
+    assert jobs_of(head).of_study("killed") == ()
     resumed = lexmove(head, folder, "submit", "--resume", "killed", "--wait")
     assert resumed.returncode == 0, resumed.stderr
     assert "study killed ended with exit status 0" in resumed.stderr
@@ -196,9 +204,9 @@ def _resumed(head: Head, folder: Path, before: Study) -> None:
     assert [job for job in jobs_of(head).all() if "lexmove_purpose" in job.metadata] == []
     log = lexmove(head, folder, "logs", "killed")
     assert log.stdout.count("Running entrypoint") == 1
-    here = begun(head, folder, "logs", "killed", "0", "--store", head.store)
+    here = begun(folder, "logs", "killed", "0", "--store", head.store, environment=head.environment)
     assert here.communicate(timeout=60)[0].startswith("-- ")
-    here = begun(head, folder, "logs", "killed", "--store", head.store)
+    here = begun(folder, "logs", "killed", "--store", head.store, environment=head.environment)
     said = here.communicate(timeout=60)[0]
     assert said.count(", process ") == 3, "of each driver, whatever head it ran on"
     assert said.count("\ndone\n") == 1
@@ -230,7 +238,7 @@ def test_who_follows_a_study_exits_as_it_does_and_leaves_it_running(
         budget={"trials": 2, "parallel": 2},
         finalists={"top": 0},
     )
-    waiting = begun(head, tmp_path, "submit", "job.yaml", "--wait", "--address", head.address)
+    waiting = calling(head, tmp_path, "submit", "job.yaml", "--wait")
     assert waiting.stderr is not None
     for line in waiting.stderr:
         if "checking the job" in line:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from lexmove.coordinator.store import open_store
 from lexmove.errors import StudyNotFoundError
 from lexmove.study.trial import TrialStatus
+from lexmove_process import begun
 from postgres_fixture import PostgresServer
 
 JOB = """
@@ -34,15 +34,8 @@ def lexmove(
     folder: Path, store: str, password: str, *arguments: str, stderr: int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
     """The command as a team uses it: the password stands in the environment alone."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "lexmove", *arguments],
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "LEXMOVE_STORE": store, "PGPASSWORD": password},
-        start_new_session=True,
-    )
+    environment = os.environ | {"LEXMOVE_STORE": store, "PGPASSWORD": password}
+    return begun(folder, *arguments, environment=environment, stderr=stderr, start_new_session=True)
 
 
 def is_measured(url: str) -> bool:

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from lexmove.app.stored import load
 from lexmove.errors import StudyNotFoundError
 from lexmove.study.study import Study
 from lexmove.study.trial import Continued, Ended, Started, TrialStatus
+from lexmove_process import begun
 
 NUM_TRIALS = 5
 """Of the search: the two repetitions take the rest of the budget."""
@@ -35,18 +35,6 @@ finalists: {top: 1, seeds: 1}
 store: sqlite:///studies.db
 storage: studies
 """
-
-
-def lexmove(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "lexmove", *arguments],
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        start_new_session=True,
-    )
 
 
 def stored(folder: Path) -> Study | None:
@@ -72,16 +60,16 @@ def wait_for(folder: Path, driver: subprocess.Popen[str], *, num_ended: int) -> 
     pytest.fail("the study made no progress in two minutes")
 
 
-@pytest.mark.timeout(900)  # five commands that each start Ray; two minutes on an idle machine
+@pytest.mark.timeout(900)  # five commands, two of which start Ray; a minute on an idle machine
 def test_a_killed_driver_loses_nothing(tmp_path: Path):
     (tmp_path / "job.yaml").write_text(JOB)
-    driver = lexmove(tmp_path, "tune", "job.yaml")
+    driver = begun(tmp_path, "tune", "job.yaml")
     wait_for(tmp_path, driver, num_ended=3)
     os.kill(driver.pid, signal.SIGKILL)
     driver.communicate()
     before = stored(tmp_path)
 
-    resumed = lexmove(tmp_path, "resume", "killed")
+    resumed = begun(tmp_path, "resume", "killed")
     _, stderr = resumed.communicate(timeout=240)
     assert resumed.returncode == 0, stderr
     assert "Traceback" not in stderr
@@ -109,12 +97,12 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path):
     versions = {decision.policy_version for _, decision in after.decisions}
     assert len(versions) == 1, "the weights are the same before and after"
 
-    again = lexmove(tmp_path, "resume", "killed")
+    again = begun(tmp_path, "resume", "killed")
     again.communicate(timeout=120)
     assert again.returncode == 0
     assert stored(tmp_path).events == after.events, "resume is idempotent"
 
-    best = lexmove(tmp_path, "best", "killed", "--json")
+    best = begun(tmp_path, "best", "killed", "--json")
     out, _ = best.communicate(timeout=60)
     found = json.loads(out)
     # The winner is chosen by its repetition: the best of the search, or the default.
@@ -123,7 +111,8 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path):
     assert found["repeated"]["num_seeds"] == 1
     assert 0 <= found["test"] <= 1
 
-    extended = lexmove(tmp_path, "resume", "killed", "--trials", "+1")
+    # Whether with Ray or without: what is extended is the study.
+    extended = begun(tmp_path, "resume", "killed", "--trials", "+1", "--address", "in-process")
     _, stderr = extended.communicate(timeout=240)
     assert extended.returncode == 0, stderr
     assert len(stored(tmp_path).trials) == NUM_TRIALS + 1

@@ -37,6 +37,7 @@ RECIPE = {
     "layer_lr_decay": 0.5,
     "class_weighting": "balanced",
     "threshold": 0.4,
+    "freeze_embeddings": True,  # three in four of the parameters
 }
 LORA = {"use_lora": True, "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.2}
 
@@ -81,7 +82,7 @@ def test_every_hyperparameter_is_read_back():
     [
         {},
         LORA,
-        {"freeze_embeddings": True},
+        {"freeze_embeddings": False},
         {"freeze_layers": 1},
         {"freeze_layers": 2},
         {"schedule": "constant", "warmup_steps": 0.0},
@@ -230,7 +231,7 @@ FAULTS = {
     "model.hidden_dropout": ({}, every(nn.Dropout, "p", 0.1)),
     "model.num_hidden_layers": ({}, one_layer),
     "model.freeze_embeddings": (
-        {"freeze_embeddings": True},
+        {},
         trains(embedding_block, is_trained=True),
     ),
     "model.freeze_layers": (

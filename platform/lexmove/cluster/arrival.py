@@ -56,7 +56,7 @@ def main() -> None:
         )
         sys.exit(MISSING_STATUS)
     sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "lexmove", *sys.argv[1:]])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", "lexmove", *sys.argv[1:]])  # noqa: S606 - our own words, no shell
 
 
 if __name__ == "__main__":

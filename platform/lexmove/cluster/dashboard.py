@@ -243,8 +243,8 @@ def _get(url: str, path: str, *, token: str | None = None) -> tuple[int, bytes]:
     """
     headers: Mapping[str, str] = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
-        request = urllib.request.Request(url + path, headers=dict(headers))  # noqa: S310
-        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:  # noqa: S310
+        request = urllib.request.Request(url + path, headers=dict(headers))  # noqa: S310 - `_dashboard_url` gives http alone
+        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:  # noqa: S310 - `_dashboard_url` gives http alone
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, b""
