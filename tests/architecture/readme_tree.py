@@ -18,6 +18,9 @@ _PHRASES = {
     "pyproject.toml": "Package, dependencies, lint rules, types, import contracts.",
     "platform/lexmove/cluster/grafana.json": "A Grafana dashboard of running studies.",
     "platform/lexmove/py.typed": "Says that the package is typed.",
+    "platform/lexmove/report/page.css": "How a page looks: light, dark and on paper.",
+    "platform/lexmove/report/page.html": "The page's template.",
+    "platform/lexmove/report/page.js": "Draws the figures of a page, one after the other.",
 }
 """Of files that cannot say it themselves; a Python file says it in the first line of its docstring,
 a YAML file in its first comment."""

@@ -96,4 +96,5 @@ def say_next(name: str, *, store: str) -> None:
     say("next:")
     say(f"  lexmove show {name}{option}               every trial with its move")
     say(f"  lexmove best {name}{option} --json        the best config, for a program")
+    say(f"  lexmove report {name}{option}             all of it with pictures, for a browser")
     say(f"  lexmove resume {name}{option} --trials 8  go on with eight more trials")

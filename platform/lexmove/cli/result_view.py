@@ -3,9 +3,10 @@
 from lexmove.app.stored import Outcome
 from lexmove.cli.console import write, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
-from lexmove.results.judgement import Judgement, Winner
-from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, best_moves, doubts
-from lexmove.results.verdict import Contender, contenders
+from lexmove.results.judgement import Winner
+from lexmove.results.summary import Arm, best_moves, doubts
+from lexmove.results.verdict import contenders, verdict
+from lexmove.results.wording import say_repeated
 from lexmove.space.move import say_value
 from lexmove.study.study import Study
 
@@ -96,7 +97,8 @@ def _write_comparison(outcome: Outcome) -> None:
     stressed = next((i for i, arm in enumerate(outcome.arms) if arm.name == best), None)
     headers = ("config", "validation", "test", "seeds")
     write_table(headers, rows, right=headers[1:], bold=stressed)
-    sentence = verdict(outcome)
+    ranked = contenders(outcome.arms, reference, sign=outcome.study.sign)
+    sentence = verdict(ranked, best=best or None, judgement=outcome.judgement)
     if sentence:
         write()
         write(sentence)
@@ -154,69 +156,7 @@ def _arm_row(arm: Arm, best: str) -> list[str]:
     num_seeds = max((item.num_seeds for item in (arm.validation, arm.test) if item), default=0)
     return [
         say_arm(arm.name, best=best),
-        _repeated_words(arm.validation),
-        _repeated_words(arm.test),
+        say_repeated(arm.validation),
+        say_repeated(arm.test),
         str(num_seeds),
     ]
-
-
-def _repeated_words(repeated: Repeated | None) -> str:
-    if repeated is None:
-        return NOTHING
-    has_interval = repeated.num_seeds > 1
-    return say_number(repeated.mean) + (f" ± {say_number(repeated.ci95)}" if has_interval else "")
-
-
-def verdict(outcome: Outcome) -> str:
-    """What won on the test split, in plain words; empty where there is nothing to compare."""
-    winner, judgement = outcome.winner, outcome.judgement
-    sign = outcome.study.sign
-    ranked = contenders(outcome.arms, outcome.reference, sign=sign)
-    if winner is None or len(ranked) < 2:
-        return ""
-    best = winner.arm
-    first, second = ranked[:2]
-    sentences = [
-        f"On the test split {_named(first, best)} won, {say_number(first.test)} against "
-        f"{say_number(second.test)} for {_named(second, best)}: {_lead(first, second, judgement)}."
-    ]
-    if first.test == second.test:
-        sentences = [
-            f"On the test split {_named(first, best)} and {_named(second, best)} are level at"
-            f" {say_number(first.test)}."
-        ]
-    own = next((item for item in ranked if item.name == best), None)
-    default = next((item for item in ranked if item.name == DEFAULT_ARM), None)
-    if (
-        own
-        and default
-        and own is not default
-        and {own.name, default.name} != {first.name, second.name}
-    ):
-        sentences.append(
-            f"Tuning changed the default config's score by {say_gain(own.test - default.test)}, "
-            f"{_against_noise(own, default, judgement)}."
-        )
-    return " ".join(sentences)
-
-
-def _named(item: Contender, best: str) -> str:
-    return ("the " if item.name in (best, DEFAULT_ARM) else "") + say_arm(item.name, best=best)
-
-
-def _lead(first: Contender, second: Contender, judgement: Judgement | None) -> str:
-    noise = _against_noise(first, second, judgement)
-    return f"a lead of {say_number(abs(first.test - second.test))}, {noise}"
-
-
-def _against_noise(one: Contender, other: Contender, judgement: Judgement | None) -> str:
-    """By the paired interval where there is one, which knows the split's noise, too."""
-    names = {one.name, other.name}
-    if judgement is not None and judgement.winner.arm in names:
-        (loser,) = names - {judgement.winner.arm}
-        known = judgement.difference(loser, "test")
-        if known is not None and known.num_seeds > 1:
-            return "beyond noise" if known.is_certain else "within noise"
-    if one.ci95 != one.ci95 or other.ci95 != other.ci95:
-        return "which a single seed cannot tell from noise"
-    return "within noise" if one.overlaps(other) else "beyond the seeds' noise"

@@ -7,8 +7,20 @@ import typer
 
 from lexmove.cli.cluster_verbs import cluster
 from lexmove.cli.conduct import conducted
-from lexmove.cli.options import Address, Cluster, Dashboard, Job, Json, Profile, Store, Study
+from lexmove.cli.export_verb import export
+from lexmove.cli.options import (
+    Address,
+    Cluster,
+    Dashboard,
+    Job,
+    Json,
+    Profile,
+    Storage,
+    Store,
+    Study,
+)
 from lexmove.cli.remote_verbs import add_remote_verbs, read_there
+from lexmove.cli.report_verb import report
 
 app = typer.Typer(
     name="lexmove",
@@ -133,6 +145,7 @@ def resume(
     address: Address = None,
     dashboard: Dashboard = False,
     profile: Profile = False,
+    storage: Storage = None,
 ) -> None:
     """Go on with a study that was interrupted, or extend it."""
     from lexmove.cli.commands import run_resume
@@ -140,6 +153,7 @@ def resume(
     run_resume(
         study,
         extra_trials=trials,
+        storage=storage,
         store=store,
         address=address,
         dashboard=dashboard,
@@ -196,6 +210,10 @@ def best(study: Study, store: Store = None, address: Cluster = None, json: Json 
     if address is not None:
         read_there(["best", study], study=study, address=address, store=store, as_json=json)
     run_best(study, store=store, as_json=json)
+
+
+app.command(epilog="Example: lexmove report license-category")(report)
+app.command(epilog="Example: lexmove export license-category --out best")(export)
 
 
 @app.command(epilog="Example: lexmove doctor")

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from itertools import pairwise
 
-from lexmove.results.summary import DEFAULT_ARM
+from lexmove.results.wording import (
+    NOTHING,
+    say_arm,
+    say_count,
+    say_duration,
+    say_gain,
+    say_move,
+    say_number,
+    say_probability,
+)
 from lexmove.space.domain import (
     Categorical,
     Constant,
@@ -17,8 +26,26 @@ from lexmove.space.move import say_value
 from lexmove.study.study import Study
 from lexmove.study.trial import Decision, Trial, TrialStatus
 
-NOTHING = "–"
-"""Stands for what is not there."""
+__all__ = [
+    "NOTHING",
+    "gain_over_parent",
+    "incumbent_curve",
+    "say_arm",
+    "say_clock",
+    "say_config",
+    "say_count",
+    "say_domain",
+    "say_duration",
+    "say_epoch",
+    "say_gain",
+    "say_move",
+    "say_number",
+    "say_probability",
+    "say_value_of",
+    "say_when",
+    "say_why",
+    "sparkline",
+]
 
 _CERTAIN = 0.995
 """From here on there was nothing to choose: the probability goes unsaid."""
@@ -27,43 +54,11 @@ _BARS = "▁▂▃▄▅▆▇█"
 _EXPERTS = {"start:default": "the default", "start:sobol": "first look", "start:memory": "memory"}
 
 
-def say_number(value: float | None) -> str:
-    """A score: three significant digits at least, at most four decimals."""
-    if value is None:
-        return NOTHING
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
-
-
-def say_gain(value: float | None) -> str:
-    """A difference of scores, with its sign."""
-    return NOTHING if value is None else f"{value:+.4f}"
-
-
-def say_duration(seconds: float) -> str:
-    """`under 1 s`, `12 s`, `3 min`, `2 h 10 min`: what one reads at a glance."""
-    if 0 < seconds < 0.5:
-        return "under 1 s"
-    if seconds < 90:
-        return f"{max(0, round(seconds))} s"
-    minutes = round(seconds / 60)
-    if minutes < 90:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours >= 48:
-        return f"{hours / 24:.3g} days"
-    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-
-
 def say_clock(seconds: float) -> str:
     """`3:07`, `1:02:45`: time since a start."""
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def say_count(number: float, singular: str) -> str:
-    """`1 trial`, `2 trials`."""
-    return f"{number:g} {singular}" + ("" if number == 1 else "s")
 
 
 def say_config(config: Mapping[str, Value]) -> str:
@@ -97,14 +92,6 @@ def say_when(when: Mapping[str, tuple[Value, ...]]) -> str:
     return " and ".join(f"{name} is {_listed(values)}" for name, values in when.items())
 
 
-def say_move(text: str, *, num: int = 2) -> str:
-    """A move's first changes, and how many more it has."""
-    changes = text.split(", ")
-    if len(changes) <= num + 1:
-        return text
-    return f"{', '.join(changes[:num])} and {len(changes) - num} more"
-
-
 def say_why(decision: Decision) -> str:
     """Which expert chose, and how sure the policy was: `ei p .83`."""
     expert = _EXPERTS.get(decision.expert, decision.expert.removeprefix("floor:"))
@@ -112,18 +99,6 @@ def say_why(decision: Decision) -> str:
     probability = decision.probability
     is_choice = probability is not None and probability < _CERTAIN
     return f"{words} p {say_probability(probability)}" if is_choice and probability else words
-
-
-def say_probability(probability: float) -> str:
-    """`.83`, `1.00`, `<.01`."""
-    return "<.01" if probability < 0.005 else f"{probability:.2f}".removeprefix("0")
-
-
-def say_arm(name: str, *, best: str | None = None) -> str:
-    """The name of a repeated config as people know it; `best` is the incumbent's."""
-    if name == best:
-        return f"best config ({name})"
-    return "default config" if name == DEFAULT_ARM else name
 
 
 def say_epoch(trial: Trial) -> str:

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lexmove.results.summary import Arm, Repeated
+from lexmove.results.judgement import Judgement
+from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated
+from lexmove.results.wording import say_arm, say_gain, say_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +46,60 @@ def contenders(
 
 def _of_arm(name: str, test: Repeated) -> Contender:
     return Contender(name=name, test=test.mean, ci95=test.ci95)
+
+
+def verdict(ranked: Sequence[Contender], *, best: str | None, judgement: Judgement | None) -> str:
+    """What won on the test split, in plain words; empty where there is nothing to compare.
+
+    Args:
+        ranked: all that was scored there, best first.
+        best: the arm of the winner.
+        judgement: the differences between them, where they are known.
+    """
+    if best is None or len(ranked) < 2:
+        return ""
+    first, second = ranked[:2]
+    sentences = [
+        f"On the test split {_named(first, best)} won, {say_number(first.test)} against "
+        f"{say_number(second.test)} for {_named(second, best)}: {_lead(first, second, judgement)}."
+    ]
+    if first.test == second.test:
+        sentences = [
+            f"On the test split {_named(first, best)} and {_named(second, best)} are level at"
+            f" {say_number(first.test)}."
+        ]
+    own = next((item for item in ranked if item.name == best), None)
+    default = next((item for item in ranked if item.name == DEFAULT_ARM), None)
+    if (
+        own
+        and default
+        and own is not default
+        and {own.name, default.name} != {first.name, second.name}
+    ):
+        sentences.append(
+            f"Tuning changed the default config's score by {say_gain(own.test - default.test)}, "
+            f"{_against_noise(own, default, judgement)}."
+        )
+    return " ".join(sentences)
+
+
+def _named(item: Contender, best: str) -> str:
+    return ("the " if item.name in (best, DEFAULT_ARM) else "") + say_arm(item.name, best=best)
+
+
+def _lead(first: Contender, second: Contender, judgement: Judgement | None) -> str:
+    noise = _against_noise(first, second, judgement)
+    return f"a lead of {say_number(abs(first.test - second.test))}, {noise}"
+
+
+def _against_noise(one: Contender, other: Contender, judgement: Judgement | None) -> str:
+    """By the paired interval where there is one, which knows the split's noise, too."""
+    names = {one.name, other.name}
+    if judgement is not None and judgement.winner.arm in names:
+        (loser,) = names - {judgement.winner.arm}
+        known = judgement.difference(loser, "test")
+        if known is not None and known.num_seeds > 1:
+            return "beyond noise" if known.is_certain else "within noise"
+    if one.ci95 != one.ci95 or other.ci95 != other.ci95:
+        return "which a single seed cannot tell from noise"
+    return "within noise" if one.overlaps(other) else "beyond the seeds' noise"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.search.adopting import adopt
 from benchmarks.search.comparison import Comparison
+from benchmarks.search.page import search_page
 from benchmarks.search.playing import Played, Stopped, play_all, stopping_on_signals, to_stderr
 from benchmarks.search.results import FOLDER, Journal, Key, Record, load
 from benchmarks.search.schedule import Clock, Request, is_current, missing
@@ -21,6 +22,7 @@ from benchmarks.search.standings import Standings
 from benchmarks.search.tables_text import render, targets_table, write
 from benchmarks.search.targets import FLOOR, SHIPPED, TPE, targets
 from lexmove.errors import UsageError, did_you_mean
+from lexmove.report.page import render as render_page
 
 README = Path(__file__).parents[3] / "platform" / "lexmove" / "agent" / "README.md"
 
@@ -131,6 +133,10 @@ def _show(
         print(f"written to {README.name} of {README.parent.name}")
     else:
         print(f"{text}\n" if text else "nothing was recorded\n")
+    if options.html is not None:
+        page = search_page(standings, found)
+        options.html.write_text(render_page(page), encoding="utf-8")
+        print(f"written to {options.html}")
     for what, error in failed.items():
         print(f"failed: {what}: {error}")
     for target in found:
@@ -242,6 +248,7 @@ def _options() -> argparse.ArgumentParser:
     add("--quick", action="store_true", help="two minutes, a task of each family; keeps nothing")
     add("--check", action="store_true", help="exit with 1 when a target is short")
     add("--render", action="store_true", help="write the tables into the agent's README")
+    add("--html", type=Path, metavar="FILE", help="write regret curves of all arms as a page")
     add("--no-play", action="store_true", help="show what is recorded, play nothing")
     add(
         "--adopt",

@@ -1,0 +1,213 @@
+"""Exports a winner: a folder that trains, predicts and explains itself without lexmove."""
+
+import hashlib
+import importlib.metadata
+import io
+import json
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from lexmove.app.inputs import bring_inputs
+from lexmove.app.model_card import model_card
+from lexmove.app.preparing import forget_data, task_of
+from lexmove.app.stored import Outcome, job_of, outcome_of, repetitions_of, store_url, study_dir_of
+from lexmove.coordinator.store import open_store
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.errors import NoSuccessfulTrialError, StorageError, TaskError, UsageError
+from lexmove.job.spec import JobSpec
+from lexmove.study.study import Study
+
+_PACKAGES = ("lexmove", "torch", "transformers", "accelerate", "numpy", "scikit-learn", "ray")
+
+_RUN = """#!/usr/bin/env bash
+# Trains this config anew and scores it, without lexmove: ./run.sh [--seed 1] [--out trained]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+# python3 -m venv venv && . venv/bin/activate && pip install -r requirements.txt
+exec "${PYTHON:-python3}" train.py "$@"
+"""
+
+Say = Callable[[str], object]
+
+
+def export(
+    name: str, folder: Path, *, store: str | None = None, with_data: bool = True, say: Say
+) -> dict[str, Any]:
+    """Writes the winner of a study with all that it takes to have it without lexmove.
+
+    The folder appears complete or not at all; `provenance.json` is written last.
+
+    Args:
+        name: the study's.
+        folder: a new one, or an empty one.
+        store: URL of the store.
+        with_data: whether the examples go along.
+        say: told what is missing, and why.
+
+    Returns:
+        What `provenance.json` says.
+
+    Raises:
+        StudyNotFoundError: no study of that name.
+        NoSuccessfulTrialError: it has found nothing yet.
+        UsageError: the folder is not empty, or cannot be written.
+        TaskError: the data are no longer those of the study.
+    """
+    opened = open_store(store_url(None, store))
+    outcome = outcome_of(opened, opened.load(name))
+    if outcome.winner is None:
+        raise NoSuccessfulTrialError(
+            f"study {name!r} has no successful trial yet: there is nothing to export"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and is not empty: give another --out")
+    forget_data()  # files may have changed
+    job = bring_inputs(job_of(outcome.study))
+    repetitions = repetitions_of(opened, outcome.study)
+    aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
+    try:
+        aside.mkdir(parents=True)
+        provenance = _write_all(aside, outcome, repetitions, job, with_data=with_data, say=say)
+        if folder.exists():
+            folder.rmdir()
+        aside.replace(folder)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {folder}: {error.strerror or error}; give another --out"
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return provenance
+
+
+def _write_all(
+    folder: Path,
+    outcome: Outcome,
+    repetitions: Study | None,
+    job: JobSpec,
+    *,
+    with_data: bool,
+    say: Say,
+) -> dict[str, Any]:
+    from lexmove.trials.training_bundle import write_training
+
+    winner, judgement, study_dir = outcome.winner, outcome.judgement, study_dir_of(job)
+    assert winner is not None, "checked by the caller"
+    task = task_of(job.task)
+    fingerprint = study_dir.read_json("data")
+    if fingerprint is not None and task.fingerprint != fingerprint:
+        raise TaskError(
+            f"the data of study {job.name!r} are not those that it was made with: restore them, "
+            "then export"
+        )
+    seeds = _seeds(repetitions, winner.arm)
+    write_training(
+        folder,
+        winner.config,
+        job,
+        task,
+        epochs=winner.until,
+        seed=seeds[0] if seeds else job.seed,
+        threshold=None if judgement is None else judgement.threshold,
+        on_gpu=_is_on_gpu(job, study_dir),
+        with_data=with_data,
+    )
+    if not with_data:
+        say("data/ was left out: train.py wants train.jsonl, validation.jsonl and test.jsonl there")
+    best = outcome.best_json()
+    _write_json(folder / "best.json", best)
+    (folder / "best.yaml").write_text(_as_yaml(best), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(outcome, job), encoding="utf-8")
+    run = folder / "run.sh"
+    run.write_text(_RUN, encoding="utf-8")
+    run.chmod(0o755)
+    missing = _copy_model(folder / "model", study_dir, has_model=_has_model(outcome))
+    if missing is not None:
+        say(f"no checkpoint: {missing}; run.sh trains one")
+    provenance = {
+        "schema_version": 1,
+        "study": job.name,
+        "exported_at_s": int(time.time()),
+        "versions": _versions(),
+        "python": platform.python_version(),
+        "data_sha256": task.fingerprint,
+        "task": job.task.name,
+        "model": job.model.name,
+        "precision": job.model.precision,
+        "seeds": seeds,
+        "study_seed": outcome.study.spec.seed,
+        "policy_version": best["policy_version"],
+        "files": _digests(folder),
+    }
+    _write_json(folder / "provenance.json", provenance)
+    return provenance
+
+
+def _seeds(repetitions: Study | None, arm: str) -> list[int]:
+    """Those that the winner was trained with again."""
+    trials = () if repetitions is None else repetitions.trials
+    return [trial.segment.seed for trial in trials if trial.decision.expert == arm]
+
+
+def _is_on_gpu(job: JobSpec, study_dir: StudyDir) -> bool:
+    if not job.resources.auto:
+        return job.resources.gpu > 0
+    return bool((study_dir.read_json("resources") or {}).get("gpu"))
+
+
+def _has_model(outcome: Outcome) -> bool:
+    return outcome.judgement is not None and outcome.judgement.model is not None
+
+
+def _copy_model(target: Path, study_dir: StudyDir, *, has_model: bool) -> str | None:
+    """Copies the winner's checkpoint; returns why there is none."""
+    if not has_model:
+        return "the study kept none (its repetitions are not judged, or decide.keep_model is off)"
+    try:
+        source = study_dir.fetched(study_dir.named(study_dir.model))
+    except StorageError as error:
+        return error.reason
+    if not source.is_dir():
+        return f"{source} is gone"
+    shutil.copytree(source, target)
+    return None
+
+
+def _write_json(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _as_yaml(data: Any) -> str:
+    from ruamel.yaml import YAML
+
+    yaml = YAML()
+    yaml.default_flow_style = False
+    out = io.StringIO()
+    yaml.dump(data, out)
+    return out.getvalue()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file, by its name in the folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found[path.relative_to(folder).as_posix()] = digest
+    return found

@@ -1,0 +1,124 @@
+"""The model card of an exported winner: data, licence, scores, limits; Markdown, YAML head."""
+
+from collections.abc import Iterator
+
+from lexmove.app.stored import Outcome
+from lexmove.job.spec import JobSpec
+from lexmove.results.summary import DEFAULT_ARM, Arm, doubts
+from lexmove.results.wording import say_number, say_repeated
+
+_DATA_LICENCE = "cc-by-4.0"
+_BUILT_IN_DATA = (
+    "Licence texts and notices of the package licensedcode-data (ScanCode's license database): "
+    "Copyright (c) nexB Inc. and others, CC-BY-4.0. ScanCode is a trademark of nexB Inc. They are "
+    "open-source and proprietary licence texts, and no court text."
+)
+_MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def model_card(outcome: Outcome, job: JobSpec) -> str:
+    """What a reader must know before they use the model."""
+    study, winner = outcome.study, outcome.winner
+    assert winner is not None, "there is something to export"
+    metric = study.spec.metric
+    arms = {arm.name: arm for arm in outcome.arms}
+    return "\n".join(
+        [
+            *_head(job, metric, arms.get(winner.arm)),
+            f"# {study.spec.name}",
+            "",
+            f"A text classifier: `{job.model.name}`, fine-tuned on {_data_name(job)}; its "
+            f"hyperparameters were found by lexmove in {len(study.trials)} trials.",
+            "",
+            *_scores(outcome, metric),
+            "## Data",
+            "",
+            _data(job),
+            "",
+            "## Licence",
+            "",
+            _licence(job),
+            "",
+            "## Limits",
+            "",
+            *_limits(outcome),
+            "",
+            "## Use",
+            "",
+            "`model/README.md` says how to load it; `run.sh` trains it anew.",
+            "",
+        ]
+    )
+
+
+def _head(job: JobSpec, metric: str, own: Arm | None) -> Iterator[str]:
+    yield "---"
+    yield "library_name: transformers"
+    yield "pipeline_tag: text-classification"
+    if job.model.name == "minilm" or "/" in job.model.name.strip("/"):
+        base = _MINILM if job.model.name == "minilm" else job.model.name
+        if not base.startswith(("/", ".", "~")):
+            yield f"base_model: {base}"
+    yield "tags: [legal, text-classification]"
+    if own is not None and own.test is not None:
+        yield "metrics:"
+        yield f"- name: {metric}"
+        yield f"  value: {own.test.mean:.4f}"
+    yield "---"
+    yield ""
+
+
+def _scores(outcome: Outcome, metric: str) -> Iterator[str]:
+    if not outcome.arms:
+        yield "No config was trained again on fresh seeds: the search's score is too good."
+        yield ""
+        return
+    yield f"| {metric}, mean ± 95 % interval over seeds | validation | test | seeds |"
+    yield "|---|---|---|---|"
+    winner = outcome.winner
+    for arm in outcome.arms:
+        name = "**this model's config**" if winner and arm.name == winner.arm else arm.name
+        name = "the default config" if arm.name == DEFAULT_ARM and name == arm.name else name
+        seeds = max((item.num_seeds for item in (arm.validation, arm.test) if item), default=0)
+        yield f"| {name} | {say_repeated(arm.validation)} | {say_repeated(arm.test)} | {seeds} |"
+    if (reference := outcome.reference) is not None:
+        scores = (say_number(reference.get(split)) for split in ("validation", "test"))
+        yield f"| {reference['name']} | {' | '.join(scores)} | |"
+    yield ""
+    yield "The test split was read for these repetitions and for nothing before them."
+    if outcome.judgement is not None and outcome.judgement.model is not None:
+        yield "The checkpoint is that of the winner's seed that was best on validation."
+    yield ""
+
+
+def _data_name(job: JobSpec) -> str:
+    if job.task.name is not None:
+        return f"the task `{job.task.name}`"
+    return f"`{job.task.hub.id}`" if job.task.hub is not None else "its user's own files"
+
+
+def _data(job: JobSpec) -> str:
+    if (job.task.name or "").startswith("license"):
+        return _BUILT_IN_DATA
+    if (job.task.name or "").startswith("lex_glue/"):
+        return (
+            "LexGLUE (Chalkidis et al. 2022, arXiv 2110.00976); each of its datasets has its own "
+            "terms: see https://huggingface.co/datasets/lex_glue."
+        )
+    return "`data/`, if it was exported; what may be done with it is for its owner to say here."
+
+
+def _licence(job: JobSpec) -> str:
+    base = "Apache-2.0" if job.model.name == "minilm" else "what its own card says"
+    data = _DATA_LICENCE if (job.task.name or "").startswith("license") else "what its owner says"
+    return f"Of the pretrained model: {base}. Of the data: {data}. Both bind what is made of them."
+
+
+def _limits(outcome: Outcome) -> Iterator[str]:
+    yield "- It knows the classes and the kind of text that it was trained on, and no other."
+    yield "- It is no legal advice, and decides nothing about a person without one who checks it."
+    if outcome.judgement is not None:
+        for doubt in doubts(outcome.judgement, outcome.arms, outcome.reference):
+            yield f"- {doubt}"
+        for gap in outcome.judgement.gaps:
+            yield f"- {gap}"

@@ -1,0 +1,1 @@
+"""The page about a study, or about several: figures and words in one HTML file, offline."""

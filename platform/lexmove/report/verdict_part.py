@@ -1,0 +1,282 @@
+"""The verdict: what won, what it is worth beside the others, and what it cost. Comes first."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from plotly.graph_objects import Figure, Scatter
+
+from lexmove.report.blocks import Block, Chart, Section, Table, Tile, Tiles, Words
+from lexmove.report.look import BLUE, GRAY, GREEN, ORANGE, VIOLET, figure, wrapped
+from lexmove.report.subject import Subject
+from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, doubts
+from lexmove.results.verdict import contenders, verdict
+from lexmove.results.wording import (
+    NOTHING,
+    say_arm,
+    say_count,
+    say_duration,
+    say_gain,
+    say_number,
+    say_repeated,
+)
+from lexmove.space.move import say_value
+from lexmove.study.scoring import WITHOUT_SCORE
+
+_MAX_NAME = 34
+
+
+def verdict_section(subject: Subject) -> Section:
+    """The section."""
+    blocks: list[Block] = [Tiles(items=tiles(subject))]
+    ranked = contenders(subject.arms, subject.reference, sign=subject.chronicle.sign)
+    best = None if subject.winner is None else subject.winner.arm
+    sentence = verdict(ranked, best=best, judgement=subject.judgement)
+    blocks += [Words(text=text) for text in (sentence, _standing(subject)) if text]
+    if subject.judgement is not None:
+        found = doubts(subject.judgement, subject.arms, subject.reference)
+        blocks += [Words(text=f"{text[:1].upper()}{text[1:]}.", is_warning=True) for text in found]
+    if subject.arms or subject.reference is not None or subject.published:
+        blocks += [*_standings_chart(subject), _standings_table(subject)]
+    if subject.winner is not None:
+        blocks.append(_config_table(subject))
+    if subject.judgement is not None and subject.judgement.differences:
+        blocks.append(_differences(subject))
+    return Section(anchor="verdict", title="Verdict", blocks=blocks)
+
+
+def _standing(subject: Subject) -> str:
+    """What is still missing, in a sentence; empty of a study that has all."""
+    chronicle = subject.chronicle
+    if not chronicle.rows:
+        return "No trial has begun yet: all that follows is still empty."
+    if subject.winner is None:
+        failed = sum(chronicle.counts.get(status, 0) for status in WITHOUT_SCORE)
+        return (
+            f"No trial has succeeded: {failed:,} of {len(chronicle.rows):,} failed."
+            " What went wrong is further below."
+            if failed
+            else "No trial has a score yet."
+        )
+    if subject.state == "finished":
+        return (
+            ""
+            if subject.arms
+            else "Nothing was repeated: the score is that of the one run that won, the best of"
+            " many, which flatters it."
+        )
+    left = chronicle.spec.num_trials - len(chronicle.rows)
+    rest = f"{say_count(left, 'trial')} left to start" if left > 0 else "its last steps are missing"
+    flattered = "" if subject.arms else ", and its score the best of many, which flatters it"
+    return f"The study is {subject.state}; {rest}. The winner is the best so far{flattered}."
+
+
+def tiles(subject: Subject) -> list[Tile]:
+    """The figures to see first."""
+    return [
+        _winner_tile(subject),
+        _repeated_tile(subject),
+        _test_tile(subject),
+        *_lead_tiles(subject),
+        _compute_tile(subject),
+    ]
+
+
+def _winner_tile(subject: Subject) -> Tile:
+    winner = subject.winner
+    if winner is None:
+        return Tile(label="winner", value="none yet")
+    value = "the default config" if winner.arm == DEFAULT_ARM else winner.arm
+    return Tile(label="winner", value=value, note=f"trained for {say_count(winner.until, 'epoch')}")
+
+
+def _repeated_tile(subject: Subject) -> Tile:
+    """The repeated mean; before there is one, the score of the search."""
+    label = f"validation {subject.metric}"
+    arm, incumbent = subject.winning_arm, subject.chronicle.incumbent
+    if arm is not None and arm.validation is not None:
+        seeds = say_count(arm.validation.num_seeds, "fresh seed")
+        return Tile(label=label, value=say_repeated(arm.validation), note=f"mean of {seeds}")
+    if incumbent is None:
+        return Tile(label=label, value=NOTHING)
+    return Tile(label=label, value=say_number(incumbent.value), note="one run, not repeated")
+
+
+def _test_tile(subject: Subject) -> Tile:
+    arm = subject.winning_arm
+    label = f"test {subject.metric}"
+    if arm is None or arm.test is None:
+        return Tile(label=label, value=NOTHING, note="not looked at yet")
+    return Tile(label=label, value=say_repeated(arm.test), note="untouched until the end")
+
+
+def _lead_tiles(subject: Subject) -> list[Tile]:
+    """The winner's lead on test over the default and over the classifier without tuning."""
+    own, default, found = subject.winning_arm, subject.default_arm, []
+    if own is None or own.test is None:
+        return []
+    sign = subject.chronicle.sign
+    if default is not None and default.test is not None and default is not own:
+        gain = sign * (own.test.mean - default.test.mean)
+        note = _interval(subject, DEFAULT_ARM)
+        found.append(Tile(label="lead over the default", value=say_gain(gain), note=note))
+    known = None if subject.reference is None else subject.reference.get("test")
+    if subject.reference is not None and known is not None:
+        name = str(subject.reference["name"])
+        gain = sign * (own.test.mean - known)
+        label = f"lead over {_cut(name)}"
+        found.append(Tile(label=label, value=say_gain(gain), note=_interval(subject, name)))
+    return found
+
+
+def _interval(subject: Subject, other: str) -> str:
+    known = None if subject.judgement is None else subject.judgement.difference(other, "test")
+    if known is None:
+        return "on test"
+    return f"on test; 95 % between {known.low:+.3f} and {known.high:+.3f}"
+
+
+def _compute_tile(subject: Subject) -> Tile:
+    chronicle = subject.chronicle
+    seconds = chronicle.trained_s + subject.repeated_s
+    value = f"{seconds * subject.gpus / 3600:.3g} GPU h" if subject.gpus else say_duration(seconds)
+    trials = say_count(len(chronicle.rows), "trial")
+    note = f"{trials}, {chronicle.num_epochs:,} epochs"
+    if subject.repeated_s:
+        note += "; repetitions included"
+    return Tile(label="compute spent", value=value if seconds else NOTHING, note=note)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1]}…"
+
+
+def _standings_chart(subject: Subject) -> list[Chart]:
+    """Scores with their intervals, one row each: on test where it was looked at."""
+    split = "test" if any(arm.test for arm in subject.arms) or subject.published else "validation"
+    rows: list[tuple[str, float, float, str]] = []
+    best = None if subject.winner is None else subject.winner.arm
+    for arm in subject.arms:
+        scored: Repeated | None = getattr(arm, split)
+        if scored is not None:
+            colour = ORANGE if arm.name == best else BLUE
+            rows.append((say_arm(arm.name, best=best), scored.mean, scored.ci95, colour))
+    known = None if subject.reference is None else subject.reference.get(split)
+    if subject.reference is not None and known is not None:
+        rows.append((str(subject.reference["name"]), known, math.nan, GREEN))
+    if split == "test":
+        rows += [(f"{m} (published)", s, math.nan, VIOLET) for m, s in subject.published.items()]
+    if len(rows) < 2:
+        return []
+    rows.sort(key=lambda row: subject.chronicle.sign * row[1])
+    caption = f"On the {split} split. The bar is the 95 % interval over the seeds."
+    if subject.published and split == "test":
+        caption += " Published scores are of one model each, as their authors trained it."
+    return [
+        Chart(
+            name="standings",
+            title="The winner beside the others",
+            caption=caption,
+            figure=forest(rows, metric=f"{split} {subject.metric}"),
+        )
+    ]
+
+
+def forest(rows: Sequence[tuple[str, float, float, str]], *, metric: str) -> Figure:
+    """Scores as dots with half-widths of intervals: (name, score, half-width, colour), bottom up.
+
+    A half-width of NaN draws no bar.
+    """
+    halves = [0.0 if math.isnan(half) else half for _, _, half, _ in rows]
+    bars: dict[str, Any] = {"type": "data", "array": halves, "color": GRAY, "thickness": 2}
+    dots = Scatter(
+        x=[score for _, score, _, _ in rows],
+        y=list(range(len(rows))),
+        error_x=bars,
+        mode="markers",
+        marker={"size": 12, "color": [colour for *_, colour in rows]},
+        customdata=[
+            f"{score:.4f}" + (f" ± {h:.4f}" if h else "")
+            for (_, score, *_), h in zip(rows, halves, strict=True)
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+    return figure(
+        [dots],
+        height=90 + 38 * len(rows),
+        x={"title": {"text": metric}},
+        y={
+            "tickmode": "array",
+            "tickvals": list(range(len(rows))),
+            "ticktext": [wrapped(_cut(name)) for name, *_ in rows],
+            "range": [-0.6, len(rows) - 0.4],
+            "fixedrange": True,
+        },
+    )
+
+
+def _standings_table(subject: Subject) -> Table:
+    best = None if subject.winner is None else subject.winner.arm
+    rows = [_arm_row(arm, best) for arm in subject.arms]
+    if subject.reference is not None:
+        scores = [say_number(subject.reference.get(split)) for split in ("validation", "test")]
+        rows.append([str(subject.reference["name"]), *scores, NOTHING])
+    rows += [
+        [f"{model} (published)", NOTHING, say_number(score), NOTHING]
+        for model, score in subject.published.items()
+    ]
+    stressed = [index for index, arm in enumerate(subject.arms) if arm.name == best]
+    headers = ("config", "validation", "test", "seeds")
+    return Table(
+        headers=headers,
+        rows=rows,
+        right=headers[1:],
+        stressed=stressed,
+        caption=f"Mean {subject.metric} ± 95 % interval over fresh seeds.",
+    )
+
+
+def _arm_row(arm: Arm, best: str | None) -> list[str]:
+    num_seeds = max((item.num_seeds for item in (arm.validation, arm.test) if item), default=0)
+    scores = [say_repeated(arm.validation), say_repeated(arm.test)]
+    return [say_arm(arm.name, best=best), *scores, str(num_seeds)]
+
+
+def _config_table(subject: Subject) -> Table:
+    """The winner's values beside the default's."""
+    assert subject.winner is not None
+    default = subject.chronicle.spec.space.default
+    config = subject.winner.config
+    names = dict.fromkeys((*config, *default))
+    rows = [
+        [name, *(say_value(one[name]) if name in one else "off" for one in (config, default))]
+        for name in names
+    ]
+    changed = [i for i, name in enumerate(names) if config.get(name) != default.get(name)]
+    return Table(
+        headers=("hyperparameter", "winner", "default"),
+        rows=rows,
+        right=("winner", "default"),
+        stressed=changed,
+        caption="The config that won; bold where it differs from the default.",
+    )
+
+
+def _differences(subject: Subject) -> Table:
+    assert subject.judgement is not None
+    rows = [
+        [
+            say_arm(item.other),
+            item.split,
+            f"{item.mean:+.4f}",
+            f"{item.low:+.4f} to {item.high:+.4f}",
+            "yes" if item.is_certain else "no",
+        ]
+        for item in subject.judgement.differences
+    ]
+    return Table(
+        headers=("winner against", "split", "better by", "95 % interval", "certain"),
+        rows=rows,
+        right=("better by", "95 % interval"),
+        caption="Of seeds and of the split: certain where the interval leaves out zero.",
+    )

@@ -1,0 +1,156 @@
+"""Exports of real studies: whole, honest about what is missing, and good without lexmove."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from ruamel.yaml import YAML
+
+from app.test_judging import finished, resume, study, url  # noqa: F401 - fixtures
+from lexmove.app import stored
+from lexmove.app.exporting import export
+from lexmove.errors import NoSuccessfulTrialError, StudyNotFoundError, TaskError, UsageError
+from lexmove.trials.checkpoint import load_logits
+from lexmove.trials.tasks.task import load_task
+
+FILES = {
+    "README.md",
+    "best.json",
+    "best.yaml",
+    "classifier.py",
+    "data/test.jsonl",
+    "data/train.jsonl",
+    "data/validation.jsonl",
+    "model_args.json",
+    "requirements.txt",
+    "run.sh",
+    "train.py",
+    "training_args.json",
+}
+
+
+def exported(folder: Path, to: Path, **options):
+    said: list[str] = []
+    provenance = export("s", to, store=url(folder), say=said.append, **options)
+    return provenance, said
+
+
+def without_lexmove() -> dict[str, str]:
+    """The environment of a Python that has all packages but lexmove.
+
+    That is installed by a link, which a plain path to packages does not follow.
+    """
+    python = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    packages = Path(transformers.__file__).parents[1]
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    more = {"PYTHON": str(python), "PYTHONPATH": str(packages), "OMP_NUM_THREADS": "1"}
+    return kept | more
+
+
+def test_it_is_all_there_and_whole(finished, tmp_path):  # noqa: F811 - the fixture
+    provenance, said = exported(finished, tmp_path / "best")
+    assert said == []
+    files = {p.relative_to(tmp_path / "best").as_posix() for p in (tmp_path / "best").rglob("*.*")}
+    assert files >= FILES | {"provenance.json", "model/config.json", "model/model.safetensors"}
+    assert json.loads((tmp_path / "best" / "provenance.json").read_text()) == provenance
+    for name, digest in provenance["files"].items():
+        content = (tmp_path / "best" / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == digest, name
+    outcome = stored.load("s", store=url(finished))
+    best = json.loads((tmp_path / "best" / "best.json").read_text())
+    assert best == json.loads(json.dumps(outcome.best_json()))
+    assert YAML(typ="safe").load(tmp_path / "best" / "best.yaml") == best
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+def test_the_checkpoint_says_what_was_scored(finished, tmp_path):  # noqa: F811 - the fixture
+    exported(finished, tmp_path / "best")
+    outcome = stored.load("s", store=url(finished))
+    folder = tmp_path / "best" / "model"
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        folder, trust_remote_code=True
+    ).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    task = load_task(stored.job_of(outcome.study).task)
+    with torch.inference_mode():
+        inputs = tokenizer(
+            list(task.validation.texts), truncation=True, padding=True, return_tensors="pt"
+        )
+        said = (model(**inputs).logits * model.config.calibration).numpy()
+    repetitions = stored.repetitions_of(stored.open_store(url(finished)), outcome.study)
+    recorded = [
+        load_logits(Path(trial.measurements[-1].checkpoint), data=task.fingerprint)["validation"]
+        for trial in repetitions.trials
+        if trial.decision.expert == outcome.winner.arm
+    ]
+    assert min(np.abs(said - logits).max() for logits in recorded) < 2e-2, "bf16 on some CPUs"
+
+
+def test_it_trains_without_lexmove(finished, tmp_path):  # noqa: F811 - the fixture
+    exported(finished, tmp_path / "best")
+    environment = without_lexmove()
+    asked = [environment["PYTHON"], "-c", "import transformers, lexmove"]
+    assert subprocess.run(asked, env=environment, cwd=tmp_path, check=False).returncode
+    done = subprocess.run(
+        [tmp_path / "best" / "run.sh", "--seed", "5", "--out", tmp_path / "anew"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "anew" / "result.json").read_text())
+    assert result["seed"] == 5
+    assert 0 <= result["test"]["f1_macro"] <= 1
+    assert (tmp_path / "anew" / "model" / "model.safetensors").exists()
+
+
+def test_what_is_not_there_is_said(study, tmp_path):  # noqa: F811 - the fixture
+    shutil.rmtree(study / "studies" / "s" / "model")
+    provenance, said = exported(study, tmp_path / "best", with_data=False)
+    assert "data/ was left out" in said[0]
+    assert said[1].startswith("no checkpoint: ")
+    assert set(provenance["files"]) == {name for name in FILES if not name.startswith("data/")}
+
+
+def test_a_folder_with_something_in_it_is_left_alone(finished, tmp_path):  # noqa: F811
+    (tmp_path / "mine").write_text("precious")
+    for folder in (tmp_path, tmp_path / "mine"):
+        with pytest.raises(UsageError, match="is not empty: give another --out"):
+            exported(finished, folder)
+    assert (tmp_path / "mine").read_text() == "precious"
+    (tmp_path / "empty").mkdir()
+    exported(finished, tmp_path / "empty")
+
+
+def test_a_place_that_cannot_be_written_is_an_error(finished, tmp_path):  # noqa: F811
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write"):
+        exported(finished, tmp_path / "file" / "best")
+    with pytest.raises(StudyNotFoundError):
+        export("other", tmp_path / "best", store=url(finished), say=print)
+
+
+def test_other_data_are_refused(study, tmp_path):  # noqa: F811 - the fixture
+    path = study / "rows.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
+    with pytest.raises(TaskError, match="are not those that it was made with"):
+        exported(study, tmp_path / "best")
+    assert list(tmp_path.iterdir()) == [] or not (tmp_path / "best").exists()
+
+
+def test_before_a_trial_has_succeeded_there_is_nothing(finished, tmp_path):  # noqa: F811
+    store = f"sqlite:///{tmp_path}/empty.db"
+    spec = stored.load("s", store=url(finished)).study.spec
+    stored.open_store(store).create(spec)
+    with pytest.raises(NoSuccessfulTrialError, match="nothing to export"):
+        export("s", tmp_path / "best", store=store, say=print)

@@ -1,0 +1,42 @@
+"""What a page says to reproduce a study can be read again, and is the same."""
+
+from pathlib import Path
+
+import pytest
+
+from cli.studies import NAME, make_store
+from lexmove.app.stored import load
+from lexmove.job.spec import JobSpec
+from lexmove.report.setting import declared, job_text, to_yaml
+from lexmove.space.loading import load_job_and_space, load_space
+from lexmove.space.search_space import SearchSpace
+from report.studies import SPACE, subject_of
+
+SPACES = Path(__file__).parents[2] / "search_spaces"
+
+
+@pytest.mark.parametrize("path", sorted(SPACES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_shipped_space_is_written_as_it_was(path: Path, tmp_path: Path) -> None:
+    assert_round_trip(load_space(path), tmp_path)
+
+
+def test_conditions_and_rules_are_written_too(tmp_path: Path) -> None:
+    assert_round_trip(SPACE, tmp_path)
+
+
+def assert_round_trip(space: SearchSpace, folder: Path) -> None:
+    path = folder / "space.yaml"
+    path.write_text(to_yaml(declared(space)), encoding="utf-8")
+    assert load_space(path).to_json() == space.to_json()
+
+
+def test_the_job_on_the_page_is_one_that_runs(tmp_path: Path) -> None:
+    outcome = load(NAME, store=make_store(tmp_path))
+    job = JobSpec.model_validate_json(outcome.study.spec.job)
+    path = tmp_path / "job.yaml"
+    path.write_text(job_text(subject_of(outcome.study, job=job)), encoding="utf-8")
+    again, space = load_job_and_space(path)
+    assert space == outcome.study.spec.space
+    kept = {"space", "storage", "store"}
+    assert again.model_dump(exclude=kept) == job.model_dump(exclude=kept)
+    assert str(tmp_path) not in path.read_text("utf-8")

@@ -1,0 +1,85 @@
+"""The verdict: leads with the right sign, what is published beside it, what is missing said."""
+
+from dataclasses import replace
+
+import pytest
+
+from lexmove.report.subject import Subject
+from lexmove.report.verdict_part import tiles, verdict_section
+from lexmove.results.judgement import Difference, Judgement, Winner
+from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated
+from report.studies import SPACE, simulated_study, subject_of
+
+REFERENCE = {"name": "TF-IDF + logistic regression", "validation": 0.6, "test": 0.6}
+
+
+def repeated_subject(*, goal: str = "maximize", own: float, default: float) -> Subject:
+    study = simulated_study(30, goal=goal)
+    assert study.incumbent is not None
+    config = study.trials[study.incumbent.trial_id].config
+    winner = Winner(arm="trial 7", config=config, until=8, trial_id=study.incumbent.trial_id)
+    judgement = Judgement(
+        key="",
+        winner=winner,
+        differences=(
+            Difference(
+                other=DEFAULT_ARM, split="test", mean=0.1, low=-0.02, high=0.22, num_seeds=3
+            ),
+        ),
+        sizes={"validation": 100, "test": 100},
+    )
+    arms = (arm("trial 7", own), arm(DEFAULT_ARM, default))
+    return subject_of(study, arms=arms, winner=winner, judgement=judgement, reference=REFERENCE)
+
+
+def arm(name: str, score: float) -> Arm:
+    scored = Repeated(mean=score, ci95=0.01, num_seeds=3)
+    return Arm(name=name, config=SPACE.default, validation=scored, test=scored)
+
+
+@pytest.mark.parametrize(
+    ("goal", "own", "default"), [("maximize", 0.8, 0.7), ("minimize", 0.2, 0.3)]
+)
+def test_a_lead_is_above_zero_whichever_way_is_better(
+    goal: str, own: float, default: float
+) -> None:
+    found = {
+        tile.label: tile for tile in tiles(repeated_subject(goal=goal, own=own, default=default))
+    }
+    assert found["lead over the default"].value == "+0.1000"
+    assert "between -0.020 and +0.220" in found["lead over the default"].note
+    assert found["winner"].value == "trial 7"
+    assert found["test f1_macro"].value == f"{own:.4f} ± 0.0100"
+    assert "30 trials" in found["compute spent"].note
+
+
+def test_all_that_was_scored_on_test_stands_in_one_picture() -> None:
+    subject = replace(
+        repeated_subject(own=0.8, default=0.7), published={"Legal-BERT": 0.83, "BERT": 0.5}
+    )
+    section = verdict_section(subject)
+    (chart,) = section.charts
+    labels = list(chart.figure.layout.yaxis.ticktext)
+    assert list(chart.figure.data[0].x) == [0.5, 0.6, 0.7, 0.8, 0.83]
+    assert labels[-1].replace("<br>", "").startswith("Legal-BERT (publ")
+    warned = [block.text for block in section.blocks if getattr(block, "is_warning", False)]
+    assert any("within noise on test" in text for text in warned)
+
+
+def test_of_a_default_that_won_there_is_no_lead_over_itself() -> None:
+    subject = repeated_subject(own=0.8, default=0.7)
+    assert subject.winner is not None
+    won = replace(subject, winner=replace(subject.winner, arm=DEFAULT_ARM, trial_id=None))
+    labels = [tile.label for tile in tiles(won)]
+    assert "lead over the default" not in labels
+    assert tiles(won)[0].value == "the default config"
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("finished", "Nothing was repeated"), ("interrupted", "The study is interrupted; its last")],
+)
+def test_without_repetitions_the_score_is_said_to_flatter(state: str, said: str) -> None:
+    blocks = verdict_section(subject_of(simulated_study(12), state=state)).blocks
+    texts = [getattr(block, "text", "") for block in blocks]
+    assert any(said in text and "flatters it" in text for text in texts)

@@ -1,0 +1,195 @@
+"""The exported training does what a trial does: the same tokens, parameters, rates and losses."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lexmove.errors import ModelError
+from lexmove.job.spec import JobSpec
+from lexmove.trials import standalone_training, training_bundle
+from lexmove.trials.fine_tuning import FineTuning, Plan
+from lexmove.trials.loss import Loss
+from lexmove.trials.model import load_pretrained, load_tokenizer
+from lexmove.trials.recipe import Recipe
+from lexmove.trials.standalone_training import Collator
+from lexmove.trials.tasks.task import TaskData
+from lexmove.trials.tokens import tokenized
+from lexmove.trials.training_bundle import write_training
+from trials.test_saved_model import KINDS, encoding_of, examples
+from trials.tiny_models import folder_of
+
+CONFIG = {
+    "learning_rate": 1e-3,
+    "per_device_train_batch_size": 4,
+    "weight_decay": 0.1,
+    "warmup_steps": 0.25,
+    "label_smoothing_factor": 0.1,
+    "model.layer_lr_decay": 0.5,
+    "model.head_lr_multiplier": 3.0,
+    "model.classifier_dropout": 0.2,
+}
+MORE = {
+    "segments": {"model.max_segments": 3, "model.class_weighting": "balanced"},
+    "lora": {"peft.use_lora": True, "peft.r": 2},
+    "several": {"model.threshold": 0.3, "model.class_weighting": "balanced"},
+    "flat": {"model.freeze_embeddings": True, "model.freeze_layers": 1, "model.pooling": "cls"},
+}
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    return folder_of("Bert", tmp_path_factory.mktemp("bundle") / "pretrained")
+
+
+def task_of(kind):
+    split = examples(kind)
+    return TaskData(name="t", labels=("lease", "tax"), train=split, validation=split, test=split)
+
+
+def job_of(pretrained, **changes):
+    settings = {
+        "name": "s",
+        "task": {"name": "license_role"},
+        "model": {"name": pretrained, "max_length": 16, "precision": "fp32"},
+        "space": {"parameters": {}},
+        "fidelity": {"max_epochs": 3},
+    }
+    return JobSpec.model_validate(settings | changes)
+
+
+def config_of(kind):
+    encoding = encoding_of(kind)
+    more = {} if encoding == "joint" else {"model.encoding": encoding}
+    return CONFIG | MORE.get(kind, {}) | more
+
+
+def written(folder, kind, pretrained, *, with_data=True, **changes):
+    folder.mkdir(exist_ok=True)
+    write_training(
+        folder,
+        config_of(kind),
+        job_of(pretrained, **changes),
+        task_of(kind),
+        epochs=2,
+        seed=7,
+        threshold=None,
+        on_gpu=False,
+        with_data=with_data,
+    )
+    return standalone_training.arguments(folder)
+
+
+@pytest.fixture
+def bundle(tmp_path, monkeypatch):
+    """A folder whose `classifier` is imported as `train.py` does."""
+    folder = tmp_path / "bundle"
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    sys.modules.pop("classifier", None)
+
+
+def trial_of(kind, pretrained):
+    """What a trial of lexmove is made of."""
+    job = job_of(pretrained)
+    recipe = Recipe.from_config(config_of(kind), job.model)
+    tokens = tokenized(
+        examples(kind),
+        load_tokenizer(pretrained),
+        max_length=16,
+        max_segments=recipe.max_segments,
+        encoding=recipe.encoding,
+    )
+    plan = Plan(recipe=recipe, num_labels=2, max_epochs=3, seed=7, precision="fp32")
+    return FineTuning(load_pretrained(pretrained), tokens, plan), tokens, recipe
+
+
+def described(groups, model):
+    """Names, learning rate and weight decay of each group."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [
+        (sorted(names[id(p)] for p in group["params"]), group["lr"], group["weight_decay"])
+        for group in groups
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_reads_the_same_tokens(kind, bundle, pretrained):
+    args, _ = written(bundle, kind, pretrained)
+    _, tokens, _ = trial_of(kind, pretrained)
+    split = standalone_training.load_split(
+        bundle / "data" / "train.jsonl", args, load_tokenizer(pretrained)
+    )
+    batch = Collator(tokens.pad_id, args.shape == "flat")([split[i] for i in range(len(split))])
+    wanted = tokens.batch(np.arange(len(tokens)))
+    width = batch["input_ids"].shape[-1]  # a trial pads to a multiple of eight
+    assert np.array_equal(batch["input_ids"].numpy(), wanted.ids[..., :width])
+    assert np.array_equal(batch["attention_mask"].numpy(), wanted.mask[..., :width])
+    assert not wanted.mask[..., width:].any()
+    assert np.array_equal(batch["labels"].numpy(), wanted.labels)
+    assert ("token_type_ids" in batch) == (wanted.types is not None)
+    if wanted.types is not None:
+        assert np.array_equal(batch["token_type_ids"].numpy(), wanted.types[..., :width])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_trains_the_same_parameters_at_the_same_rates(kind, bundle, pretrained):
+    args, training = written(bundle, kind, pretrained)
+    trial, _, recipe = trial_of(kind, pretrained)
+    torch.manual_seed(7)
+    model = standalone_training.build_model(args)
+    groups = standalone_training.parameter_groups(model, args, training)
+    before = trial.optimizer.param_groups
+    wanted = [{**group, "lr": group["initial_lr"]} for group in before]
+    assert described(groups, model) == described(wanted, trial.model)
+    weights = trial.model.state_dict()
+    assert set(model.state_dict()) == set(weights)
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    assert model.config.to_dict()["threshold"] == recipe.threshold
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_has_the_same_loss(kind, bundle, pretrained):
+    args, training = written(bundle, kind, pretrained)
+    _, tokens, recipe = trial_of(kind, pretrained)
+    logits = torch.randn(len(tokens), 2, generator=torch.Generator().manual_seed(0))
+    labels = torch.from_numpy(tokens.labels)
+    wanted = Loss.of(recipe, tokens.labels, num_labels=2, device=torch.device("cpu"))
+    found = standalone_training.loss_of(tokens.labels, args, training)
+    assert found({"logits": logits}, labels) == pytest.approx(wanted(logits, labels))
+
+
+def test_a_precision_that_this_machine_lacks_is_left_for_one_that_has_it(bundle, pretrained):
+    model = {"name": pretrained, "max_length": 16, "precision": "fp16"}
+    _, training = written(bundle, "flat", pretrained, model=model)
+    assert json.loads((bundle / "training_args.json").read_text())["fp16"]
+    assert training.fp16 is torch.accelerator.is_available()
+
+
+def test_without_data_there_is_none(bundle, pretrained):
+    written(bundle, "flat", pretrained, with_data=False)
+    assert not (bundle / "data").exists()
+
+
+def test_the_users_metric_goes_along(bundle, pretrained, tmp_path):
+    (tmp_path / "costs.py").write_text("def cost(true, predicted, probabilities): return 0.25\n")
+    metric = {"name": f"{tmp_path}/costs.py:cost"}
+    args, _ = written(bundle, "flat", pretrained, metric=metric)
+    labels = np.array([0, 1])
+    scores = standalone_training.scores_of(np.eye(2, dtype=np.float32), labels, args)
+    assert scores["costs.py:cost"] == 0.25
+    assert scores["f1_macro"] == 1.0
+    sys.modules.pop("costs")
+
+
+def test_what_does_not_read_back_is_refused(bundle, pretrained, monkeypatch):
+    right = training_bundle.training_arguments
+    monkeypatch.setattr(
+        training_bundle,
+        "training_arguments",
+        lambda *given, **named: right(*given, **named) | {"report_to": "none"},
+    )
+    with pytest.raises(ModelError, match="report_to reads otherwise"):
+        written(bundle, "flat", pretrained)
