@@ -206,6 +206,23 @@ def test_where_the_study_stands_is_read_by_the_name_of_its_desk(tmp_path: Path, 
         ray.get_actor(**desk_name("s"))
 
 
+class TellsItsName(SimulatedObjective):
+    """Leaves what its process is called."""
+
+    def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
+        name = Path("/proc/self/cmdline").read_text().partition("\0")[0]
+        (trial_dir / "name").write_text(name)
+        super().__call__(segment, trial_dir=trial_dir, report=report)
+
+
+def test_a_worker_is_called_by_the_trial_that_it_runs(tmp_path: Path, ray_session):
+    coordinator, study_dir = make(tmp_path, num_trials=3, fidelity=FidelityPlan())
+    run_with_tune(coordinator, TellsItsName(space=SPACE, seed=1), study_dir)
+    for trial in coordinator.study.trials:
+        told = (study_dir.trial(trial.trial_id) / "name").read_text()
+        assert told.strip() == f"ray::lexmove s trial {trial.trial_id}"
+
+
 class Talks(SimulatedObjective):
     """Prints from Python and from C, and goes wrong in trial 1."""
 

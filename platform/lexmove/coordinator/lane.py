@@ -32,6 +32,7 @@ class Lane:
         hand_in: the way to the desk.
         worker: the handle of this process.
         logs: a folder for links to the trials' logs, `lexmove_STUDY_trial_0003.log` and so on.
+        name_process: called with what the process is to be called, as it takes up a trial.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Lane:
         *,
         worker: object = None,
         logs: Path | None = None,
+        name_process: Callable[[str], object] | None = None,
     ) -> None:
         self._name = name
         self._works = works
         self._hand_in = hand_in
         self._worker = worker
         self._logs = logs
+        self._name_process = name_process
         self._num_letters = 0
 
     def run(self) -> None:
@@ -82,6 +85,8 @@ class Lane:
         place = StudyDir.at(order.storage)
         trial_dir = place.here(order.trial_dir)
         trial_dir.mkdir(parents=True, exist_ok=True)
+        if self._name_process is not None:
+            self._name_process(f"lexmove {order.study} trial {segment.trial_id}")
         last: Measurement | None = None
         speaking = threading.Lock()
         is_over = False

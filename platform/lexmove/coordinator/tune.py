@@ -250,12 +250,17 @@ def _run_lane(_: dict[str, Any], *, works: Mapping[str, Work], desk: Any, renewa
             desk.renew.remote(name)
 
     worker = ray.get_runtime_context().current_actor
-    lane = Lane(name, works, hand_in, worker=worker, logs=_ray_logs())
+    lane = Lane(name, works, hand_in, worker=worker, logs=_ray_logs(), name_process=_name_process)
     threading.Thread(target=renew, name="renew", daemon=True).start()
     try:
         lane.run()
     finally:
         has_left.set()
+
+
+def _name_process(name: str) -> None:
+    """What `ps`, `nvidia-smi` and the dashboard's list of a node's workers call this process."""
+    ray._raylet.setproctitle(f"ray::{name}")  # type: ignore[attr-defined] # no public way
 
 
 def _ray_logs() -> Path | None:
