@@ -1,6 +1,6 @@
 # Set-up, demo and tests; `make` alone lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench demo test bench-proposers bench-search bench-speed bench-scale chaos clean
+.PHONY: help setup setup-bench demo test test-slow bench-proposers bench-search bench-speed bench-scale chaos clean
 
 # The first Python that is new enough; `make setup PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13; do \
@@ -26,6 +26,7 @@ help:
 	@echo "make setup           install what constraints.txt pins into .venv; does nothing if it is there"
 	@echo "make demo            a real study on this machine"
 	@echo "make test            lint, types, import contracts and the test suite"
+	@echo "make test-slow       the few tests that take minutes each"
 	@echo "make bench-proposers proposers compared on simulated tasks; QUICK=1 for a short version"
 	@echo "make bench-search    searches compared, all peers: plays what is not recorded yet, hours;"
 	@echo "                     QUICK=1 two minutes; SEEDS=n; CHECK=1 fails where a target is short;"
@@ -82,6 +83,9 @@ test: setup
 	@echo "lexmove: tests"
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		--durations 10 $(COVERED)
+
+test-slow: setup
+	@$(BIN)/python -m pytest -m slow --durations 10
 
 bench-proposers: setup
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/proposers.py \

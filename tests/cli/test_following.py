@@ -2,11 +2,13 @@
 
 import io
 import os
+import pty
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,34 @@ def test_a_study_is_watched_until_nobody_runs_it(
     assert "study clauses is interrupted: best 0.6400 (trial 2)" in rest
     assert f"to go on: lexmove resume clauses --store {store_of(folder)}" in rest
     assert watcher.returncode == 1
+
+
+def test_on_a_terminal_the_table_is_drawn(
+    folder: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """By a thread of its own, which reads the study that another one opened."""
+    ours, theirs = pty.openpty()
+    words = ("watch", NAME, "--store", store_of(folder))
+    more = {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+    seen = b""
+    with (
+        holder(folder, "waits", environment),
+        begun(tmp_path, *words, environment=environment | more, stdout=theirs, stderr=theirs) as it,
+    ):
+        os.close(theirs)
+        until_s = time.monotonic() + START_S
+        while b"trial" not in seen or b"running the trials" not in seen:
+            assert time.monotonic() < until_s, seen
+            seen += os.read(ours, 65536)
+        it.send_signal(signal.SIGINT)
+        with suppress(OSError):  # the other end is closed
+            while chunk := os.read(ours, 65536):
+                seen += chunk
+        assert it.wait(timeout=20) == 130
+    os.close(ours)
+    assert b"Traceback" not in seen
+    assert b"f1_macro" in seen
+    assert b"left it running" in seen
 
 
 def test_ctrl_c_leaves_a_watched_study_running(

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from architecture.readme_commands import shown
 from lexmove.cli.verbs import app
 from lexmove.cluster import deployments
 
@@ -32,7 +33,7 @@ def test_help_is_frozen_and_has_examples(lexmove, golden):
 
 
 def test_the_dashboard_is_written_as_it_is(lexmove):
-    done = lexmove("cluster", "grafana")
+    done = lexmove(*shown("lexmove cluster grafana"))
     assert (done.exit_code, done.stderr) == (0, "")
     assert json.loads(done.stdout) == json.loads(deployments.grafana_dashboard())
 

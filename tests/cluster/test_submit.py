@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from architecture.readme_commands import shown
 from cluster.head import Head, running_head
 from lexmove.app.stored import load
 from lexmove.cluster.dashboard import Dashboard, find_dashboard
@@ -85,6 +86,11 @@ def head(home: Path) -> Iterator[Head]:
         yield found
 
 
+def there(command: str) -> list[str]:
+    """The words of a command that the README shows with the address that a call gets anyway."""
+    return shown(f"{command} --address $RAY_API_SERVER_ADDRESS")[:-2]
+
+
 @pytest.fixture
 def jobs(head: Head) -> Jobs:
     return jobs_of(head)
@@ -131,7 +137,7 @@ def drivers(head: Head) -> list[psutil.Process]:
 def test_a_submitted_study_survives_its_driver_a_stop_and_its_head(
     home: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    write_job(tmp_path, name="killed")
+    write_job(tmp_path, name="contracts")
     with running_head(token=secrets.token_hex(32), home=home) as first:
         before = _killed_and_stopped(first, tmp_path)
     _resumed(request.getfixturevalue("head"), tmp_path, before)
@@ -139,35 +145,35 @@ def test_a_submitted_study_survives_its_driver_a_stop_and_its_head(
 
 def _killed_and_stopped(head: Head, folder: Path) -> Study:
     """The study after its driver was killed, another one went on, and was stopped."""
-    done = lexmove(head, folder, "submit", "job.yaml")
+    done = lexmove(head, folder, *shown("lexmove submit job.yaml"))
     assert done.returncode == 0, done.stderr
-    assert "submitted study killed as job lexmove-killed-" in done.stderr
+    assert "submitted study contracts as job lexmove-contracts-" in done.stderr
     assert "~/lexmove/studies.db on the head" in done.stderr
-    assert f"{head.address}/#/jobs/lexmove-killed-" in done.stderr
+    assert f"{head.address}/#/jobs/lexmove-contracts-" in done.stderr
     assert "INFO" not in done.stderr, "Ray is quiet"
-    for verb in ("watch killed", "logs killed", "stop killed", "best killed", "--resume killed"):
-        assert verb in done.stderr
+    for verb in ("watch", "logs", "stop", "best", "--resume"):
+        assert f"{verb} contracts" in done.stderr
 
     # What everybody may read holds neither token nor path of this machine.
     jobs = jobs_of(head)
-    job = jobs.of_study("killed")[-1]
+    job = jobs.of_study("contracts")[-1]
     told = json.dumps([dict(job.metadata), lexmove_processes(head)])
     assert str(head.token) not in told
     assert f"{folder}/job" not in told
     again = lexmove(head, folder, "submit", "job.yaml")
     assert again.returncode == 2
-    assert "is being run by job lexmove-killed-" in again.stderr
+    assert "is being run by job lexmove-contracts-" in again.stderr
 
-    watcher = calling(head, folder, "watch", "killed")
-    until(lambda: num_ended(head, "killed") >= 2, what="two segments")
-    before = stored(head, "killed")
+    watcher = calling(head, folder, *there("lexmove watch contracts"))
+    until(lambda: num_ended(head, "contracts") >= 2, what="two segments")
+    before = stored(head, "contracts")
     assert before is not None
     (driver,) = drivers(head)
     driver.send_signal(signal.SIGKILL)
-    until(lambda: num_ended(head, "killed") >= num_segments(before) + 2, what="another driver")
+    until(lambda: num_ended(head, "contracts") >= num_segments(before) + 2, what="another driver")
     assert "the driver was ended by SIGKILL; going on" in jobs.log(job.job_id)
 
-    asked = lexmove(head, folder, "stop", "killed")
+    asked = lexmove(head, folder, *there("lexmove stop contracts"))
     assert asked.returncode == 0, asked.stderr
     stopped = jobs.look(job.job_id)
     assert (stopped.status, jobs.status_of(stopped)) == ("STOPPED", 130)
@@ -175,7 +181,7 @@ def _killed_and_stopped(head: Head, folder: Path) -> Study:
     _, err = watcher.communicate(timeout=60)
     assert watcher.returncode == 130, err
     assert "trial 0 paused at epoch" in err
-    after = stored(head, "killed")
+    after = stored(head, "contracts")
     assert after is not None
     assert after.events[: before.num_events] == before.events, "nothing was lost or rewritten"
     assert not after.running, "what ran is recorded as preempted"
@@ -184,11 +190,12 @@ def _killed_and_stopped(head: Head, folder: Path) -> Study:
 
 def _resumed(head: Head, folder: Path, before: Study) -> None:
     """Goes on with the study on a head that knows of no job, and reads it there."""
-    assert jobs_of(head).of_study("killed") == ()
-    resumed = lexmove(head, folder, "submit", "--resume", "killed", "--wait")
+    assert jobs_of(head).of_study("contracts") == ()
+    words = [*shown("lexmove submit --resume contracts"), "--wait"]
+    resumed = lexmove(head, folder, *words)
     assert resumed.returncode == 0, resumed.stderr
-    assert "study killed ended with exit status 0" in resumed.stderr
-    after = stored(head, "killed")
+    assert "study contracts ended with exit status 0" in resumed.stderr
+    after = stored(head, "contracts")
     assert after is not None
     assert after.events[: before.num_events] == before.events, "nothing was lost or rewritten"
     assert len(after.trials) == NUM_TRIALS, "the budget is met exactly"
@@ -198,15 +205,19 @@ def _resumed(head: Head, folder: Path, before: Study) -> None:
         assert sum(isinstance(event, Started) for event in trial.events) == 1
 
     # From the store, through the cluster: a client cannot read it.
-    best = lexmove(head, folder, "best", "killed", "--json")
+    best = lexmove(head, folder, *there("lexmove best contracts --json"))
     assert best.returncode == 0, best.stderr
     assert json.loads(best.stdout)["repeated"]["num_seeds"] == 1
     assert [job for job in jobs_of(head).all() if "lexmove_purpose" in job.metadata] == []
-    log = lexmove(head, folder, "logs", "killed")
-    assert log.stdout.count("Running entrypoint") == 1
-    here = begun(folder, "logs", "killed", "0", "--store", head.store, environment=head.environment)
+    of_trial = lexmove(head, folder, *there("lexmove logs contracts 3"))
+    assert " trial 3, " in of_trial.stdout
+    told = lexmove(head, folder, "logs", "contracts")
+    assert told.stdout.count("Running entrypoint") == 1
+    here = begun(
+        folder, "logs", "contracts", "0", "--store", head.store, environment=head.environment
+    )
     assert here.communicate(timeout=60)[0].startswith("-- ")
-    here = begun(folder, "logs", "killed", "--store", head.store, environment=head.environment)
+    here = begun(folder, "logs", "contracts", "--store", head.store, environment=head.environment)
     said = here.communicate(timeout=60)[0]
     assert said.count(", process ") == 3, "of each driver, whatever head it ran on"
     assert said.count("\ndone\n") == 1
@@ -299,7 +310,7 @@ def test_who_has_no_token_is_told_at_once(
 
 def test_a_plan_says_what_fits_the_cluster(head: Head, tmp_path: Path) -> None:
     write_job(tmp_path, name="planned", budget={"trials": 7, "parallel": 3})
-    done = lexmove(head, tmp_path, "plan", "job.yaml", "--offline")
+    done = lexmove(head, tmp_path, *there("lexmove plan job.yaml"), "--offline")
     assert done.returncode == 0, done.stderr
     assert "does not fit: 3 trials at once with 1 CPU" in done.stdout
     assert "the cluster has 1 node up now with 2 CPUs and 0 GPUs, room for 2 at once" in done.stdout

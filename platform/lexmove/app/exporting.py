@@ -7,13 +7,14 @@ import json
 import platform
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from lexmove.app.inputs import bring_inputs
 from lexmove.app.model_card import model_card
+from lexmove.app.outlets.formats import FORMATS, check_format
 from lexmove.app.preparing import forget_data, task_of
 from lexmove.app.stored import Outcome, job_of, outcome_of, repetitions_of, store_url, study_dir_of
 from lexmove.coordinator.store import open_store
@@ -25,18 +26,23 @@ from lexmove.study.study import Study
 _PACKAGES = ("lexmove", "torch", "transformers", "accelerate", "numpy", "scikit-learn", "ray")
 
 _RUN = """#!/usr/bin/env bash
-# Trains this config anew and scores it, without lexmove: ./run.sh [--seed 1] [--out trained]
+# Trains this config anew and scores it, without lexmove: run.sh [--seed 1] [--out FOLDER]
+# Before it: python3 -m venv venv && . venv/bin/activate && pip install -r requirements.txt
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
-# python3 -m venv venv && . venv/bin/activate && pip install -r requirements.txt
-exec "${PYTHON:-python3}" train.py "$@"
+exec "${PYTHON:-python3}" "$(dirname "${BASH_SOURCE[0]}")/train.py" "$@"
 """
 
 Say = Callable[[str], object]
 
 
 def export(
-    name: str, folder: Path, *, store: str | None = None, with_data: bool = True, say: Say
+    name: str,
+    folder: Path,
+    *,
+    store: str | None = None,
+    with_data: bool = True,
+    formats: Sequence[str] = (),
+    say: Say,
 ) -> dict[str, Any]:
     """Writes the winner of a study with all that it takes to have it without lexmove.
 
@@ -47,6 +53,7 @@ def export(
         folder: a new one, or an empty one.
         store: URL of the store.
         with_data: whether the examples go along.
+        formats: names of `FORMATS` in which to write the config, too.
         say: told what is missing, and why.
 
     Returns:
@@ -55,9 +62,11 @@ def export(
     Raises:
         StudyNotFoundError: no study of that name.
         NoSuccessfulTrialError: it has found nothing yet.
-        UsageError: the folder is not empty, or cannot be written.
+        UsageError: an unknown format, or the folder is not empty or cannot be written.
         TaskError: the data are no longer those of the study.
     """
+    for item in formats:
+        check_format(item)
     opened = open_store(store_url(None, store))
     outcome = outcome_of(opened, opened.load(name))
     if outcome.winner is None:
@@ -72,6 +81,10 @@ def export(
     aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
     try:
         aside.mkdir(parents=True)
+        for item in formats:
+            path = aside / f"{item}.yaml"
+            config = FORMATS[item](outcome.study, outcome.winner.config)
+            path.write_text(_as_yaml(config), encoding="utf-8")
         provenance = _write_all(aside, outcome, repetitions, job, with_data=with_data, say=say)
         if folder.exists():
             folder.rmdir()

@@ -156,4 +156,12 @@ class StoredTrials(Sequence[Trial]):
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Opens a file that is there; the last one to close it folds its log into it."""
-    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, isolation_level=None, timeout=30)
+    # A study that is read on demand may be asked by the thread that draws it; SQLite itself lets
+    # one in at a time.
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=rw",
+        uri=True,
+        isolation_level=None,
+        timeout=30,
+        check_same_thread=False,
+    )
