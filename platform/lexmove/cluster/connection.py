@@ -5,9 +5,10 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from lexmove.cluster.local_ray import RayWatch
 from lexmove.errors import ClusterError, ClusterVersionError
 
 _PROBE_S = 5.0
@@ -48,50 +49,52 @@ def connected(
         # Ray would turn token auth on by itself and leave a world-readable token at home.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    else:
-        _check_port(address)
+    check_address(address)
     # Ray echoes its workers' deaths to stdout, which is for data; it reads this when imported.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
-    try:
-        context = ray.init(
-            address=address or "local",
-            num_cpus=None if address else num_cpus,
-            include_dashboard=None if address else dashboard,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=True,
-        )
-    except Exception as error:  # a node that is slow to start raises a plain one
-        raise _explained(error, address) from error
-    try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # ray's own
-        yield Connection(
-            address=address,
-            dashboard_url=context.dashboard_url or None,
-            num_cpus=resources.get("CPU", 0.0),
-            num_gpus=resources.get("GPU", 0.0),
-        )
-    finally:
-        ray.shutdown()
+    with closing(RayWatch(is_local=address is None)) as watch:
+        try:
+            context = ray.init(
+                address=address or "local",
+                num_cpus=None if address else num_cpus,
+                include_dashboard=None if address else dashboard,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=True,
+            )
+        except Exception as error:  # a node that is slow to start raises a plain one
+            raise _explained(error, address) from error
+        try:
+            resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # ray's own
+            yield Connection(
+                address=address,
+                dashboard_url=context.dashboard_url or None,
+                num_cpus=resources.get("CPU", 0.0),
+                num_gpus=resources.get("GPU", 0.0),
+            )
+        finally:
+            watch.close()  # before Ray ends its processes
+            ray.shutdown()
 
 
-def _check_port(address: str) -> None:
+def check_address(address: str | None) -> None:
     """Finds a cluster that is not there; Ray itself would go on trying for minutes.
 
     Raises:
         ClusterError: nothing listens at HOST:PORT. `auto` names no port and is left to Ray.
     """
-    host, _, port = address.rpartition("://")[2].rpartition(":")
+    host, _, port = (address or "").rpartition("://")[2].rpartition(":")
     if not host or not port.isdecimal():
         return
     try:
         socket.create_connection((host, int(port)), timeout=_PROBE_S).close()
     except (OSError, OverflowError) as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address}: {error}; is it up, and is the port open?"
+            f"no Ray cluster answers at {address}: {error}.\n"
+            "is it up, and is the port open to this machine?"
         ) from error
 
 
@@ -110,7 +113,7 @@ def _explained(error: Exception, address: str | None) -> ClusterError:
         )
     # With a wrong token, Ray 2.60 says no more than that it failed to connect.
     return ClusterError(
-        f"the cluster at {address} does not let this process in: {first_line}; most often the "
-        "token differs: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) to "
-        "the cluster's own; else its version of Ray does"
+        f"the cluster at {address} does not let this process in: {first_line}.\n"
+        "most often the token differs: set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN (or "
+        "RAY_AUTH_TOKEN_PATH) to the cluster's own; else its version of Ray does"
     )

@@ -26,18 +26,32 @@ _PORTS = (
 )
 _MAX_RAYLETS = 4
 _START_S = 90.0
-_SETTLES_S = 10.0
-"""How long after the loss it may take until it is known and the lanes elsewhere go on."""
+
+_DIED = "its worker died"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survived:
-    """What became of a crowd: `busy` is the share of the remaining lanes' time at work."""
+    """What became of a crowd.
+
+    `busy` is the share of the remaining lanes' time that they were at work, from the moment of the
+    loss until the new raylet is up, `busy_s` seconds. Afterwards `num_lanes_at_end` ran at once.
+    """
 
     num_lost: int
     busy: float
+    busy_s: float
     num_lanes_at_end: int
     broken: list[str]
+
+    @property
+    def line(self) -> str:
+        """In words."""
+        return (
+            f"{self.num_lost} trials lost their worker; {self.busy:.3f} of the remaining lanes' "
+            f"time at work in the {self.busy_s:.0f} s until a raylet was added, then up to "
+            f"{self.num_lanes_at_end} lanes; {'; '.join(self.broken) or 'all held'}"
+        )
 
 
 class Raylets:
@@ -111,6 +125,7 @@ def survived(
     folder: Path, *, lanes: int = 32, num_trials: int = 400, epoch_s: float = 2.0
 ) -> Survived:
     """Two of three raylets survive, a third comes."""
+    folder.mkdir(parents=True)
     raylets = Raylets(folder, num_cpus=-(-lanes // 3))
     lost_s: list[float] = []
     added_s: list[float] = []
@@ -133,25 +148,27 @@ def survived(
                 lost_s.append(time.time())
                 raylets.kill(2)
             if lost_s and not added_s and num_started > num_trials // 2:
-                added_s.append(time.time())
                 raylets.add()
+                added_s.append(time.time())
 
         study = supervised.run(harm, limit_s=580)
     finally:
         raylets.end()
     remaining = 2 * -(-lanes // 3)  # the two raylets have room for so many
     return Survived(
-        num_lost=sum(
-            isinstance(event, Ended) and event.reason == "its worker died" for event in study.events
-        ),
-        busy=_busy(study, lost_s[0] + _SETTLES_S, added_s[0], remaining),
+        num_lost=sum(isinstance(event, Ended) and event.reason == _DIED for event in study.events),
+        busy=_busy(study, lost_s[0], added_s[0], remaining),
+        busy_s=added_s[0] - lost_s[0],
         num_lanes_at_end=_most_running(study, added_s[0]),
         broken=violations(setting, study, before=supervised.seen),
     )
 
 
 def _busy(study: Study, since_s: float, until_s: float, lanes: int) -> float:
-    """Share of the time of so many lanes that was spent in segments, between two times."""
+    """Share of the time of so many lanes that was spent in segments, between two times.
+
+    What ran on the raylet that was lost does not count, be it thought to run for a while.
+    """
     spent_s = 0.0
     for trial in study.trials:
         begun_s: float | None = None
@@ -159,19 +176,22 @@ def _busy(study: Study, since_s: float, until_s: float, lanes: int) -> float:
             if isinstance(event, Started | Continued):
                 begun_s = event.at_s
             elif isinstance(event, Ended) and begun_s is not None:
-                spent_s += max(0.0, min(event.at_s, until_s) - max(begun_s, since_s))
-                begun_s = None
+                is_lost = event.reason == _DIED
+                end_s = since_s if is_lost else min(event.at_s, until_s)
+                spent_s += max(0.0, end_s - max(begun_s, since_s))
+                begun_s = None  # a paused trial ends once more when it is stopped
     return spent_s / (lanes * (until_s - since_s))
 
 
 def _most_running(study: Study, since_s: float) -> int:
     """How many trials ran at once at most, after a time."""
-    running, most = 0, 0
+    running: set[int] = set()
+    most = 0
     for event in study.events:
         if isinstance(event, Started | Continued):
-            running += 1
-        elif isinstance(event, Ended) and event.at_s >= 0:
-            running -= 1
+            running.add(event.trial_id)
+        elif isinstance(event, Ended):
+            running.discard(event.trial_id)
         if event.at_s >= since_s:
-            most = max(most, running)
+            most = max(most, len(running))
     return most

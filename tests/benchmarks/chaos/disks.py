@@ -4,13 +4,13 @@ import os
 import resource
 import subprocess
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
-from benchmarks.chaos.invariants import violations
 from benchmarks.chaos.setting import file_setting
+from benchmarks.chaos.stopped import Stopped
 from benchmarks.chaos.supervised import Supervised
 from lexmove.study.study import Study
 from lexmove.study.trial import Measured
@@ -46,14 +46,6 @@ class _Protected:
                 path.chmod(path.stat().st_mode | 0o200)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
-    """How often a study stopped, with which causes, and what does not hold of it at its end."""
-
-    causes: list[str]
-    broken: list[str]
-
-
 def full(folder: Path, *, marks: tuple[int, ...], **changes: object) -> Stopped:
     """A study whose store cannot grow any more, each time a number of results is there.
 
@@ -73,10 +65,7 @@ def full(folder: Path, *, marks: tuple[int, ...], **changes: object) -> Stopped:
                 filled.add(marks[due])
 
     study = supervised.run(fill)
-    return Stopped(
-        causes=supervised.causes,
-        broken=violations(supervised.setting, study, before=supervised.seen),
-    )
+    return Stopped.of(supervised, study)
 
 
 def read_only(folder: Path, *, mark: int, **changes: object) -> Stopped:
@@ -102,12 +91,4 @@ def read_only(folder: Path, *, mark: int, **changes: object) -> Stopped:
         study = supervised.run(kill, on_stop=turn)
     finally:
         disk.release()
-    return Stopped(
-        causes=supervised.causes,
-        broken=violations(supervised.setting, study, before=supervised.seen),
-    )
-
-
-def _account(supervised: Supervised, study: Study) -> Stopped:
-    broken = violations(supervised.setting, study, before=supervised.seen)
-    return Stopped(causes=supervised.causes, broken=broken)
+    return Stopped.of(supervised, study)

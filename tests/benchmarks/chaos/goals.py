@@ -39,6 +39,24 @@ GOALS: Mapping[str, Goal] = {
     "read_only_unexplained": Goal(
         measure="a read-only store: without its cause, or something lost", bound=0
     ),
+    "server_broken": Goal(
+        measure="PostgreSQL restarted in mid-study: without its cause, or something lost", bound=0
+    ),
+    "server_resumed": Goal(
+        measure="PostgreSQL restarted: until the next result", bound=_RESUME_S, unit="s"
+    ),
+    "network_broken": Goal(
+        measure="network to the store cut for 20 s: without its cause, or something lost", bound=0
+    ),
+    "network_resumed": Goal(
+        measure="network to the store mended: until the next result", bound=_RESUME_S, unit="s"
+    ),
+    "refusals_unhelpful": Goal(
+        measure="a cluster that cannot be used: without exit 4 and a fix in two lines", bound=0
+    ),
+    "refusals_slowest": Goal(
+        measure="a cluster that cannot be used: until that is told", bound=10.0, unit="s"
+    ),
     "crowd_broken": Goal(
         measure="32 lanes, one of 3 raylets killed, one added: invariants broken", bound=0
     ),

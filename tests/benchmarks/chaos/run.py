@@ -5,16 +5,15 @@
 Simulated trials, all else as in a job. An hour or so, ten minutes with `--quick`.
 """
 
-import argparse
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.chaos.goals import GOALS
 from benchmarks.environment import prepare_for_ray
+from benchmarks.parts import Measure, measured, options_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,30 +60,16 @@ QUICK = Size(
     lanes=6,
 )
 
-Measure = Callable[[Size, Path], Mapping[str, float]]
-
 
 def main(
-    arguments: Sequence[str] | None = None, measures: Mapping[str, Measure] | None = None
+    arguments: Sequence[str] | None = None, parts: Mapping[str, Measure[Size]] | None = None
 ) -> int:
-    """Does all harm and prints, last a line for each target.
-
-    Returns the exit status: 0; 1 where, with --check, a target is short. `measures` are all there
-    are unless given; each gives figures by the name of their goal.
-    """
-    options = _options().parse_args(arguments)
+    """Does all harm and prints; returns the exit status. `parts` are all there are unless given."""
+    options = options_of(
+        "chaos", __doc__, quick="fewer of each, about ten minutes", parts=PARTS
+    ).parse_args(arguments)
     size = QUICK if options.quick else FULL
-    figures: dict[str, float] = {}
-    for name, measure in (measures or MEASURES).items():
-        if options.only in (None, name):
-            print(f"-- {name}", flush=True)
-            with tempfile.TemporaryDirectory(prefix="chaos", ignore_cleanup_errors=True) as folder:
-                figures |= measure(size, Path(folder))
-    named = [name for name in GOALS if options.only is None or name in figures]
-    targets = [GOALS[name].judged(figures.get(name)) for name in named]
-    for target in targets:
-        print(target.line)
-    return int(options.check and not all(target.is_met for target in targets))
+    return measured(options, size, parts or PARTS, GOALS, name="chaos")
 
 
 def _kills(size: Size, folder: Path) -> Mapping[str, float]:
@@ -118,7 +103,7 @@ def _writes(size: Size, folder: Path) -> Mapping[str, float]:
     """The writer between any two writes."""
     from benchmarks.chaos.writes import chained, swept
 
-    num_studies, broken = swept(folder / "swept", step=size.step, num_trials=size.num_swept)
+    num_studies, broken = swept(folder / "writes", step=size.step, num_trials=size.num_swept)
     num_drivers, more = chained(folder / "chained", seed=0, num_trials=size.num_trials)
     broken += more
     print(f"{num_studies} studies killed after a write and resumed; one of {num_drivers} drivers")
@@ -133,7 +118,9 @@ def _random(size: Size, folder: Path) -> Mapping[str, float]:
     num_unfinished = num_broken = 0
     for seed in range(size.num_seeds):
         try:
-            found = killed_at_random(folder / str(seed), seed, num_trials=size.num_trials)
+            found = killed_at_random(
+                folder / "random" / str(seed), seed, num_trials=size.num_trials
+            )
         except RuntimeError as error:
             num_unfinished += 1
             print(f"seed {seed}: {error}", flush=True)
@@ -147,7 +134,7 @@ def _misbehaving(size: Size, folder: Path) -> Mapping[str, float]:
     """Stragglers, hangs, misreports."""
     from benchmarks.chaos.misbehaving import misbehaved
 
-    counts, broken = misbehaved(folder, num_trials=size.num_trials)
+    counts, broken = misbehaved(folder / "misbehaving", num_trials=size.num_trials)
     print(", ".join(f"{what}: {number}" for what, number in counts.items()))
     print("; ".join(broken) or "all held", flush=True)
     unhandled = [what for what, number in counts.items() if not number]
@@ -163,7 +150,7 @@ def _letters(size: Size, folder: Path) -> Mapping[str, float]:
     broken: list[str] = []
     for seed in range(size.num_letters):
         found, more = shuffled(
-            folder / str(seed), seed=seed, proposer="random", num_trials=size.num_trials
+            folder / "letters" / str(seed), seed=seed, proposer="random", num_trials=size.num_trials
         )
         counts += found
         broken += [f"seed {seed}: {what}" for what in more]
@@ -183,44 +170,61 @@ def _disks(size: Size, folder: Path) -> Mapping[str, float]:
     num_due = {"full": len(size.kills), "read_only": 1}
     figures: dict[str, float] = {}
     for name, found in stops.items():
-        print(f"{name}: {len(found.causes)} stops: {found.causes}; {found.broken or 'all held'}")
-        wordless = [cause for cause in found.causes if "cannot" not in cause]
+        print(f"{name}: {found.line}", flush=True)
         is_missed = len(found.causes) < num_due[name]
-        figures[f"{name}_unexplained"] = len(wordless) + len(found.broken) + is_missed
+        figures[f"{name}_unexplained"] = found.num_unexplained + is_missed
     return figures
+
+
+def _servers(size: Size, folder: Path) -> Mapping[str, float]:
+    """PostgreSQL away, and the network to it."""
+    from benchmarks.chaos.servers import cut_off, restarted
+
+    marks = size.kills[:2]
+    outages = {
+        "server": restarted(folder / "server", marks=marks, num_trials=size.num_trials),
+        "network": cut_off(folder / "network", marks=marks[:1], num_trials=size.num_trials),
+    }
+    figures: dict[str, float] = {}
+    for name, found in outages.items():
+        print(f"{name}: {found.line}", flush=True)
+        figures[f"{name}_broken"] = found.stopped.num_unexplained + (not found.waits_s)
+        figures[f"{name}_resumed"] = max(found.waits_s, default=float("inf"))
+    return figures
+
+
+def _refusals(size: Size, folder: Path) -> Mapping[str, float]:
+    """Clusters that cannot be used."""
+    from benchmarks.chaos.refusals import refusals
+
+    found = list(refusals(folder))
+    print("\n".join(refusal.line for refusal in found), flush=True)
+    return {
+        "refusals_unhelpful": sum(not refusal.is_helpful for refusal in found),
+        "refusals_slowest": max(refusal.took_s for refusal in found),
+    }
 
 
 def _crowd(size: Size, folder: Path) -> Mapping[str, float]:
     """Many lanes on three raylets."""
     from benchmarks.chaos.crowd import survived
 
-    found = survived(folder, lanes=size.lanes, num_trials=12 * size.lanes)
-    print(
-        f"{found.num_lost} trials lost their worker; at most {found.num_lanes_at_end} ran at once "
-        f"after a raylet was added; {found.broken or 'all held'}",
-        flush=True,
-    )
+    found = survived(folder / "crowd", lanes=size.lanes, num_trials=12 * size.lanes)
+    print(found.line, flush=True)
     return {"crowd_broken": len(found.broken), "crowd_busy": found.busy}
 
 
-MEASURES: Mapping[str, Measure] = {
+PARTS: Mapping[str, Measure[Size]] = {
     "kills": _kills,
     "writes": _writes,
     "random": _random,
     "misbehaving": _misbehaving,
     "letters": _letters,
     "disks": _disks,
+    "servers": _servers,
+    "refusals": _refusals,
     "crowd": _crowd,
 }
-
-
-def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="chaos", description=__doc__.partition("\n")[0])
-    add = parser.add_argument
-    add("--quick", action="store_true", help="fewer of each, about ten minutes")
-    add("--check", action="store_true", help="exit with 1 when a target is short")
-    add("--only", choices=tuple(MEASURES), help="one part alone")
-    return parser
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -49,13 +49,15 @@ class Strike:
 class Supervised:
     """Runs the study of a setting to its end, whatever befalls its processes.
 
-    `environment` is added to that of the first driver alone. `strikes` are the faults done so far,
+    `environment` is added to that of the first driver alone. `looks_at` is the URL by which the
+    study is looked at; "" for that of the setting. `strikes` are the faults done so far,
     `seen` the longest history that a reader found in the store, `causes` what drivers said that
     had to stop. `num_drivers` counts those started.
     """
 
     setting: Setting
     environment: Mapping[str, str] = field(default_factory=dict)
+    looks_at: str = ""
     strikes: list[Strike] = field(default_factory=list)
     causes: list[str] = field(default_factory=list)
     seen: tuple[Event, ...] = ()
@@ -84,7 +86,7 @@ class Supervised:
                     on_stop(self)
             finally:
                 self._end()
-        return open_store(self.setting.url).load(NAME)
+        return open_store(self.looks_at or self.setting.url).load(NAME)
 
     def _driven(
         self, on_look: Callable[["Supervised", Study], object], ray_dir: str, until_s: float
@@ -98,7 +100,7 @@ class Supervised:
         with log.open("w") as file:
             driver = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.chaos.driver", self.setting.write()],
-                env=os.environ | {"RAY_TMPDIR": ray_dir} | first,
+                env=os.environ | {"RAY_TMPDIR": ray_dir, "PYTHONPATH": _paths()} | first,
                 stdout=file,
                 stderr=file,
                 text=True,
@@ -122,7 +124,7 @@ class Supervised:
     def look(self) -> Study | None:
         """The study as it is in the store now; None before it is there."""
         try:
-            study = open_reader(self.setting.url).look(NAME)
+            study = open_reader(self.looks_at or self.setting.url).look(NAME)
         except LexmoveError:
             return None
         return study
@@ -195,8 +197,7 @@ def resumed_s(study: Study, strike: Strike) -> float | None:
     return None
 
 
-@contextmanager
-def in_folder() -> Iterator[Path]:
-    """A folder for one study; short, for the paths of sockets end at 107 characters."""
-    with tempfile.TemporaryDirectory(prefix="chaos", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+def _paths() -> str:
+    """Where a driver and its workers find this benchmark, whoever started it."""
+    tests = str(Path(__file__).parents[2])
+    return os.pathsep.join(filter(None, (tests, os.environ.get("PYTHONPATH"))))

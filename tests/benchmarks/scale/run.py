@@ -6,14 +6,12 @@ A study of 10,000 trials in a SQLite file, then 2,000 trials of 50 ms by bare Ra
 lexmove. It wants a calm machine: twenty minutes, or two with `--quick`, whose sizes are smaller.
 """
 
-import argparse
-import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.environment import prepare_for_ray
+from benchmarks.parts import Measure, measured, options_of
 from benchmarks.scale.goals import GOALS
 
 
@@ -31,30 +29,16 @@ class Size:
 FULL = Size(marks=(100, 2000, 5000, 10_000), num_short=2000)
 QUICK = Size(marks=(100, 1000, 1500, 2000), num_short=200)
 
-Measure = Callable[[Size, Path], Mapping[str, float]]
-
 
 def main(
-    arguments: Sequence[str] | None = None, measures: Mapping[str, Measure] | None = None
+    arguments: Sequence[str] | None = None, parts: Mapping[str, Measure[Size]] | None = None
 ) -> int:
-    """Measures and prints, last a line for each target.
-
-    Returns the exit status: 0; 1 where, with --check, a target is short. `measures` are all there
-    are unless given; each gives figures by the name of their goal.
-    """
-    options = _options().parse_args(arguments)
+    """Measures and prints; returns the exit status. `parts` are all there are unless given."""
+    options = options_of(
+        "bench-scale", __doc__, quick="2,000 and 200 trials, about two minutes", parts=_PARTS
+    ).parse_args(arguments)
     size = QUICK if options.quick else FULL
-    figures: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="scale", ignore_cleanup_errors=True) as folder:
-        for name, measure in (measures or _MEASURES).items():
-            if options.only in (None, name):
-                print(f"measuring {name}", file=sys.stderr, flush=True)
-                figures |= measure(size, Path(folder))
-    named = [name for name in GOALS if options.only is None or name in figures]
-    targets = [GOALS[name].judged(figures.get(name)) for name in named]
-    for target in targets:
-        print(target.line)
-    return int(options.check and not all(target.is_met for target in targets))
+    return measured(options, size, parts or _PARTS, GOALS, name="scale")
 
 
 def _growth(size: Size, folder: Path) -> Mapping[str, float]:
@@ -99,16 +83,7 @@ def _throughput(size: Size, folder: Path) -> Mapping[str, float]:
     return {"throughput": bare.wall_s / ours.wall_s}
 
 
-_MEASURES: Mapping[str, Measure] = {"growth": _growth, "throughput": _throughput}
-
-
-def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench-scale", description=__doc__.partition("\n")[0])
-    add = parser.add_argument
-    add("--quick", action="store_true", help="2,000 and 200 trials, about two minutes")
-    add("--check", action="store_true", help="exit with 1 when a target is short")
-    add("--only", choices=tuple(_MEASURES), help="one part alone")
-    return parser
+_PARTS: Mapping[str, Measure[Size]] = {"growth": _growth, "throughput": _throughput}
 
 
 if __name__ == "__main__":

@@ -9,64 +9,54 @@ weighs more than it does in a study. Each module says what its figure means.
 
 import argparse
 import os
-import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from benchmarks.environment import prepare_for_ray
+from benchmarks.parts import measured, options_of
 from benchmarks.speed.comparison import GOALS, Comparison
 from benchmarks.speed.setting import FULL, QUICK, Setting
 
-Measure = Callable[[Setting, Path], Comparison]
+Compare = Callable[[Setting, Path], Comparison]
 
 
 def main(
-    arguments: Sequence[str] | None = None, measures: Mapping[str, Measure] | None = None
+    arguments: Sequence[str] | None = None, compares: Mapping[str, Compare] | None = None
 ) -> int:
     """Measures and prints: tables as they are ready, and last a line for each target.
 
     Returns the exit status: 0; 1 where a comparison failed or, with --check, a target is short.
-    `measures` are all there are unless given.
+    `compares` are all there are unless given.
     """
-    options = _options().parse_args(arguments)
+    parser = options_of(
+        "bench-speed",
+        __doc__,
+        quick="one repeat of small sizes, about three minutes",
+        parts=GOALS,
+    )
+    parser.add_argument(
+        "--repeats", type=_positive, help="repeats or seeds of each comparison (default: 3)"
+    )
+    options = parser.parse_args(arguments)
     setting = QUICK if options.quick else FULL
     if options.repeats is not None:
         setting = replace(setting, repeats=options.repeats)
-    names = [name for name in GOALS if options.only in (None, name)]
-    figures, failed = _measured(names, setting, measures or _measures())
-    for name, error in failed.items():
-        print(f"failed: {name}: {error}")
-    targets = [GOALS[name].judged(figures.get(name)) for name in names]
-    for target in targets:
-        print(target.line)
-    is_short = options.check and not all(target.is_met for target in targets)
-    return int(bool(failed) or is_short)
+    found = compares or _compares()
+    parts = {name: partial(_figure, name, found[name]) for name in GOALS}
+    return measured(options, setting, parts, GOALS, name="speed")
 
 
-def _measured(
-    names: Sequence[str], setting: Setting, measures: Mapping[str, Measure]
-) -> tuple[dict[str, float], dict[str, Exception]]:
-    """Figures by name, and what went wrong with the others."""
-    figures: dict[str, float] = {}
-    failed: dict[str, Exception] = {}
-    with tempfile.TemporaryDirectory(prefix="speed", ignore_cleanup_errors=True) as folder:
-        for name in names:
-            print(f"measuring {name}", file=sys.stderr, flush=True)
-            try:
-                found = measures[name](setting, Path(folder))
-            except Exception as error:  # noqa: BLE001 - told at the end, after the others
-                traceback.print_exc()
-                failed[name] = error
-                continue
-            print(found.text, flush=True)
-            figures[name] = found.figure
-    return figures, failed
+def _figure(name: str, compare: Compare, setting: Setting, folder: Path) -> Mapping[str, float]:
+    """What a comparison ends with; its table is printed."""
+    found = compare(setting, folder)
+    print(found.text, flush=True)
+    return {name: found.figure}
 
 
-def _measures() -> Mapping[str, Measure]:
+def _compares() -> Mapping[str, Compare]:
     # Imported here: torch, ray and transformers read the environment, and take seconds.
     from benchmarks.speed import slots, throughput, time_to_best, trials_per_hour
 
@@ -76,16 +66,6 @@ def _measures() -> Mapping[str, Measure]:
         "time_to_best": time_to_best.measure,
         "slots": slots.measure,
     }
-
-
-def _options() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="bench-speed", description=__doc__.partition("\n")[0])
-    add = parser.add_argument
-    add("--quick", action="store_true", help="one repeat of small sizes, about three minutes")
-    add("--check", action="store_true", help="exit with 1 when a target is short")
-    add("--repeats", type=_positive, help="repeats or seeds of each comparison (default: 3)")
-    add("--only", choices=tuple(GOALS), help="one comparison alone")
-    return parser
 
 
 def _positive(text: str) -> int:
