@@ -162,8 +162,8 @@ def test_a_writer_killed_between_writes_loses_nothing(tmp_path):
 @pytest.mark.timeout(240)  # two drivers that each start Ray
 def test_worker_desk_and_driver_killed_in_one_study(tmp_path):
     victims = ("lane", "desk", "driver")
-    marks = (5, 10, 15)
-    supervised = Supervised(setting=file_setting(tmp_path, num_trials=14))
+    marks = (6, 12, 18)
+    supervised = Supervised(setting=file_setting(tmp_path, num_trials=20))
 
     def strike(at: Supervised, study: Study) -> None:
         due = len(at.strikes)

@@ -27,10 +27,13 @@ Victim = Literal["driver", "desk", "lane", "raylet"]
 
 _TITLES: Mapping[Victim, str] = {
     "desk": "ray::Desk",
-    "lane": "ray::ImplicitFunc",
+    "lane": "ray::ImplicitFu",
     "raylet": "raylet",
 }
-"""How the processes of a Ray on this machine begin their names."""
+"""How the processes of a Ray on this machine begin their names.
+
+The kernel keeps 15 characters; that a lane is called by its trial it does not know.
+"""
 
 _LOOKS_S = 0.1
 _MAX_DRIVERS = 60
