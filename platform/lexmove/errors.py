@@ -10,6 +10,7 @@ LexmoveError                 anything lexmove reports to its user        exit co
 ├── StudyNotFoundError       no study of that name in the store           2
 ├── StudyFailedError         a study that had to stop                     1
 ├── NoSuccessfulTrialError   a study without one usable measurement       3
+├── HandOverError            another tool did not take what it was given  1
 ├── ClusterError             a cluster out of reach, or auth refused      4
 │   ├── ClusterTokenError    no token, or another cluster's
 │   ├── ClusterOpenError     one that asks nobody for a token
@@ -102,6 +103,10 @@ class NoSuccessfulTrialError(LexmoveError):
     """A study that ended without one usable measurement."""
 
     exit_code = 3
+
+
+class HandOverError(LexmoveError):
+    """Another tool that did not take what it was given: a tracker, a hub."""
 
 
 class ClusterError(LexmoveError):

@@ -122,6 +122,7 @@ LEARNING = PpoSettings(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # a minute of processor time, on a machine that may be busy
 def test_ppo_beats_the_floor_where_the_floor_cannot_know_better(ray_session: None) -> None:
     episode = EpisodeSpec(num_trials=5)

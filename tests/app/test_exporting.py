@@ -1,6 +1,7 @@
 """Exports of real studies: whole, honest about what is missing, and good without lexmove."""
 
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -12,14 +13,23 @@ import numpy as np
 import pytest
 import torch
 import transformers
+import yaml
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
+from app.mlflow_fixture import empty_mlflow, mlflow_uri  # noqa: F401 - fixtures
 from app.test_judging import finished, resume, study, url  # noqa: F401 - fixtures
+from app.test_outlets import hub  # noqa: F401 - a fixture
+from architecture.readme_commands import shown
 from lexmove.app import stored
 from lexmove.app.exporting import export
+from lexmove.app.outlets.formats import FORMATS
+from lexmove.cli.verbs import app
 from lexmove.errors import NoSuccessfulTrialError, StudyNotFoundError, TaskError, UsageError
+from lexmove.study.study import Study, StudySpec
 from lexmove.trials.checkpoint import load_logits
 from lexmove.trials.tasks.task import load_task
+from told_study import SPACE
 
 FILES = {
     "README.md",
@@ -69,6 +79,62 @@ def test_it_is_all_there_and_whole(finished, tmp_path):  # noqa: F811 - the fixt
     assert best == json.loads(json.dumps(outcome.best_json()))
     assert YAML(typ="safe").load(tmp_path / "best" / "best.yaml") == best
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
+
+
+def test_the_config_in_the_words_of_other_tools(finished, tmp_path):  # noqa: F811 - the fixture
+    provenance, _ = exported(finished, tmp_path / "best", formats=["hydra", "wandb"])
+    assert {"hydra.yaml", "wandb.yaml"} < set(provenance["files"])
+    config = json.loads((tmp_path / "best" / "best.json").read_text())["config"]
+    # Read by PyYAML, as those tools do, for which 1e-05 would be a text.
+    read = {
+        name: yaml.safe_load((tmp_path / "best" / f"{name}.yaml").read_text())
+        for name in ("hydra", "wandb")
+    }
+    assert read["hydra"]["hyperparameters"] == config
+    assert read["wandb"]["metric"] == {"name": "f1_macro", "goal": "maximize"}
+    assert read["wandb"]["parameters"] == {name: {"value": config[name]} for name in config}
+    with pytest.raises(UsageError, match="no format 'hydr'; did you mean 'hydra'"):
+        exported(finished, tmp_path / "other", formats=["hydr"])
+
+
+def handed_on(folder, to, words):
+    """What is said of an export of the study that is there, run in a folder."""
+    to.mkdir()
+    words = ["s" if word == "contracts" else word for word in words]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(to)
+        done = CliRunner().invoke(app, [*words, "--store", url(folder)])
+    assert done.exit_code == 0, done.output
+    return done.stderr
+
+
+def test_it_is_written_and_handed_on_as_the_readme_has_it(
+    finished,  # noqa: F811 - the fixture
+    mlflow_uri,  # noqa: F811 - the fixture
+    hub,  # noqa: F811 - the fixture
+    tmp_path,
+):
+    words = shown("lexmove export contracts --out best --format hydra --format wandb")
+    handed_on(finished, tmp_path / "a", words)
+    assert (tmp_path / "a" / "best" / "wandb.yaml").exists()
+
+    words = shown("lexmove export contracts --out best --to mlflow")
+    said = handed_on(finished, tmp_path / "b", words)
+    run_id = said.partition("MLflow as run ")[2].split()[0]
+    client = importlib.import_module("mlflow").MlflowClient(tracking_uri=mlflow_uri)
+    assert float(client.get_run(run_id).data.params["learning_rate"]) > 0
+
+    words = shown("lexmove export contracts --out best --push-to-hub me/contracts")
+    said = handed_on(finished, tmp_path / "c", words)
+    assert f"pushed it to {hub.url}/me/contracts" in said
+    assert {"train.py", "model/model.safetensors"} < set(hub.files)
+    assert not any(name.startswith("data/") for name in hub.files)
+
+
+def test_dotted_names_become_groups_for_hydra():
+    made = Study(spec=StudySpec(name="s", space=SPACE))
+    found = FORMATS["hydra"](made, {"peft.r": 8, "peft.use_lora": True, "lr": 1e-5})
+    assert found["hyperparameters"] == {"peft": {"r": 8, "use_lora": True}, "lr": 1e-5}
 
 
 def test_the_checkpoint_says_what_was_scored(finished, tmp_path):  # noqa: F811 - the fixture

@@ -10,7 +10,7 @@ import pytest
 from cli.conftest import Lexmove
 
 VERBS = ("init", "plan", "tune", "resume", "ls", "show", "best", "doctor", "demo", "pretrain")
-VERBS += ("submit", "watch", "logs", "stop", "report")
+VERBS += ("submit", "watch", "logs", "stop", "report", "export", "import")
 HEAVY = ("torch", "ray", "optuna", "transformers", "datasets", "sklearn", "scipy", "numpy")
 
 LOADED = """

@@ -30,6 +30,7 @@ def backed_up_events(storage: RemoteStorage, name: str, to: Path) -> int:
     return len((to / "study.jsonl").read_text().splitlines()) - 1
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # two heads and a study; a minute on an idle machine
 def test_another_machine_goes_on_with_all_that_was_found(
     tmp_path: Path, s3_server: S3Server

@@ -97,7 +97,8 @@ def test_a_cluster_is_asked_for_all_that_lexmove_needs() -> None:
         line.partition("[")[0].partition(">")[0].partition("=")[0]
         for line in tomllib.loads(text)["project"]["dependencies"]
     ]
-    assert sorted(arrival.NEEDED) == sorted(needed)
+    for_reports = {"jinja2", "plotly"}  # which are written where they are looked at
+    assert set(arrival.NEEDED) == set(needed) - for_reports
     assert arrival.missing() == []
 
 

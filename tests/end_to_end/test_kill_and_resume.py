@@ -60,6 +60,7 @@ def wait_for(folder: Path, driver: subprocess.Popen[str], *, num_ended: int) -> 
     pytest.fail("the study made no progress in two minutes")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # five commands, two of which start Ray; a minute on an idle machine
 def test_a_killed_driver_loses_nothing(tmp_path: Path):
     (tmp_path / "job.yaml").write_text(JOB)

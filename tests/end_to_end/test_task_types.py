@@ -115,6 +115,7 @@ def test_several_labels_with_a_fitted_threshold_beat_the_best_constant_answer(tm
     assert best["ensemble"]["test"] == pytest.approx(best["test"])
 
 
+@pytest.mark.slow  # a minute on an idle machine
 def test_multiple_choice_beats_word_overlap(tmp_path):
     """One layer has to compare tokens: its vectors alone know less than word overlap does."""
     task = {"name": "license_mc", "max_train": 160, "max_validation": 300, "max_test": 30}

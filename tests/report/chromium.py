@@ -117,6 +117,10 @@ class Tab:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def visit(self, url: str) -> None:
+        """Shows what a server has there; its scripts may still be at work then."""
+        self._loop.run_until_complete(self._load(url))
+
     def open(self, path: Path, *, width: int = 1280, scheme: str = "light") -> None:
         """Shows a file and waits until all its figures are drawn."""
         is_narrow = width < 600

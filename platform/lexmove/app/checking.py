@@ -28,9 +28,14 @@ def check(job: JobSpec, space: SearchSpace) -> tuple[str, ...]:
 
     Raises:
         LexmoveError: an unknown hyperparameter or proposer, policy weights that cannot be read,
-            unfit data, an unusable model, or a comparison outside the space.
+            unfit data, an unusable model, a comparison outside the space, or a tracker that is not
+            installed.
     """
+    from lexmove.app.outlets.trackers import check_tracker
+
     check_words(job, space)
+    for name in job.track:
+        check_tracker(name)
     task = task_of(job.task)
     check_data(job, space, task)
     return left_out(task)

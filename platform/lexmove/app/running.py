@@ -14,6 +14,7 @@ from lexmove.app.checking import check, check_room_here, check_same_data, within
 from lexmove.app.execution import Progress, Stages, execute
 from lexmove.app.inputs import bring_inputs, with_inputs
 from lexmove.app.monitoring import monitored
+from lexmove.app.outlets.tracking import tracked
 from lexmove.app.preparing import (
     forget_data,
     objective_of,
@@ -177,7 +178,7 @@ def _run(
     from lexmove.cluster.connection import connected
 
     study_dir = study_dir_of(job)
-    with study_dir.locked():
+    with study_dir.locked(), tracked(job, store, study_dir, progress) as progress:
         # A new study has its own: an older one of that name may have left another's here.
         is_new = not store.load(job.name).trials
         check_same_data(job, study_dir, is_new=is_new)

@@ -17,6 +17,7 @@ from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
 from lexmove.job.storage import is_remote
 from lexmove.results.judgement import Judgement, Winner
+from lexmove.results.notebook import outcome_html, outcome_line
 from lexmove.results.summary import Arm, best_json, repeated_arms, winner_of
 from lexmove.study.protocols import TrialReader
 from lexmove.study.study import Study
@@ -41,6 +42,19 @@ class Outcome:
     reference: Mapping[str, Any] | None
     judgement: Judgement | None = None
     task_name: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Outcome of {outcome_line(self.study, self.state)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return outcome_html(
+            self.study,
+            self.state,
+            arms=self.arms,
+            reference=self.reference,
+            judgement=self.judgement,
+        )
 
     @property
     def winner(self) -> Winner | None:

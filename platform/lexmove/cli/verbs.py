@@ -8,6 +8,7 @@ import typer
 from lexmove.cli.cluster_verbs import cluster
 from lexmove.cli.conduct import conducted
 from lexmove.cli.export_verb import export
+from lexmove.cli.import_verb import import_
 from lexmove.cli.options import (
     Address,
     Cluster,
@@ -214,6 +215,9 @@ def best(study: Study, store: Store = None, address: Cluster = None, json: Json 
 
 app.command(epilog="Example: lexmove report license-category")(report)
 app.command(epilog="Example: lexmove export license-category --out best")(export)
+app.command(
+    "import", epilog="Example: lexmove import sqlite:///optuna.db --rename lr=learning_rate"
+)(import_)
 
 
 @app.command(epilog="Example: lexmove doctor")

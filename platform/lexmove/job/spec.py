@@ -17,6 +17,7 @@ from pydantic import (
 
 from lexmove.job.repetitions import Repetitions, affordable
 from lexmove.job.storage import checked_storage
+from lexmove.job.tracking import Track
 
 _DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -322,7 +323,10 @@ class DecideSpec(_Section):
 
 
 class JobSpec(_Section):
-    """One request. `space` is the path of a search-space file, or its content inline."""
+    """One request. `space` is the path of a search-space file, or its content inline.
+
+    `track` names tools that every trial's result is handed to while the study runs.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     task: TaskSpec
@@ -337,6 +341,7 @@ class JobSpec(_Section):
     decide: DecideSpec = DecideSpec()
     store: str | None = None
     storage: Annotated[str | None, AfterValidator(checked_storage)] = None
+    track: Track = ()
     seed: Annotated[int, Field(ge=0)] = 0
     max_failures: Annotated[int, Field(ge=0)] = 2
 

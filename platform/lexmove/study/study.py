@@ -118,6 +118,10 @@ class Study:
         if isinstance(self.trials, tuple):
             object.__setattr__(self, "trials", Chunked(self.trials))
 
+    def __repr__(self) -> str:
+        best = "no score" if self.incumbent is None else f"best {self.incumbent.value:.4g}"
+        return f"<Study {self.spec.name!r}: {len(self.trials)} trials, {best}>"
+
     def __getstate__(self) -> dict[str, Any]:
         return {"spec": self.spec, "trials": self.trials, "num_events": self.num_events}
 

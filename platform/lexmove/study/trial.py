@@ -209,6 +209,10 @@ class Trial:
         default=None, init=False, repr=False, compare=False
     )
 
+    def __repr__(self) -> str:
+        config = dict(self.config)
+        return f"<Trial {self.trial_id}: {self.status} at fidelity {self.fidelity}, {config}>"
+
     def __reduce__(self) -> tuple[Callable[[Sequence[Event]], "Trial"], tuple[Sequence[Event]]]:
         return _trial_of, (self.events,)
 

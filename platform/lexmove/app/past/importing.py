@@ -1,0 +1,149 @@
+"""Brings finished studies of Optuna and Ray Tune into a store: whole, or not at all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from lexmove.app.past.found import PROPOSER, FoundStudy, renamed, study_of
+from lexmove.app.stored import store_url
+from lexmove.coordinator.store import open_store
+from lexmove.errors import LexmoveError, StudyNotFoundError, UsageError
+from lexmove.study.protocols import TrialStore
+from lexmove.study.scoring import Goal
+from lexmove.study.study import Study
+from lexmove.study.trial import Event, event_to_json
+
+
+class PastResults(Protocol):
+    """Studies of another tool, by name."""
+
+    def names(self) -> tuple[str, ...]: ...
+
+    def read(self, name: str, *, metric: str | None, goal: Goal | None) -> FoundStudy:
+        """One of them; `metric` and `goal` are the user's word, where it does not say itself."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What became of one study: `study` is None where it was refused, with `reason`.
+
+    `is_new` tells one that was brought in from one that is there already. `remarks` say what of
+    its source is not in it.
+    """
+
+    source: str
+    study: Study | None = None
+    is_new: bool = False
+    reason: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What to import and under which names.
+
+    `study` is a study's name in its source, None for all. `name` is its name here, the same where
+    None. `rename` has its hyperparameters' names here, by those there.
+    """
+
+    study: str | None = None
+    name: str | None = None
+    rename: Mapping[str, str] | None = None
+    metric: str | None = None
+    goal: Goal | None = None
+
+
+def import_past(source: str, wanted: Wanted, *, store: str | None = None) -> tuple[Imported, ...]:
+    """Imports one study of a source, or all of them.
+
+    Args:
+        source: the URL of an Optuna storage, its file, or a folder of Ray Tune's results.
+        wanted: which, and how.
+        store: URL of the store that they go into.
+
+    Raises:
+        UsageError: nothing to import there.
+        StudyNotFoundError: no study of the name that is wanted.
+        StoreError: source or store cannot be read or written.
+    """
+    results = open_results(source)
+    names = results.names() if wanted.study is None else (wanted.study,)
+    if not names:
+        raise UsageError(f"{source} holds no study of another tool: nothing to import")
+    if wanted.name is not None and len(names) > 1:
+        raise UsageError(f"--name is for one study, and there are {len(names)}: add --study NAME")
+    if len(names) == 1:
+        wanted = replace(wanted, study=names[0])
+    opened = open_store(store_url(None, store))
+    return tuple(_imported(opened, results, name, wanted) for name in names)
+
+
+def open_results(source: str) -> PastResults:
+    """What a source holds: a folder Ray Tune's results, anything else an Optuna storage.
+
+    Raises:
+        UsageError: nothing is there.
+        StoreError: it cannot be read.
+    """
+    if "://" not in source and Path(source).is_dir():
+        from lexmove.app.past.ray_results import RayResults
+
+        return RayResults(Path(source))
+    from lexmove.app.past.optuna_studies import OptunaStudies
+
+    is_file = "://" not in source and not source.endswith(".log")
+    return OptunaStudies(f"sqlite:///{source}" if is_file else source)
+
+
+def _imported(store: TrialStore, results: PastResults, name: str, wanted: Wanted) -> Imported:
+    """One study, in the store or refused."""
+    source = f"study {name!r}"
+    try:
+        found = results.read(name, metric=wanted.metric, goal=wanted.goal)
+        source = found.source
+        names = wanted.rename or {}
+        if wanted.study is None:  # of several studies not each has every name
+            names = {theirs: ours for theirs, ours in names.items() if theirs in found.domains}
+        study, remarks = study_of(renamed(found, names), wanted.name or name)
+        is_new = _write(store, study)
+    except StudyNotFoundError:
+        raise
+    except LexmoveError as error:
+        return Imported(source=source, reason=str(error))
+    return Imported(source=source, study=study, is_new=is_new, remarks=remarks)
+
+
+def _write(store: TrialStore, study: Study) -> bool:
+    """Writes a study unless it is there; one whose import was cut short is gone on with.
+
+    Raises:
+        UsageError: another study of that name is there.
+    """
+    name = study.spec.name
+    try:
+        there = store.load(name)
+    except StudyNotFoundError:
+        store.create(study.spec)
+        there = store.load(name)
+    events = study.events
+    if there.spec != study.spec or not _begins_with(events, there):
+        raise UsageError(
+            f"the store has {_whose(there)} of that name: give another one with --study and --name"
+        )
+    if there.num_events == len(events):
+        return False
+    store.append(name, *events)
+    return True
+
+
+def _begins_with(events: Sequence[Event], there: Study) -> bool:
+    """Compared as text, for NaN equals nothing."""
+    known = [event_to_json(event) for event in there.events]
+    return known == [event_to_json(event) for event in events[: len(known)]]
+
+
+def _whose(there: Study) -> str:
+    is_imported = bool(there.trials) and there.trials[0].decision.proposer == PROPOSER
+    return "an earlier import, with other trials," if is_imported else "another study"
