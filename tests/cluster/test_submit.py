@@ -133,6 +133,7 @@ def drivers(head: Head) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # one study, two heads and three drivers; a minute on an idle machine
 def test_a_submitted_study_survives_its_driver_a_stop_and_its_head(
     home: Path, tmp_path: Path, request: pytest.FixtureRequest

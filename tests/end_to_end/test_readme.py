@@ -59,6 +59,7 @@ def run(folder: Path, words: list[str]) -> str:
     return str(out)
 
 
+@pytest.mark.slow  # a minute on an idle machine
 @pytest.mark.timeout(900)
 def test_the_first_steps_on_ones_own_csv(tmp_path: Path) -> None:
     write_clauses(tmp_path)

@@ -98,6 +98,7 @@ def test_single_label_by_a_cost_of_ones_own(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_several_labels_with_a_fitted_threshold_beat_the_best_constant_answer(tmp_path):
     task = {"name": "license_families", "max_train": 300, "max_validation": 200, "max_test": 100}
     outcome, job = study(
@@ -150,6 +151,7 @@ def test_pairs(tmp_path):
     check(study(tmp_path, task)[0])
 
 
+@pytest.mark.slow
 def test_long_documents_in_segments(tmp_path):
     """Four paragraphs, of which the last one alone tells the category."""
     texts, labels = licence_texts(160)
