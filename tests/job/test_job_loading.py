@@ -202,7 +202,9 @@ def test_a_study_cannot_be_named_out_of_its_storage(name):
         JobSpec(name=name, task={"name": "b"}, space="c.yaml")
 
 
-@pytest.mark.parametrize("storage", ["s3://bucket/studies", "gs://b", "file:///mnt/x", "out", "/x"])
+@pytest.mark.parametrize(
+    "storage", ["s3://bucket/studies", "gs://b", "file:///mnt/x", "out", "/x", "s3"]
+)
 def test_a_storage_is_a_folder_or_a_place_in_an_object_store(storage):
     assert job_with(storage=storage).storage == storage
 
@@ -212,6 +214,8 @@ def test_a_storage_is_a_folder_or_a_place_in_an_object_store(storage):
     [
         ("s4://bucket/studies", "s4://... names no place that lexmove can write"),
         ("s3://", "s3:// names no place"),
+        ("s3:/bucket/studies", "s3: wants two slashes"),
+        ("s3:bucket", "s3: wants two slashes"),
         ("s3://me:secret@bucket/x", "it holds a password"),
     ],
 )

@@ -17,7 +17,11 @@ def checked_storage(storage: str | None) -> str | None:
     Raises:
         ValueError: a URI of nothing that can be written, or one with a password.
     """
-    if storage is None or not is_remote(storage):
+    if storage is None:
+        return None
+    if re.match(rf"(?:{'|'.join(STORAGE_SCHEMES)}):(?!//)", storage):
+        raise ValueError(f"{storage.partition(':')[0]}: wants two slashes: s3://BUCKET/PREFIX")
+    if not is_remote(storage):
         return storage
     scheme, _, rest = storage.partition("://")
     if scheme not in STORAGE_SCHEMES or not rest:

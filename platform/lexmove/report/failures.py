@@ -9,7 +9,7 @@ from plotly.graph_objects import Bar
 
 from lexmove.report.blocks import Block, Chart, Fold, Section, Table, Words
 from lexmove.report.chronicle import Chronicle, Row, evenly
-from lexmove.report.look import BLUE, RED, figure, wrapped
+from lexmove.report.look import BLUE, RED, figure, row_axis
 from lexmove.results.wording import say_count
 from lexmove.space.move import say_value
 from lexmove.study.scoring import WITHOUT_SCORE
@@ -116,12 +116,7 @@ def _apart(chronicle: Chronicle, failed: Sequence[Row]) -> list[Block]:
             "ticktext": ["least", "middle", "most"],
             "title": {"text": "place of the middle trial in the range"},
         },
-        y={
-            "tickmode": "array",
-            "tickvals": list(range(len(names))),
-            "ticktext": [wrapped(name) for name in names],
-            "fixedrange": True,
-        },
+        y=row_axis(names),
         barmode="group",
         bargap=0.3,
     )

@@ -20,7 +20,7 @@ from plotly.graph_objects import Bar
 from lexmove.coordinator.optuna_mirror import direction_of, distribution_of
 from lexmove.report.blocks import Block, Chart, Section, Words
 from lexmove.report.chronicle import Chronicle, Row, evenly
-from lexmove.report.look import BLUE, ORANGE, figure, wrapped
+from lexmove.report.look import BLUE, ORANGE, figure, row_axis
 from lexmove.results.wording import say_count
 from lexmove.study.fidelity import Fidelity
 
@@ -85,12 +85,7 @@ def importance(chronicle: Chronicle) -> Section:
         traces,
         height=130 + 44 * len(names),
         x={"tickformat": ".0%", "rangemode": "tozero", "title": {"text": "share"}},
-        y={
-            "tickmode": "array",
-            "tickvals": list(range(len(names))),
-            "ticktext": [wrapped(name) for name in names],
-            "fixedrange": True,
-        },
+        y=row_axis(names),
         barmode="group",
         bargap=0.3,
     )

@@ -84,6 +84,16 @@ def wrapped(name: str) -> str:
     return f"{plain(name[:middle])}<br>{plain(name[middle:])}"
 
 
+def row_axis(names: Sequence[str]) -> dict[str, Any]:
+    """The axis of a figure with a row for each name, in the order of their numbers."""
+    return {
+        "tickmode": "array",
+        "tickvals": list(range(len(names))),
+        "ticktext": [wrapped(name) for name in names],
+        "fixedrange": True,
+    }
+
+
 def log_ticks(low: float, high: float) -> list[float]:
     """Places on a logarithmic axis: whole powers of ten, or both ends and their middle."""
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)

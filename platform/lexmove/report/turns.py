@@ -8,7 +8,7 @@ from plotly.graph_objects import Bar, Scatter
 
 from lexmove.report.blocks import Block, Chart, Words
 from lexmove.report.chronicle import Chronicle, Row, changed, evenly
-from lexmove.report.look import GRAY, GREEN, figure, rgba, trial_axis, whole, wrapped
+from lexmove.report.look import GRAY, GREEN, figure, rgba, row_axis, trial_axis, whole
 from lexmove.report.progress import hover
 
 _MAX_MOVES = 240
@@ -108,13 +108,7 @@ def _shown_turns(chronicle: Chronicle, turns: Sequence[_Turn]) -> tuple[_Turn, .
 
 
 def _name_axis(names: Sequence[str]) -> dict[str, object]:
-    return {
-        "tickmode": "array",
-        "tickvals": list(range(len(names))),
-        "ticktext": [wrapped(name) for name in names],
-        "range": [-0.6, len(names) - 0.4],
-        "fixedrange": True,
-    }
+    return row_axis(names) | {"range": [-0.6, len(names) - 0.4]}
 
 
 def _turns_in_sum(chronicle: Chronicle, turns: Sequence[_Turn]) -> Chart:

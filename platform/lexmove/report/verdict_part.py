@@ -7,7 +7,7 @@ from typing import Any
 from plotly.graph_objects import Figure, Scatter
 
 from lexmove.report.blocks import Block, Chart, Section, Table, Tile, Tiles, Words
-from lexmove.report.look import BLUE, GRAY, GREEN, ORANGE, VIOLET, figure, wrapped
+from lexmove.report.look import BLUE, GRAY, GREEN, ORANGE, VIOLET, figure, row_axis
 from lexmove.report.subject import Subject
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, doubts
 from lexmove.results.verdict import contenders, verdict
@@ -205,13 +205,7 @@ def forest(rows: Sequence[tuple[str, float, float, str]], *, metric: str) -> Fig
         [dots],
         height=90 + 38 * len(rows),
         x={"title": {"text": metric}},
-        y={
-            "tickmode": "array",
-            "tickvals": list(range(len(rows))),
-            "ticktext": [wrapped(_cut(name)) for name, *_ in rows],
-            "range": [-0.6, len(rows) - 0.4],
-            "fixedrange": True,
-        },
+        y=row_axis([_cut(name) for name, *_ in rows]) | {"range": [-0.6, len(rows) - 0.4]},
     )
 
 
