@@ -7,7 +7,8 @@ import pytest
 
 from agent.landscapes import FOUR, MIXED, fine_tuning, floats
 from lexmove.agent.ask_tell import AskTell
-from lexmove.errors import UsageError
+from lexmove.agent.baselines import PROPOSERS
+from lexmove.errors import InvalidConfigError, UsageError
 from lexmove.study.trial import TrialStatus
 
 
@@ -131,6 +132,31 @@ def test_an_exhausted_space_says_so() -> None:
 def test_a_space_may_be_given_in_the_form_of_the_file() -> None:
     agent = AskTell({"parameters": {"x": {"min": 0.0, "max": 1.0}, "k": {"values": ["a", "b"]}}})
     assert set(agent.ask().config) == {"x", "k"}
+
+
+def test_what_is_enqueued_is_asked_next_whatever_was_told() -> None:
+    agent = AskTell(floats(2), seed=3, starts=[{"x0": 0.2}])
+    assert dict(agent.ask().config) == dict(floats(2).default)
+    first = agent.ask()
+    assert dict(first.config) == {"x0": 0.2, "x1": 0.5}
+    assert (first.decision.expert, first.decision.text[:17]) == ("start:asked", "asked for by you:")
+    for trial_id in range(2):
+        agent.tell(trial_id, 0.1 * trial_id)
+    for value in (0.3, 0.2, 0.1, 0.25):
+        agent.tell(agent.ask().trial_id, value)
+    agent.enqueue({"x0": 0.9, "x1": 0.1})
+    agent.enqueue({"x0": 0.2})  # asked already
+    assert dict(agent.ask().config) == {"x0": 0.9, "x1": 0.1}
+    assert agent.ask().decision.expert != "start:asked"
+    with pytest.raises(InvalidConfigError, match="outside its domain"):
+        agent.enqueue({"x0": 2.0})
+
+
+@pytest.mark.parametrize("proposer", sorted(PROPOSERS))
+def test_every_proposer_tries_what_is_enqueued(proposer: str) -> None:
+    agent = AskTell(MIXED, proposer=proposer, starts=[{"epochs": 9}])
+    configs = [agent.ask().config for _ in range(2)]
+    assert MIXED.config({"epochs": 9}) in configs
 
 
 def test_it_needs_no_ray() -> None:

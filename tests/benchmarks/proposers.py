@@ -104,15 +104,17 @@ PEERS = (
 )
 
 
-def regrets(task: Task, arm: Arm, seed: int, num_trials: int) -> NDArray[np.float64]:
-    """Normalised regret (num_trials,) after each trial."""
+def regrets(
+    task: Task, arm: Arm, seed: int, num_trials: int, *, space: SearchSpace | None = None
+) -> NDArray[np.float64]:
+    """Normalised regret (num_trials,) after each trial; `space` is the task's with priors."""
     values: list[float] = []
 
     def recorded(config: dict[str, Value]) -> float:
         values.append(task.objective(config))
         return values[-1]
 
-    arm.play(task.space, recorded, seed, num_trials)
+    arm.play(space or task.space, recorded, seed, num_trials)
     reached = task.regret(np.array(values))
     # A proposer that has tried every config keeps what it has.
     return np.pad(reached, (0, num_trials - len(reached)), mode="edge")

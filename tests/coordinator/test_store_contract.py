@@ -12,7 +12,9 @@ from coordinator.histories import scripted, spec
 from coordinator.optuna_files import KINDS, new_store
 from lexmove.coordinator.store import MemoryStore, open_store
 from lexmove.errors import StoreError, StudyNotFoundError, UsageError
+from lexmove.space.search_space import Config
 from lexmove.study.protocols import TrialStore
+from lexmove.study.starts import asked_for
 from lexmove.study.study import Study
 from lexmove.study.trial import Ended, Measured, Measurement, TrialStatus, event_to_json
 from strategies import journals
@@ -157,6 +159,18 @@ def test_extend_sets_the_budget(opener, request):
     assert opener().load(name) == store.load(name) == expected
     with pytest.raises(UsageError, match="1 or more"):
         store.extend(name, 0)
+
+
+def test_more_starts_may_be_planned(opener, request):
+    store, name = filled(opener, request, EVENTS[:5])
+    first, second = (
+        asked_for(Config({"x": value}), by="you", after=after)
+        for value, after in ((0.5, 3), (1, 9))
+    )
+    store.extend(name, 50, [first])
+    store.extend(name, 51, [second])
+    for found in (store, opener()):
+        assert found.load(name).spec.starts == (first, second)
 
 
 def test_any_history_comes_back(opener):

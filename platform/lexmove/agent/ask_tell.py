@@ -2,16 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lexmove.agent.baselines import make_proposer
 from lexmove.errors import UsageError
+from lexmove.space.domain import Value
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
 from lexmove.study.scoring import Goal, Incumbent
+from lexmove.study.starts import asked_for
 from lexmove.study.study import Study, StudySpec, carried_out, decision_rng
 from lexmove.study.trial import (
     Decision,
@@ -55,9 +57,11 @@ class AskTell:
         max_fidelity: the full length of a trial (epochs, steps); None if it has none. With it,
             trials are paused on the way and the best are continued.
         proposer: a name in `lexmove.agent.baselines.PROPOSERS`.
+        starts: configs to ask for first, after the space's default; see `enqueue`.
 
     Raises:
         InvalidFileError: mistakes in the search space.
+        InvalidConfigError: a start outside it.
         UsageError: an unknown goal or proposer, or a number out of range.
     """
 
@@ -69,6 +73,7 @@ class AskTell:
         seed: int = 0,
         max_fidelity: Fidelity | None = None,
         proposer: str = "policy",
+        starts: Sequence[Mapping[str, Value]] = (),
     ) -> None:
         if goal not in ("maximize", "minimize"):
             raise UsageError(f"goal is {goal!r}; it must be 'maximize' or 'minimize'")
@@ -91,6 +96,8 @@ class AskTell:
                 seed=seed,
             )
         )
+        for start in starts:
+            self.enqueue(start)
 
     @property
     def study(self) -> Study:
@@ -101,6 +108,19 @@ class AskTell:
     def incumbent(self) -> Incumbent | None:
         """The best value told so far, with its trial; None before the first."""
         return self._study.incumbent
+
+    def enqueue(self, config: Mapping[str, Value]) -> None:
+        """Makes `ask` give this config next, before anything that the agent thinks of.
+
+        Hyperparameters that it leaves out take their defaults. One that was asked is passed over.
+
+        Raises:
+            InvalidConfigError: it is not in the space.
+        """
+        spec = self._study.spec
+        after = len(self._study.trials)
+        start = asked_for(spec.space.config(config), by="you", after=after)
+        self._study = replace(self._study, spec=replace(spec, starts=(*spec.starts, start)))
 
     def ask(self) -> Asked:
         """What to evaluate next. May be called again before earlier ones are told.

@@ -8,7 +8,7 @@ import numpy as np
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.ledger import Ledger
-from lexmove.agent.portfolio import sobol_point
+from lexmove.agent.portfolio import asked_start, sobol_point
 from lexmove.errors import UsageError, did_you_mean
 from lexmove.space.move import Move, apply_move, describe, legal_moves, move_between
 from lexmove.space.search_space import Config
@@ -21,7 +21,7 @@ _NUM_DRAWS = 1024
 
 
 class _Baseline(ABC):
-    """Continues what ASHA would continue, else starts a config that was not tried."""
+    """Continues what ASHA would, else starts what the user asks for or what was not tried."""
 
     @property
     @abstractmethod
@@ -37,7 +37,9 @@ class _Baseline(ABC):
         if not study.num_trials_left:
             return None
         ledger = Ledger.of(study)
-        config = self._start(study, ledger.encoding, ledger.units, rng)
+        asked = asked_start(study, ledger.encoding, ledger.units)
+        start = None if asked is None else asked.config
+        config = start or self._start(study, ledger.encoding, ledger.units, rng)
         if config is None:
             return None
         decision = self._decision(study, config, lane)
@@ -76,10 +78,13 @@ def _continuation(study: Study, trial_id: int, *, proposer: str, lane: int) -> S
 
 
 def draw_new(encoding: Encoding, seen_ND: Array, rng: np.random.Generator) -> Config | None:
-    """A uniform draw among the allowed configs that were not tried; None when there are none."""
+    """A draw among the allowed configs that were not tried; None when there are none.
+
+    By the priors where there are any, else uniform; so are the configs of a small discrete space.
+    """
     points = encoding.enumerated
     if points is None:
-        points = encoding.snap(rng.random((_NUM_DRAWS, encoding.num_dims)))
+        points = encoding.snap(encoding.believed(rng.random((_NUM_DRAWS, encoding.num_dims))))
         points = points[~encoding.forbidden(points)]
     else:
         points = rng.permutation(points)

@@ -137,6 +137,8 @@ def build_pool(encoding: Encoding, origins: Sequence[Origin], rng: np.random.Gen
         for origin in origins
     ]
     anywhere = [rng.random((NUM_GLOBAL, encoding.num_dims)), *_crossovers(origins, rng)]
+    if encoding.has_priors:
+        anywhere.append(encoding.believed(rng.random((NUM_GLOBAL, encoding.num_dims))))
     if encoding.enumerated is not None:
         anywhere.append(encoding.enumerated)
     sources = [*range(len(moves)), *[-1] * len(anywhere)]

@@ -154,6 +154,30 @@ class Encoding:
         return holds
 
     @cached_property
+    def has_priors(self) -> bool:
+        """Whether the user believes anything about any dimension."""
+        return any(item.prior is not None for item in self.space.searched)
+
+    def log_prior(self, units_ND: Array) -> Array:
+        """The logarithm of the priors' product over its highest value, (N,); inactive is 0."""
+        active = self.active(units_ND)
+        total = np.zeros(len(units_ND))
+        for i, item in enumerate(self.space.searched):
+            if item.prior is not None:
+                total += np.where(active[:, i], item.prior.log_density(units_ND[:, i]), 0.0)
+        return total
+
+    def believed(self, shares_ND: Array) -> Array:
+        """Uniform points of the cube as draws from the priors, (N, D), not snapped."""
+        if not self.has_priors:
+            return shares_ND
+        columns = [
+            shares_ND[:, i] if item.prior is None else item.prior.quantile(shares_ND[:, i])
+            for i, item in enumerate(self.space.searched)
+        ]
+        return np.stack(columns, axis=1)
+
+    @cached_property
     def groups(self) -> NDArray[np.int_]:
         """The dimension that each embedded column belongs to, (E,), ascending."""
         widths = [

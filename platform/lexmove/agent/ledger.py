@@ -55,9 +55,9 @@ class Ledger:
 
     def __init__(self, study: Study, encoding: Encoding) -> None:
         self.encoding = encoding
-        self._planned_configs = {start.config for start in study.spec.starts}
+        self._planned_configs = {start.config for start in study.spec.starts if not start.is_asked}
         self.planned: list[int] = []
-        """Trials of the study's planned starts."""
+        """Trials of the study's starts from memory."""
         self.num_checked = self.num_covered = 0
         """Completed trials with a predicted gain, and those whose gain lay in its interval."""
         self.is_switched_off = False

@@ -1,4 +1,4 @@
-"""The start portfolio: the default, what memory offers, then Sobol points until enough is known."""
+"""The start portfolio: the default, what the user asks for, what memory offers, Sobol points."""
 
 from dataclasses import dataclass
 
@@ -22,13 +22,17 @@ _MAX_TRIES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """A config to start without asking the surrogate, its point (D,), and what the log says."""
+    """A config to start without asking the surrogate, its point (D,), and what the log says.
+
+    Beside one that `is_alone` nothing else is on offer.
+    """
 
     kind: Kind
     config: Config
     units: Array
     expert: str
     reason: str = ""
+    is_alone: bool = False
 
 
 def next_start(
@@ -38,10 +42,12 @@ def next_start(
     space = encoding.space
     if not study.trials:
         units = space.to_unit(space.default)
-        return Opening(kind="default", config=space.default, units=units, expert="start:default")
-    remembered = _from_memory(study, encoding, seen_ND)
-    if remembered is not None or num_scored >= NUM_SCORED_BEFORE_FLOOR:
-        return remembered
+        return Opening(
+            kind="default", config=space.default, units=units, expert="start:default", is_alone=True
+        )
+    planned = asked_start(study, encoding, seen_ND) or _from_memory(study, encoding, seen_ND)
+    if planned is not None or num_scored >= NUM_SCORED_BEFORE_FLOOR:
+        return planned
     point = sobol_point(study, encoding, seen_ND)
     if point is None:
         return None
@@ -49,11 +55,25 @@ def next_start(
     return Opening(kind="global", config=config, units=point, expert="start:sobol")
 
 
+def asked_start(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:
+    """The first start that the user asks for and that was not tried; None when all were."""
+    return _first_new(study, encoding, seen_ND, is_asked=True)
+
+
 def _from_memory(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:
-    """The first planned start that was not tried; None once they mislead."""
+    """The first start from memory that was not tried; None once they mislead."""
     if not study.spec.starts or misleads(study):
         return None
+    return _first_new(study, encoding, seen_ND, is_asked=False)
+
+
+def _first_new(
+    study: Study, encoding: Encoding, seen_ND: Array, *, is_asked: bool
+) -> Opening | None:
     for start in study.spec.starts:
+        # What is asked for later was not there when earlier decisions are looked at again.
+        if start.is_asked is not is_asked or start.after > len(study.trials):
+            continue
         units = encoding.units([start.config])
         is_new = is_apart(units, seen_ND, SAME_TOLERANCE)[0]
         if is_new and encoding.space.is_valid(start.config):
@@ -61,14 +81,15 @@ def _from_memory(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | 
                 kind="global",
                 config=start.config,
                 units=units[0],
-                expert="start:memory",
+                expert="start:asked" if is_asked else "start:memory",
                 reason=start.reason,
+                is_alone=is_asked,
             )
     return None
 
 
 def misleads(study: Study) -> bool:
-    """Whether `PATIENCE` planned starts have a result and none is above the default's.
+    """Whether `PATIENCE` starts from memory have a result and none is above the default's.
 
     Trials are compared at the first rung, which all of them reach.
     """
@@ -103,6 +124,7 @@ def sobol_point(study: Study, encoding: Encoding, seen_ND: Array) -> Array | Non
     first = len(study.trials)
     engine = qmc.Sobol(encoding.num_dims, scramble=True, rng=np.random.default_rng(study.spec.seed))
     num_bits = int(np.ceil(np.log2(first + _MAX_TRIES)))
-    points = encoding.snap(engine.random_base2(num_bits)[first : first + _MAX_TRIES])
+    shares = engine.random_base2(num_bits)[first : first + _MAX_TRIES]
+    points = encoding.snap(encoding.believed(shares))
     is_free = is_apart(points, seen_ND, SAME_TOLERANCE) & ~encoding.forbidden(points)
     return points[np.argmax(is_free)] if is_free.any() else None

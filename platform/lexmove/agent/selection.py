@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from lexmove.agent.acquisition import floor_scores
+from lexmove.agent.belief import log_belief
 from lexmove.agent.candidates import Kind, Origin, Pool, build_pool, refine_pool
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart, nearest
 from lexmove.agent.portfolio import Opening, next_start
@@ -55,13 +56,14 @@ def choose_starts(
 ) -> tuple[Start, ...]:
     """At most `room` new configs, the best first; () when every config has been tried.
 
-    The very first trial is the space's default, alone. While the surrogate knows too little, the
-    start portfolio's next point stands before the floor's candidates.
+    The very first trial is the space's default, alone; so is what the user asks for. While the
+    surrogate knows too little, the start portfolio's next point stands before the floor's
+    candidates.
     """
     seen = surrogate.history.tried
     opening = next_start(study, encoding, seen, num_scored=surrogate.history.num_scored)
     first = [] if opening is None else [_portfolio_start(opening)]
-    if first and first[0].kind == "default":
+    if opening is not None and opening.is_alone:
         return tuple(first)
     scored = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
     taken = np.concatenate([seen, *(start.units[None] for start in first)])
@@ -128,17 +130,22 @@ def _scored_pool(
     pool = build_pool(encoding, origins, rng)
     if not len(pool.units):
         return _Scored(pool=pool, scores=np.empty(0))
-    scores = _score(surrogate, pool, rule)
+    scores = _score(encoding, surrogate, pool, rule)
     finer = refine_pool(encoding, pool, int(np.argmax(scores)), rng)
     if len(finer.units):
-        pool, scores = Pool.join([pool, finer]), np.append(scores, _score(surrogate, finer, rule))
+        pool, scores = (
+            Pool.join([pool, finer]),
+            np.append(scores, _score(encoding, surrogate, finer, rule)),
+        )
     return _Scored(pool=pool, scores=scores)
 
 
-def _score(surrogate: Surrogate, pool: Pool, rule: str) -> Array:
+def _score(encoding: Encoding, surrogate: Surrogate, pool: Pool, rule: str) -> Array:
     prediction = surrogate.predict(pool.units, np.ones(len(pool.units)))
     scores = floor_scores(prediction, surrogate.best, rule=rule)
     feasible: Array = scores + np.log(surrogate.feasibility(pool.units))
+    if encoding.has_priors:
+        feasible += log_belief(encoding, surrogate.history, pool.units, rule=rule)
     return feasible
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from lexmove.agent.belief import rank_correlation
 from lexmove.agent.encoding import Array, Encoding
 from lexmove.agent.feasibility import Feasibility
 from lexmove.agent.gaussian_process import GaussianProcess, Hyper, fit, thinned
@@ -133,9 +134,7 @@ class Surrogate:
         if n < 4 or not np.ptp(self.targets[0]):
             return 0.0
         predicted = self._processes[0].leave_one_out()[:n]
-        if not np.ptp(predicted):
-            return 0.0
-        return float(np.corrcoef(_ranks(predicted), _ranks(self.targets[0]))[0, 1])
+        return rank_correlation(predicted, self.targets[0]) or 0.0
 
     def predict(self, units_MD: Array, places_M: Array) -> Prediction:
         """Posterior of the config points at fidelities `places_M` (see `fidelity_place`)."""
@@ -206,11 +205,6 @@ def _location(scores_N: Array) -> tuple[float, float]:
     spread = float(scores_N.std())
     negligible = 1e-12 * max(1.0, float(np.abs(scores_N).max()))
     return float(scores_N.mean()), spread if spread > negligible else 1.0
-
-
-def _ranks(values_N: Array) -> Array:
-    ranks: Array = np.argsort(np.argsort(values_N, kind="stable"), kind="stable").astype(float)
-    return ranks
 
 
 _LAMBDAS = np.linspace(-1.0, 3.0, 41)

@@ -11,7 +11,7 @@ import gc
 import json
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
@@ -40,17 +40,18 @@ from lexmove.coordinator.store_rules import (
     JOB,
     SPEC,
     event_key,
+    extended,
     is_new,
     no_such_study,
     read_event,
     read_spec,
     study_exists,
-    with_budget,
 )
 from lexmove.coordinator.store_server import PATIENCE_S, Listener, Outage, is_away
 from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.study.digest import digest_of
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event, Started, event_to_json
 
@@ -117,8 +118,8 @@ class OptunaStore:
     def names(self) -> tuple[str, ...]:
         return self._talk("read", lambda: _names(self._readable()))
 
-    def extend(self, name: str, num_trials: int) -> None:
-        self._talk(f"write study {name!r} to", lambda: self._extend(name, num_trials))
+    def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
+        self._talk(f"write study {name!r} to", lambda: self._extend(name, num_trials, starts))
 
     def _talk(self, doing: str, act: Callable[[], _T], *, is_short: bool = False) -> _T:
         """Does something with the store; again where a server was away.
@@ -182,9 +183,9 @@ class OptunaStore:
             _write_rows(storage, known, events)
         return known.study
 
-    def _extend(self, name: str, num_trials: int) -> None:
+    def _extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart]) -> None:
         known = self._read(name, is_writer=True)
-        spec = with_budget(known.study.spec, num_trials)
+        spec = extended(known.study.spec, num_trials, starts)
         self._write_spec(self._writable(), known.study_id, spec)
         known.study = replace(known.study, spec=spec)
 

@@ -1,12 +1,14 @@
 """The trial stores: in memory, or an Optuna study in a database or a journal file, by URL."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lexmove.coordinator.sqlite_reader import SqliteReader
-from lexmove.coordinator.store_rules import is_new, no_such_study, study_exists, with_budget
+from lexmove.coordinator.store_rules import extended, is_new, no_such_study, study_exists
 from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.study.protocols import TrialReader, TrialStore
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event
 
@@ -43,9 +45,9 @@ class MemoryStore:
     def names(self) -> tuple[str, ...]:
         return tuple(self._studies)
 
-    def extend(self, name: str, num_trials: int) -> None:
+    def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
         study = self.load(name)
-        self._studies[name] = replace(study, spec=with_budget(study.spec, num_trials))
+        self._studies[name] = replace(study, spec=extended(study.spec, num_trials, starts))
 
 
 def open_reader(url: str) -> TrialReader:

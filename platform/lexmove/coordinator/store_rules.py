@@ -2,9 +2,11 @@
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lexmove.errors import StoreError, UsageError, did_you_mean
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event, Started, event_from_json, event_to_json
 
@@ -61,15 +63,15 @@ def _holds(study: Study, event: Event) -> bool:
     return any(event_to_json(item) == event_to_json(event) for item in stored)
 
 
-def with_budget(spec: StudySpec, num_trials: int) -> StudySpec:
-    """The spec with another budget.
+def extended(spec: StudySpec, num_trials: int, starts: Sequence[PlannedStart] = ()) -> StudySpec:
+    """The spec with another budget and more planned starts.
 
     Raises:
         UsageError: a budget below one trial.
     """
     if num_trials < 1:
         raise UsageError(f"a study of {num_trials} trials is none: set its budget to 1 or more")
-    return replace(spec, num_trials=num_trials)
+    return replace(spec, num_trials=num_trials, starts=(*spec.starts, *starts))
 
 
 def read_spec(name: str, *, spec: str, job: str) -> StudySpec:

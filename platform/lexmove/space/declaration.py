@@ -1,15 +1,17 @@
-"""One hyperparameter as a file declares it: a range, a list of values, or a constant.
+"""One hyperparameter as a file declares it: a range, a list of values, or a constant; its prior.
 
 The spellings of a W&B sweep (`distribution: log_uniform_values` and its like) are understood.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, TypeGuard
 
 from lexmove.errors import Mistake, did_you_mean
 from lexmove.job.document import Document, KeyPath, number_in, say
 from lexmove.space.domain import Categorical, Constant, Domain, Float, Integer, Ordinal, Value
+from lexmove.space.prior import NormalPrior, Prior, WeightsPrior
 
 Form = Literal["range", "list", "constant"]
 
@@ -17,8 +19,8 @@ _MAX_INTEGER = 2**53
 """Above this, floats (and so the unit interval) cannot tell whole numbers apart."""
 
 _KEYS: dict[Form, tuple[str, ...]] = {
-    "range": ("min", "max", "log", "type", "default", "distribution", "when"),
-    "list": ("values", "ordered", "default", "distribution", "when"),
+    "range": ("min", "max", "log", "type", "default", "prior", "distribution", "when"),
+    "list": ("values", "ordered", "default", "prior", "distribution", "when"),
     "constant": ("value", "distribution", "when"),
 }
 _MARKS: dict[str, Form] = {"min": "range", "max": "range", "values": "list", "value": "constant"}
@@ -58,6 +60,81 @@ def read_domain(notes: Notes, at: KeyPath, declared: Any) -> Domain | None:
     declared = _translated(notes, at, declared, form)
     domain = _READERS[form](notes, at, declared)
     return domain if len(notes.mistakes) == before else None
+
+
+def read_prior(
+    notes: Notes, at: KeyPath, declared: Any, domain: Domain
+) -> tuple[Domain, Prior | None]:
+    """The prior that is declared with a domain, and the domain, which it gives a default.
+
+    `{near: 3e-5, within: 3}` of a range: two thirds of the belief lie within that distance, which
+    is a factor where `log` is true. A list of weights of listed values, one for each.
+    """
+    if not isinstance(declared, dict) or "prior" not in declared:
+        return domain, None
+    where = (*at, "prior")
+    if isinstance(domain, Float | Integer):
+        found = _near(notes, where, declared["prior"], domain)
+    elif isinstance(domain, Ordinal | Categorical):
+        found = _weighted(notes, where, declared["prior"], domain)
+    else:
+        return domain, None  # noted as a misfit
+    if found is None:
+        return domain, None
+    likeliest, prior = found
+    return domain if "default" in declared else replace(domain, default=likeliest), prior
+
+
+def _near(
+    notes: Notes, at: KeyPath, declared: Any, domain: Float | Integer
+) -> tuple[Any, Prior] | None:
+    if not isinstance(declared, dict) or declared.keys() != {"near", "within"}:
+        notes.add(at, f"a prior of a range is {{near: …, within: …}}, not {say(declared)}")
+        return None
+    near, within = (_number(notes, at, declared, key) for key in ("near", "within"))
+    if near is None or within is None:
+        return None
+    if not domain.contains(near):
+        notes.add((*at, "near"), f"near {say(near)} is not possible: {held(domain)}")
+        return None
+    if within <= (1 if domain.log else 0):
+        rule = "a factor above 1, since log is true" if domain.log else "a distance above 0"
+        notes.add((*at, "within"), f"within must be {rule}, not {say(within)}")
+        return None
+    width = domain.high - domain.low
+    std = math.log(within) / math.log(domain.high / domain.low) if domain.log else within / width
+    return near, NormalPrior(mean=domain.to_unit(near), std=std)
+
+
+def _weighted(
+    notes: Notes, at: KeyPath, declared: Any, domain: Ordinal | Categorical
+) -> tuple[Any, Prior] | None:
+    num = len(domain.values)
+    if not isinstance(declared, list) or len(declared) != num:
+        example = ", ".join(map(str, range(1, num + 1)))
+        notes.add(at, f"a prior of {num} values is a list of {num} weights: write [{example}]")
+        return None
+    weights = [read_scalar(notes, (*at, index), weight) for index, weight in enumerate(declared)]
+    numbers = [float(weight) for weight in weights if _is_weight(weight)]
+    if len(numbers) < num:
+        notes.add(at, f"weights must be numbers above 0, not {say(declared)}")
+        return None
+    likeliest = domain.values[numbers.index(max(numbers))]
+    return likeliest, WeightsPrior(weights=tuple(numbers))
+
+
+def _is_weight(value: Value | None) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+
+
+def held(domain: Domain) -> str:
+    """What a domain holds, in words."""
+    if isinstance(domain, Float | Integer):
+        kind = "a whole number" if isinstance(domain, Integer) else "a number"
+        return f"it is {kind} in [{domain.low}, {domain.high}]"
+    levels = domain.num_levels or 1
+    values = (domain.from_unit((index + 0.5) / levels) for index in range(levels))
+    return f"it is one of {', '.join(map(say, values))}"
 
 
 def read_scalar(notes: Notes, at: KeyPath, value: Any) -> Value | None:

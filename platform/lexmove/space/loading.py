@@ -13,8 +13,9 @@ from lexmove.errors import InvalidFileError, Mistake, did_you_mean
 from lexmove.job.document import Document, KeyPath, in_file_order, read_document, say
 from lexmove.job.loading import found_beside, parse_job, with_inputs_found
 from lexmove.job.spec import JobSpec
-from lexmove.space.declaration import Notes, read_domain, read_scalar
-from lexmove.space.domain import Domain, Float, Integer, Value
+from lexmove.space.declaration import Notes, held, read_domain, read_prior, read_scalar
+from lexmove.space.domain import Domain, Value
+from lexmove.space.prior import Prior
 from lexmove.space.reachability import can_be_active, can_match, circle, leaves_any
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 
@@ -128,12 +129,16 @@ def _read_space(notes: Notes, at: KeyPath) -> SearchSpace | None:
         notes.add((*at, "parameters"), f"{rule}: write learning_rate: {{min: 1e-5, max: 1e-3}}")
         return None
     inside = (*at, "parameters")
-    domains = {
-        name: read_domain(notes, (*inside, name), of_name) for name, of_name in parameters.items()
-    }
+    domains: dict[str, Domain | None] = {}
+    priors: dict[str, Prior | None] = {}
+    for name, of_name in parameters.items():
+        at_name = (*inside, name)
+        domain = domains[name] = read_domain(notes, at_name, of_name)
+        if domain is not None:
+            domains[name], priors[name] = read_prior(notes, at_name, of_name, domain)
     when = _read_conditions(notes, inside, parameters, domains)
     forbid = _read_forbid(notes, (*at, "forbid"), declared.get("forbid", []), domains)
-    return None if notes.mistakes else _joined(notes, at, domains, when, forbid)
+    return None if notes.mistakes else _joined(notes, at, domains, priors, when, forbid)
 
 
 def _note_unknown(notes: Notes, at: KeyPath) -> None:
@@ -201,29 +206,24 @@ def _read_values(
     for place, item in places:
         value = read_scalar(notes, place, item)
         if value is not None and domain is not None and not domain.contains(value):
-            message = f"{at[-1]} is never {say(value)}, so this never holds: {_held(domain)}"
+            message = f"{at[-1]} is never {say(value)}, so this never holds: {held(domain)}"
             notes.add(place, message)
         elif value is not None:
             read.append(value)
     return tuple(read)
 
 
-def _held(domain: Domain) -> str:
-    """What a domain holds, in words."""
-    if isinstance(domain, Float | Integer):
-        kind = "a whole number" if isinstance(domain, Integer) else "a number"
-        return f"it is {kind} in [{domain.low}, {domain.high}]"
-    levels = domain.num_levels or 1
-    values = (domain.from_unit((index + 0.5) / levels) for index in range(levels))
-    return f"it is one of {', '.join(map(say, values))}"
-
-
 def _joined(
-    notes: Notes, at: KeyPath, domains: Domains, when: Mapping[str, Rule], forbid: list[Rule]
+    notes: Notes,
+    at: KeyPath,
+    domains: Domains,
+    priors: Mapping[str, Prior | None],
+    when: Mapping[str, Rule],
+    forbid: list[Rule],
 ) -> SearchSpace | None:
     """The space, if what was read piece by piece also fits together."""
     items = tuple(
-        Hyperparameter(name=name, domain=domain, when=when.get(name, {}))
+        Hyperparameter(name=name, domain=domain, when=when.get(name, {}), prior=priors[name])
         for name, domain in domains.items()
         if domain is not None
     )

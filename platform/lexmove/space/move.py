@@ -145,8 +145,13 @@ def describe(space: SearchSpace, before: Config, after: Config) -> str:
 def _describe_change(domain: Domain, name: str, before: Value, after: Value) -> str:
     text = f"{name} {say_value(before)} → {say_value(after)}"
     if isinstance(domain, Float | Integer) and domain.log:
-        text += f" (×{float(after) / float(before):.2g})"
+        text += f" (×{_say_factor(float(after) / float(before))})"
     return text
+
+
+def _say_factor(factor: float) -> str:
+    """Two digits, three near 1: `×1` would say that nothing changed."""
+    return f"{factor:.2g}" if abs(factor - 1) >= 0.1 else f"{factor:.3g}"
 
 
 def say_value(value: Value) -> str:

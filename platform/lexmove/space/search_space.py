@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lexmove.errors import InvalidConfigError, did_you_mean
 from lexmove.space.domain import Constant, Domain, Value, domain_from_json
+from lexmove.space.prior import Prior, prior_from_json
 
 _MAX_DRAWS = 10_000
 """Draws after which a space counts as forbidden altogether."""
@@ -47,7 +48,7 @@ class Config(Mapping[str, Value]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hyperparameter:
-    """A name, its domain, and when it is active.
+    """A name, its domain, when it is active, and where good values are believed to lie.
 
     `when` maps a parent's name to the values under which this one is active; all must hold.
     """
@@ -55,6 +56,27 @@ class Hyperparameter:
     name: str
     domain: Domain
     when: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    prior: Prior | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value from which `from_json` makes an equal one."""
+        written = {
+            "name": self.name,
+            "domain": self.domain.to_json(),
+            "when": {name: list(values) for name, values in self.when.items()},
+        }
+        return written if self.prior is None else {**written, "prior": self.prior.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Hyperparameter":
+        """Reads what `to_json` wrote."""
+        prior = data.get("prior")
+        return cls(
+            name=data["name"],
+            domain=domain_from_json(data["domain"]),
+            when={name: tuple(values) for name, values in data["when"].items()},
+            prior=None if prior is None else prior_from_json(prior),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,14 +245,7 @@ class SearchSpace:
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `from_json` makes an equal space."""
         return {
-            "hyperparameters": [
-                {
-                    "name": item.name,
-                    "domain": item.domain.to_json(),
-                    "when": {name: list(values) for name, values in item.when.items()},
-                }
-                for item in self.hyperparameters
-            ],
+            "hyperparameters": [item.to_json() for item in self.hyperparameters],
             "forbid": [
                 {name: list(values) for name, values in rule.items()} for rule in self.forbid
             ],
@@ -240,14 +255,7 @@ class SearchSpace:
     def from_json(cls, data: Mapping[str, Any]) -> "SearchSpace":
         """Reads what `to_json` wrote."""
         return cls(
-            hyperparameters=tuple(
-                Hyperparameter(
-                    name=item["name"],
-                    domain=domain_from_json(item["domain"]),
-                    when={name: tuple(values) for name, values in item["when"].items()},
-                )
-                for item in data["hyperparameters"]
-            ),
+            hyperparameters=tuple(map(Hyperparameter.from_json, data["hyperparameters"])),
             forbid=tuple(
                 {name: tuple(values) for name, values in rule.items()} for rule in data["forbid"]
             ),

@@ -1,11 +1,12 @@
 """The seams: what proposes, what evaluates, what remembers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event, Measurement, Segment, Suggestion
 
@@ -98,6 +99,6 @@ class TrialStore(TrialReader, Protocol):
         """The study as written so far."""
         ...
 
-    def extend(self, name: str, num_trials: int) -> None:
-        """Sets the budget of a study to `num_trials` trials in all."""
+    def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
+        """Sets the budget of a study to `num_trials` trials in all, and plans more starts."""
         ...

@@ -18,6 +18,7 @@ from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import open_store
 from lexmove.errors import LexmoveError
 from lexmove.study.protocols import TrialStore
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event
 
@@ -54,8 +55,8 @@ class MortalStore:
     def names(self) -> tuple[str, ...]:
         return self._store.names()
 
-    def extend(self, name: str, num_trials: int) -> None:
-        self._store.extend(name, num_trials)
+    def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
+        self._store.extend(name, num_trials, starts)
 
 
 def begun(setting: Setting, store: TrialStore) -> Stage:
