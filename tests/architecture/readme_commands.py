@@ -1,4 +1,4 @@
-"""The commands that READMEs show, and the one way for a test to run one of them."""
+"""The commands that READMEs and pages show, and the one way for a test to run one of them."""
 
 import re
 import shlex
@@ -8,7 +8,11 @@ from pathlib import Path
 
 from architecture.readme_tree import ROOT
 
-READMES = (ROOT / "README.md", *sorted((ROOT / "platform").rglob("README.md")))
+READMES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "platform").rglob("README.md")),
+)
 PROGRAMS = ("lexmove", "make", "best/run.sh", "optuna", "optuna-dashboard")
 """Of other programs (pip, ray, ssh), commands are not ours to test."""
 
@@ -22,8 +26,8 @@ def commands() -> frozenset[str]:
 
 
 def shown(command: str) -> list[str]:
-    """The words of a command after its program's name; the READMEs show just this one."""
-    assert command in commands(), f"no README shows: {command}"
+    """The words of a command after its program's name; a README or a page shows just this one."""
+    assert command in commands(), f"neither a README nor a page shows: {command}"
     return shlex.split(command)[1:]
 
 

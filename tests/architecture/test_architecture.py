@@ -16,6 +16,7 @@ _TOP_LEVEL = {
     "README.md",
     "cluster.yaml",
     "constraints.txt",
+    "docs",
     "platform",
     "pyproject.toml",
     "search_spaces",

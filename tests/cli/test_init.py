@@ -1,13 +1,17 @@
 """`init` writes files that `plan` accepts as they are, and overwrites nothing."""
 
+import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from cli.conftest import Lexmove
 from lexmove.cli import templates
-from lexmove.cli.starter import Columns, pick_columns
+from lexmove.cli.guessing import Columns, Files, find_files, pick_columns
 from lexmove.errors import UsageError
 from lexmove.job.loading import load_job
 from lexmove.job.spec import FilesSpec
@@ -46,7 +50,8 @@ def test_own_data_with_guessed_columns(lexmove: Lexmove, tmp_path: Path) -> None
     (tmp_path / "my clauses.csv").write_text(ROWS)
     done = lexmove("init", "--data", "my clauses.csv", "--out", "jobs/own.yaml")
     assert done.exit_code == 0
-    assert "the text is in column 'clause', the class in 'kind'" in done.stderr
+    assert "the text is in column 'clause', the class in 'kind' (lease, sale)" in done.stderr
+    assert "train is my clauses.csv, validation and test are split off it" in done.stderr
     job = load_job(tmp_path / "jobs" / "own.yaml")
     assert job.name == "my-clauses"
     assert job.task.files is not None
@@ -80,8 +85,153 @@ def test_given_columns_are_taken(tmp_path: Path) -> None:
 def test_columns_that_cannot_be_told(tmp_path: Path) -> None:
     path = tmp_path / "data.csv"
     path.write_text("a,b\n1,x\n2,y\n3,z\n")
-    with pytest.raises(UsageError, match="give --label; columns: a, b"):
+    with pytest.raises(UsageError, match=r"Give --label COLUMN, .* a \(3 values in 3 rows\)"):
         pick_columns(path, text=None, label=None)
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    return path
+
+
+WORDS = ("lease of premises", "sale of goods", "loan at interest")
+
+
+def made(**columns: Callable[[int], object]) -> list[dict]:
+    return [{name: cell(number) for name, cell in columns.items()} for number in range(60)]
+
+
+CASES = {
+    "odd names.csv": (
+        made(
+            **{"Nr.": int, "Klausel-Text ": lambda i: f"{WORDS[i % 3]} {i}", "Art": lambda i: i % 3}
+        ),
+        Columns(text="Klausel-Text", label="Art"),
+    ),
+    "lists.jsonl": (
+        made(
+            id=int,
+            content=lambda i: f"{WORDS[i % 3]} {i}",
+            tags=lambda i: [WORDS[i % 3], "all"],
+        ),
+        Columns(text="content", label="tags"),
+    ),
+    "numbers.parquet": (
+        made(sentence=lambda i: f"{WORDS[i % 3]} {i}", y=lambda i: i % 3),
+        Columns(text="sentence", label="y"),
+    ),
+    "pairs.csv": (
+        made(
+            premise=lambda i: f"{WORDS[i % 3]} {i}",
+            hypothesis=lambda i: f"it is a {WORDS[i % 2]}",
+            gold=lambda i: ("yes", "no")[i % 2],
+        ),
+        Columns(text="premise", label="gold", pair="hypothesis"),
+    ),
+    "choices.csv": (
+        made(
+            question=lambda i: f"What is rule {i}?",
+            option_b=lambda i: f"not {i}",
+            option_a=lambda i: f"so {i}",
+            answer_index=lambda i: i % 2,
+        ),
+        Columns(text="question", label="answer_index", endings=("option_a", "option_b")),
+    ),
+    "choice lists.jsonl": (
+        made(
+            context=lambda i: f"The court held {i}",
+            endings=lambda i: [f"that {i}", f"not {i}", f"both {i}"],
+            label=lambda i: i % 3,
+        ),
+        Columns(text="context", label="label", endings=("endings",)),
+    ),
+    "groups.csv": (
+        made(
+            Contract=lambda i: f"C{i // 3}",
+            clause=lambda i: f"{WORDS[i % 3]} {i}",
+            type=lambda i: WORDS[i % 3],
+        ),
+        Columns(text="clause", label="type", group="Contract"),
+    ),
+    "sorted.csv": (
+        made(clause=lambda i: f"{WORDS[i // 30]} {i}", kind=lambda i: WORDS[i // 30]),
+        Columns(text="clause", label="kind"),
+    ),
+}
+"""Files, with what their columns are."""
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_lies_here_is_taken_and_its_columns_are_told(
+    name: str, lexmove: Lexmove, tmp_path: Path
+) -> None:
+    rows, columns = CASES[name]
+    assert pick_columns(write_rows(tmp_path / name, rows)) == columns
+    done = lexmove("init")
+    assert done.exit_code == 0, done.stderr
+    assert f"assumed, of {name} (mend it in job.yaml where it is not so):" in done.stderr
+    for column in (columns.text, columns.label, columns.pair, columns.group):
+        assert column is None or repr(column) in done.stderr
+    task = load_job(tmp_path / "job.yaml").task
+    assert (task.text, task.label, task.pair, task.group) == (
+        columns.text,
+        columns.label,
+        columns.pair,
+        columns.group,
+    )
+    assert load_task(task).train.texts, "the data can be read so"
+    assert lexmove("plan", "job.yaml", "--offline").exit_code == 0
+
+
+def test_splits_are_told_by_the_names_of_files(lexmove: Lexmove, tmp_path: Path) -> None:
+    rows = made(text=lambda i: f"{WORDS[i % 3]} {i}", label=lambda i: i % 3)
+    folder = tmp_path / "tos"
+    for name in ("train.csv", "dev.csv", "test.csv", "other.csv"):
+        write_rows(folder / name, rows)
+    (folder / "job.schema.json").write_text("{}")
+    (folder / "settings.json").write_text('{"not": "rows"}')
+    found = Files(
+        train=folder / "train.csv", validation=folder / "dev.csv", test=folder / "test.csv"
+    )
+    assert find_files(folder) == found
+    done = lexmove("init", "--data", "tos/train.csv", "--out", "tos/job.yaml", "--force")
+    assert "train is train.csv, validation is dev.csv, test is test.csv" in done.stderr
+    job = load_job(folder / "job.yaml")
+    assert job.name == "tos"
+    assert job.task.files is not None
+    named = job.task.files.model_dump()
+    assert {split: Path(path).name for split, path in named.items()} == {
+        "train": "train.csv",
+        "validation": "dev.csv",
+        "test": "test.csv",
+    }
+    (folder / "dev.csv").unlink()
+    assert find_files(folder) == Files(train=folder / "train.csv", test=folder / "test.csv")
+
+
+def test_files_that_cannot_be_told_apart(lexmove: Lexmove, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(ROWS)
+    done = lexmove("init")
+    assert done.exit_code == 2
+    assert "2 data files are in" in done.stderr
+    assert "a.csv, b.csv; say --data FILE" in done.stderr
+    assert files_below(tmp_path) == ("a.csv", "b.csv")
+    assert lexmove("init", "--data", "b.csv").exit_code == 0
+
+
+def test_without_data_it_says_what_it_takes(lexmove: Lexmove) -> None:
+    done = lexmove("init")
+    assert "no data here: a job on licence texts; --data FILE is for yours" in done.stderr
 
 
 def test_nothing_is_overwritten(lexmove: Lexmove, tmp_path: Path) -> None:

@@ -211,6 +211,13 @@ def _resumed(head: Head, folder: Path, before: Study) -> None:
     assert best.returncode == 0, best.stderr
     assert json.loads(best.stdout)["repeated"]["num_seeds"] == 1
     assert [job for job in jobs_of(head).all() if "lexmove_purpose" in job.metadata] == []
+    page = lexmove(head, folder, "report", "contracts")
+    assert page.returncode == 0, page.stderr
+    assert (folder / "contracts.report.html").stat().st_size > 1e6
+    taken = lexmove(head, folder, "export", "contracts", "--out", "best")
+    assert taken.returncode == 0, taken.stderr
+    files = json.loads((folder / "best" / "provenance.json").read_text())["files"]
+    assert {"data/train.jsonl", "model/model.safetensors"} < set(files)
     of_trial = lexmove(head, folder, *there("lexmove logs contracts 3"))
     assert " trial 3, " in of_trial.stdout
     told = lexmove(head, folder, "logs", "contracts")

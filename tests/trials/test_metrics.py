@@ -16,8 +16,8 @@ from lexmove.trials.metrics import (
     evaluate,
     measure,
     resolve_metric,
-    settled_metric,
 )
+from lexmove.trials.user_function import settled_name
 
 TRUE = np.array([0, 0, 1, 2, 2, 2])
 PROBABILITIES = np.array(
@@ -239,7 +239,7 @@ def costs(tmp_path, monkeypatch):
 
 
 def test_a_function_in_a_file_is_measured_beside_the_others(costs):
-    name = settled_metric("costs.py:missed")
+    name = settled_name("costs.py:missed")
     assert name == f"{costs}/costs.py:missed"
     check_metric(name)
     found = evaluate(TRUE, PREDICTED, PROBABILITIES, metric=name)
@@ -253,7 +253,7 @@ def test_a_function_in_a_module_of_the_current_folder_is_found(costs, monkeypatc
     (costs / "house").mkdir()
     (costs / "house" / "rules_of_risk.py").write_text(COSTS)
     name = "house.rules_of_risk:missed"
-    assert settled_metric(name) == name
+    assert settled_name(name) == name
     assert measure(TRUE, PREDICTED, PROBABILITIES, metric=name) == pytest.approx(1.0)
 
 
@@ -267,7 +267,7 @@ def test_a_file_named_like_an_installed_package_hides_nothing(costs):
 def test_built_in_names_stay_as_they_are():
     for name in METRICS:
         check_metric(name)
-        assert settled_metric(name) == name
+        assert settled_name(name) == name
         assert resolve_metric(name) is METRICS[name]
 
 

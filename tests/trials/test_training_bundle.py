@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,13 +67,13 @@ def config_of(kind):
     return CONFIG | MORE.get(kind, {}) | more
 
 
-def written(folder, kind, pretrained, *, with_data=True, **changes):
+def written(folder, kind, pretrained, *, with_data=True, task=None, **changes):
     folder.mkdir(exist_ok=True)
     write_training(
         folder,
         config_of(kind),
         job_of(pretrained, **changes),
-        task_of(kind),
+        task or task_of(kind),
         epochs=2,
         seed=7,
         threshold=None,
@@ -193,3 +194,15 @@ def test_what_does_not_read_back_is_refused(bundle, pretrained, monkeypatch):
     )
     with pytest.raises(ModelError, match="report_to reads otherwise"):
         written(bundle, "flat", pretrained)
+
+
+def test_texts_with_line_separators_of_their_own_stay_whole(bundle, pretrained):
+    """JSON leaves U+2028 and its like as they are, and `str.splitlines` would cut there."""
+    split = examples("flat")
+    odd = replace(split, texts=tuple(f"{text}\u2028a\x85b\x0bc\r\nd" for text in split.texts))
+    task = replace(task_of("flat"), train=odd, validation=odd, test=odd)
+    args, _ = written(bundle, "flat", pretrained, task=task)
+    read = standalone_training.load_split(
+        bundle / "data" / "train.jsonl", args, load_tokenizer(pretrained)
+    )
+    assert len(read) == len(split.texts)

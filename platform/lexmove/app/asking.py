@@ -61,12 +61,12 @@ def ask(jobs: Jobs, words: Sequence[str]) -> Answer:
     Raises:
         ClusterError: it does not answer.
     """
-    with _reader(jobs, ["answer", "--", *words]) as job_id:
+    with reading_job(jobs, ["answer", "--", *words]) as job_id:
         job = jobs.wait(job_id, patience_s=_PATIENCE_S)
         log = jobs.log(job_id)
     lines = [line for line in log.splitlines() if line.startswith(ANSWER)]
     if not lines:
-        raise _unanswered(job, log)
+        raise unanswered(job, log)
     return Answer(**json.loads(lines[-1].removeprefix(ANSWER)))
 
 
@@ -77,8 +77,8 @@ def say_answer(answer: Answer, stream: TextIO) -> None:
 
 
 @contextmanager
-def _reader(jobs: Jobs, words: Sequence[str]) -> Iterator[str]:
-    """A job that reads for this process, and leaves no trace in the cluster's list of jobs."""
+def reading_job(jobs: Jobs, words: Sequence[str]) -> Iterator[str]:
+    """The id of a job that reads for this process, and is taken off the cluster's list after it."""
     job_id = jobs.submit(words, title="lexmove-reader", metadata={PURPOSE: "reader"})
     try:
         yield job_id
@@ -89,7 +89,8 @@ def _reader(jobs: Jobs, words: Sequence[str]) -> Iterator[str]:
             jobs.delete(job_id)
 
 
-def _unanswered(job: Job, log: str) -> ClusterError:
+def unanswered(job: Job, log: str) -> ClusterError:
+    """What to say where a job that reads has ended without an answer."""
     lines = [line for line in log.strip().splitlines() if line.strip()]
     tail = "\n".join(["", *lines[-4:]]) if lines else ""
     if "python: not found" in log or "python: command not found" in log:
@@ -154,12 +155,12 @@ def watch(jobs: Jobs, name: str, *, store: str) -> Iterator[Sight | None]:
     """
     received = _Received(name)
     words = ["stream", name, "--store", store]
-    with _reader(jobs, words) as job_id:
+    with reading_job(jobs, words) as job_id:
         for line in jobs.follow(job_id):
             if line.startswith(NEWS) and received.take(read_news(line)):
                 yield received.sight()
         if received.state != "finished":
-            raise _unanswered(jobs.look(job_id), jobs.log(job_id))
+            raise unanswered(jobs.look(job_id), jobs.log(job_id))
 
 
 def read_news(line: str) -> dict[str, Any]:

@@ -41,23 +41,25 @@ def check(job: JobSpec, space: SearchSpace) -> tuple[str, ...]:
     return left_out(task)
 
 
-def check_words(job: JobSpec, space: SearchSpace) -> None:
-    """What can be found without a look at data or model: names, and policy weights.
+def check_words(job: JobSpec, space: SearchSpace, *, is_sent: bool = False) -> None:
+    """What can be found without a look at data or model: names, policy weights, an own proposer.
+
+    With `is_sent`, what is not on this machine is left for those to check who run the job.
 
     Raises:
         LexmoveError: as `check`.
     """
-    from lexmove.agent.baselines import check_proposer
+    from lexmove.app.own_proposer import check_own_proposer
     from lexmove.trials.recipe import check_hyperparameters
 
     check_hyperparameters(space.names)
-    check_proposer(job.agent.proposer)
+    check_own_proposer(job, space, is_sent=is_sent)
     if job.agent.weights is not None:
         from lexmove.agent.policy import load_weights
 
         load_weights(Path(job.agent.weights))
-    for comparison in job.finalists.compare:
-        space.config(comparison.config)
+    for config in (*job.agent.starts, *(item.config for item in job.finalists.compare)):
+        space.config(config)
 
 
 def check_data(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:

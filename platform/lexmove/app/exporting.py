@@ -73,8 +73,7 @@ def export(
         raise NoSuccessfulTrialError(
             f"study {name!r} has no successful trial yet: there is nothing to export"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already and is not empty: give another --out")
+    check_free(folder)
     forget_data()  # files may have changed
     job = bring_inputs(job_of(outcome.study))
     repetitions = repetitions_of(opened, outcome.study)
@@ -96,6 +95,16 @@ def export(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return provenance
+
+
+def check_free(folder: Path) -> None:
+    """Refuses a folder in which something is.
+
+    Raises:
+        UsageError: it is not empty, or no folder.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and is not empty: give another --out")
 
 
 def _write_all(

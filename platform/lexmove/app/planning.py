@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from lexmove.app.checking import check_data, check_words, left_out
 from lexmove.app.forecast import repetition_epochs
-from lexmove.app.preparing import fidelity_plan
+from lexmove.app.preparing import fidelity_plan, study_spec
 from lexmove.app.remembering import Memory, recall
 from lexmove.cluster.dashboard import Node, find_dashboard
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.allowance import expected_epochs, most_epochs
 from lexmove.study.starts import PlannedStart
-from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.study import Study, decision_rng
 from lexmove.study.trial import Measurement, Segment, Started, Suggestion
 
 if TYPE_CHECKING:
@@ -55,6 +55,11 @@ class Estimate:
     def total_s(self) -> float:
         """Wall-clock seconds of the whole study."""
         return self.search_s + self.repetitions_s
+
+    @property
+    def most_s(self) -> float:
+        """As `total_s`, with the epochs that promotions may add."""
+        return self.search_most_s + self.repetitions_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,28 +155,15 @@ def plan_job(
 def first_suggestions(
     job: JobSpec, space: SearchSpace, *, starts: tuple[PlannedStart, ...] = ()
 ) -> tuple[Suggestion, ...]:
-    """What the agent would start first, before anything is measured.
+    """What the agent would start first, before anything is measured."""
+    from lexmove.app.own_proposer import planned_proposer
 
-    The untrained policy decides as its floor does, which needs no torch.
-    """
-    from lexmove.agent.baselines import make_proposer
-
-    proposer = make_proposer("floor" if job.agent.proposer == "policy" else job.agent.proposer)
-    spec = StudySpec(
-        name=job.name,
-        space=space,
-        metric=job.metric.name,
-        goal=job.metric.goal,
-        fidelity=fidelity_plan(job),
-        num_trials=job.num_search_trials,
-        parallel=job.budget.parallel,
-        seed=job.seed,
-        starts=starts,
-    )
-    study = Study(spec=spec)
+    propose = planned_proposer(job.agent.proposer)
+    study = Study(spec=study_spec(job, space, starts=starts))
     suggestions: list[Suggestion] = []
-    for _ in range(min(_NUM_SUGGESTIONS, job.num_search_trials)):
-        suggestion = proposer.propose(study, decision_rng(study))
+    num = max(_NUM_SUGGESTIONS, 1 + len(job.agent.starts))
+    for _ in range(min(num, job.num_search_trials)):
+        suggestion = propose(study, decision_rng(study))
         if suggestion is None:
             break
         suggestions.append(suggestion)

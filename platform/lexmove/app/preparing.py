@@ -10,7 +10,7 @@ from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec, TaskSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import FidelityPlan
-from lexmove.study.starts import PlannedStart
+from lexmove.study.starts import PlannedStart, asked_for
 from lexmove.study.study import StudySpec
 
 if TYPE_CHECKING:
@@ -25,10 +25,11 @@ def settled(job: JobSpec) -> JobSpec:
     """
     import torch
 
-    from lexmove.trials.metrics import settled_metric
     from lexmove.trials.model import resolve_precision
+    from lexmove.trials.user_function import settled_name
 
-    metric = job.metric.model_copy(update={"name": settled_metric(job.metric.name)})
+    metric = job.metric.model_copy(update={"name": settled_name(job.metric.name)})
+    agent = job.agent.model_copy(update={"proposer": settled_name(job.agent.proposer)})
     model = job.model
     on_gpu = job.resources.gpu > 0 or job.resources.auto
     if not on_gpu or torch.cuda.is_available():  # else those who have the GPUs are asked
@@ -36,10 +37,10 @@ def settled(job: JobSpec) -> JobSpec:
         model = model.model_copy(update={"precision": precision})
     if model.name != "minilm":
         model = model.model_copy(update={"name": _from_anywhere(model.name)})
-    changes: dict[str, Any] = {"storage": settled_storage(job), "model": model, "metric": metric}
-    if job.agent.weights is not None:
-        weights = str(Path(job.agent.weights).resolve())
-        changes["agent"] = job.agent.model_copy(update={"weights": weights})
+    if agent.weights is not None:
+        agent = agent.model_copy(update={"weights": str(Path(agent.weights).resolve())})
+    changes: dict[str, Any] = {"model": model, "metric": metric, "agent": agent}
+    changes["storage"] = settled_storage(job)
     if job.store is not None:
         changes["store"] = without_password(job.store)
     if job.task.hub is not None:
@@ -112,7 +113,8 @@ def one_by_one(job: JobSpec) -> JobSpec:
 def study_spec(
     job: JobSpec, space: SearchSpace, *, starts: tuple[PlannedStart, ...] = ()
 ) -> StudySpec:
-    """The study that a job asks for, with what it begins with after the default."""
+    """The study that a job asks for; after the default and its own starts it begins with these."""
+    own = (asked_for(space.config(config), by="the job") for config in job.agent.starts)
     return StudySpec(
         name=job.name,
         space=space,
@@ -123,7 +125,7 @@ def study_spec(
         parallel=job.budget.parallel,
         seed=job.seed,
         job=job_to_json(job),
-        starts=starts,
+        starts=(*own, *starts),
     )
 
 

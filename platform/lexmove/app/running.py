@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lexmove.app.checking import check, check_room_here, check_same_data, within_room
 from lexmove.app.execution import Progress, Stages, execute
@@ -46,11 +47,16 @@ from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import NoSuccessfulTrialError, UsageError
+from lexmove.job.own_code import is_own
 from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.protocols import TrialStore
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
+
+if TYPE_CHECKING:
+    from lexmove.agent.serving import ServedProposer
+    from lexmove.app.own_proposer import OwnProposer
 
 SEARCH = "search"
 """The name of its stage."""
@@ -244,19 +250,25 @@ def _search_work(job: JobSpec, space: SearchSpace, study_dir: StudyDir) -> Work:
     )
 
 
-def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> Stages:
+def _served(job: JobSpec, study: Study, study_dir: StudyDir) -> "ServedProposer | OwnProposer":
     from lexmove.agent.serving import ServedProposer, served_weights
+    from lexmove.app.own_proposer import load_own_proposer
 
-    study = store.load(job.name)
+    if is_own(job.agent.proposer):
+        return load_own_proposer(job.agent.proposer)
     for path in served_weights(study, study_dir.policy):
         study_dir.kept(path)  # of a study that began on another machine
-    served = ServedProposer(
+    return ServedProposer(
         job.agent.proposer,
         study=study,
         weights_dir=study_dir.policy,
         weights=None if job.agent.weights is None else Path(job.agent.weights),
         learns=job.agent.online_learning,
     )
+
+
+def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> Stages:
+    served = _served(job, store.load(job.name), study_dir)
     wall_clock_s = job.budget.wall_clock
     # Drivers of one supervisor have one budget.
     began_s = float(os.environ.get(BEGAN) or time.time())

@@ -68,7 +68,7 @@ def submit(
         LexmoveError: the job, its files or the cluster cannot be used as asked; nothing was sent.
     """
     job, space = load_job_and_space(path)
-    check_words(job, space)
+    check_words(job, space, is_sent=True)
     url = _head_store(store or job.store)
     package = package_of(_placed(job, url), shared=shared)
     with tempfile.TemporaryDirectory(prefix="lexmove") as folder:

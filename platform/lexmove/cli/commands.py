@@ -8,7 +8,7 @@ import typer
 
 from lexmove.app import stored
 from lexmove.app.stored import Outcome, store_url
-from lexmove.cli.conduct import INTERRUPTED, resumable, say_next
+from lexmove.cli.conduct import INTERRUPTED, resumable, say_next, store_option
 from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_table
 from lexmove.cli.result_view import write_result
 from lexmove.cli.study_view import write_studies, write_study, write_trial
@@ -17,6 +17,7 @@ from lexmove.errors import UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import list_json, show_json, trial_json
 from lexmove.space.loading import load_job_and_space
+from lexmove.space.move import say_value
 from lexmove.space.search_space import SearchSpace
 
 _DEFAULT_TASK = "license_category"
@@ -32,24 +33,29 @@ def run_init(
     force: bool,
 ) -> None:
     """`lexmove init`."""
-    from lexmove.cli.starter import built_in_job, files_job, pick_columns, write_starter
+    from lexmove.cli.guessing import assumptions, find_files, pick_columns, with_splits
+    from lexmove.cli.starter import built_in_job, files_job, write_starter
 
     if task is not None and data is not None:
         raise UsageError("give either --task (a built-in task) or --data (your own file), not both")
-    if data is None and (text is not None or label is not None):
-        raise UsageError("--text and --label name columns of --data, which is missing")
+    if task is not None and (text is not None or label is not None):
+        raise UsageError("--text and --label name columns of --data, and --task has none")
     parallel = min(2, os.cpu_count() or 1)
-    if data is None:
+    files = None
+    if task is None:
+        files = find_files(Path()) if data is None else with_splits(data)
+    if files is None:
+        if text is not None or label is not None:
+            raise UsageError("--text and --label name columns of --data, which is missing")
         job = built_in_job(task or _DEFAULT_TASK, out=out, parallel=parallel)
+        told = [] if task else ["no data here: a job on licence texts; --data FILE is for yours"]
     else:
-        columns = pick_columns(data, text=text, label=label)
-        if text is None or label is None:
-            say(f"{data}: the text is in column {columns.text!r}, the class in {columns.label!r}")
-        if columns.label_separator is not None:
-            say(f"several labels of a text are divided by {columns.label_separator!r}")
-        if columns.group is not None:
-            say(f"rows of one {columns.group!r} stay on one side of a split")
-        job = files_job(data, columns, out=out, parallel=parallel)
+        columns = pick_columns(files.train, text=text, label=label)
+        job = files_job(files, columns, out=out, parallel=parallel)
+        told = [f"assumed, of {files.train} (mend it in {out} where it is not so):"]
+        told += [f"  {line}" for line in assumptions(files, columns)]
+    for line in told:
+        say(line)
     for path in write_starter(job, out=out, force=force):
         say(f"wrote {path}")
     say(f"next: lexmove plan {out}")
@@ -136,6 +142,20 @@ def run_resume(
             progress=progress,
         )
     _finish(outcome, store=url, profile=profile)
+
+
+def run_enqueue(name: str, words: list[str], *, like: int | None, store: str | None) -> None:
+    """`lexmove enqueue`."""
+    from lexmove.app.enqueueing import enqueue
+
+    pairs = [word.partition("=") for word in words]
+    for word, (key, _, value) in zip(words, pairs, strict=True):
+        if not key or not value:
+            raise UsageError(f"{word!r} is no NAME=VALUE, such as learning_rate=3e-5")
+    config = enqueue(name, {key: value for key, _, value in pairs}, like=like, store=store)
+    values = ", ".join(f"{key} {say_value(value)}" for key, value in config.items())
+    say(f"the next trial of {name}, one more than its budget had: {values}")
+    say(f"next: lexmove resume {name}{store_option(store_url(None, store))}")
 
 
 def _finish(outcome: Outcome, *, store: str, profile: bool) -> None:

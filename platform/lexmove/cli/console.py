@@ -45,6 +45,17 @@ def write(text: str = "", *, style: str | None = None) -> None:
     _print(stdout(), text, style=style)
 
 
+def write_sentence(text: str, *, style: str | None = None) -> None:
+    """A sentence for people on stdout: broken between words on a terminal, a line in a pipe."""
+    from rich.text import Text
+
+    console = stdout()
+    if not console.is_terminal:
+        write(text)
+        return
+    console.print(Text(text, style=style or ""), soft_wrap=False)
+
+
 def _print(console: "Console", text: str, *, style: str | None) -> None:
     from rich.text import Text
 

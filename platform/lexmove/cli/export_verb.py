@@ -3,12 +3,13 @@
 import json as json_module
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lexmove.cli.conduct import conducted
-from lexmove.cli.options import Json, Store, Study
+from lexmove.cli.options import Cluster, Json, Store, Study
+from lexmove.cli.remote_verbs import fetch_there
 
 
 class Format(StrEnum):
@@ -32,6 +33,7 @@ def export(
         typer.Option("--out", metavar="FOLDER", help="A new folder.", show_default=False),
     ],
     store: Store = None,
+    address: Cluster = None,
     without_data: Annotated[
         bool, typer.Option("--without-data", help="Leave the examples out.")
     ] = False,
@@ -59,9 +61,11 @@ def export(
 ) -> None:
     """Write the winner as a folder that needs no lexmove.
 
-    Its config, a script that trains it anew, the checkpoint for plain transformers, a model card,
-    and where all of it comes from. Everything is read back after it was written.
+    Its config, a script that trains it anew, the checkpoint for plain transformers (LoRA adapters
+    are merged into the weights), a model card, and where all of it comes from. Everything is read
+    back after it was written.
     """
+    from lexmove.app.exporting import check_free
     from lexmove.app.exporting import export as exported
     from lexmove.app.outlets.hub import check_hub
     from lexmove.app.outlets.mlflow_door import check_mlflow
@@ -71,7 +75,15 @@ def export(
         check_mlflow()
     if push_to_hub is not None:
         check_hub(push_to_hub)
+    check_free(out)
     names = [item.value for item in dict.fromkeys(formats or ())]
+    if address is not None:
+        words = ["export", study, *(["--without-data"] if without_data else [])]
+        words += [word for name in names for word in ("--format", name)]
+        words += ["--json"] if json else []
+        fetch_there(words, study=study, address=address, store=store, target=out)
+        _hand_over(out, to_mlflow=to is not None, repository=push_to_hub)
+        return
     provenance = exported(
         study, out, store=store, with_data=not without_data, formats=names, say=say
     )
@@ -81,20 +93,19 @@ def export(
         write(str(out))
     num = len(provenance["files"]) + 1
     say(f"wrote {num} files to {out}")
-    _hand_over(out, provenance, to_mlflow=to is not None, repository=push_to_hub)
+    _hand_over(out, to_mlflow=to is not None, repository=push_to_hub)
     say("next:")
     say(f"  pip install -r {out}/requirements.txt   # in any environment, without lexmove")
     say(f"  {out}/run.sh                            # trains it anew and scores it")
 
 
-def _hand_over(
-    out: Path, provenance: dict[str, Any], *, to_mlflow: bool, repository: str | None
-) -> None:
+def _hand_over(out: Path, *, to_mlflow: bool, repository: str | None) -> None:
     """Gives an exported folder to whom it is meant for."""
     from lexmove.app.outlets.hub import push_to_hub
     from lexmove.app.outlets.mlflow_export import to_mlflow as logged
     from lexmove.cli.console import say
 
+    provenance = json_module.loads((out / "provenance.json").read_text(encoding="utf-8"))
     if to_mlflow:
         best = json_module.loads((out / "best.json").read_text(encoding="utf-8"))
         say(f"logged it to MLflow as run {logged(out, best, provenance)}")

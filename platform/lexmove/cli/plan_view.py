@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from lexmove.app.planning import Estimate, Fit, Plan
-from lexmove.cli.console import SCHEMA_VERSION, write, write_table
+from lexmove.cli.console import SCHEMA_VERSION, write, write_sentence, write_table
 from lexmove.cli.wording import (
     NOTHING,
     say_config,
@@ -11,6 +11,7 @@ from lexmove.cli.wording import (
     say_domain,
     say_duration,
     say_move,
+    say_prior,
     say_when,
 )
 from lexmove.space.move import say_value
@@ -26,17 +27,31 @@ _MAX_CLASSES = 25
 
 def write_plan(plan: Plan) -> None:
     """The plan as tables and sentences."""
-    write(f"Plan of {plan.job.name}: {_goal(plan)}", style="bold")
+    write_sentence(f"Plan of {plan.job.name}: {_goal(plan)}", style="bold")
+    write_sentence(_verdict(plan), style="green" if plan.fit.is_fitting else "yellow")
     _write_space(plan)
     if plan.card is not None:
         _write_card(plan.card)
     for line in plan.left_out:
-        write(line)
+        write_sentence(line)
     _write_suggestions(plan)
     _write_epochs(plan)
     if plan.estimate is not None:
         _write_estimate(plan.estimate)
-    write(_fit_words(plan))
+    write_sentence(_fit_words(plan), style=None if plan.fit.is_fitting else "yellow")
+
+
+def _verdict(plan: Plan) -> str:
+    """What most want to know first: how long it takes, and whether it fits."""
+    here = "this machine" if plan.fit.num_nodes is None else "the cluster"
+    fits = f"it fits {here}" if plan.fit.is_fitting else f"it does not fit {here}, see below"
+    if plan.estimate is None:
+        return f"{fits[0].upper()}{fits[1:]}; how long it takes was not measured"
+    least, most = plan.estimate.total_s, plan.estimate.most_s
+    times = list(dict.fromkeys(map(say_duration, (least, most))))
+    num = len(plan.card.warnings) if plan.card is not None else 0
+    warned = f"; {say_count(num, 'warning')} about the data below" if num else ""
+    return f"Takes about {' to '.join(times)} in all; {fits}{warned}"
 
 
 def _goal(plan: Plan) -> str:
@@ -59,13 +74,13 @@ def _write_space(plan: Plan) -> None:
             say_domain(item.domain),
             say_value(item.domain.default_value),
             say_when(item.when),
+            say_prior(item),
         ]
         for item in plan.space.hyperparameters
     ]
-    headers = ["hyperparameter", "values", "default", "only when"]
-    if not any(row[3] for row in rows):
-        headers, rows = headers[:3], [row[:3] for row in rows]
-    write_table(headers, rows)
+    headers = ["hyperparameter", "values", "default", "only when", "prior"]
+    kept = [i for i in range(len(headers)) if i < 3 or any(row[i] for row in rows)]
+    write_table([headers[i] for i in kept], [[row[i] for i in kept] for row in rows])
     for rule in plan.space.forbid:
         write(f"never {say_when(rule)}")
 
@@ -92,7 +107,7 @@ def _write_card(card: "DataCard") -> None:
     if len(shown) < len(names):
         write(f"and {len(names) - len(shown)} smaller classes")
     for warning in card.warnings:
-        write(f"warning: {warning}", style="yellow")
+        write_sentence(f"warning: {warning}", style="yellow")
 
 
 def _largest(card: "DataCard", num: int) -> list[str]:
@@ -120,7 +135,7 @@ def _write_suggestions(plan: Plan) -> None:
     ]
     write_table(("trial", "to epoch", "what"), rows, right=("trial", "to epoch"))
     for line in plan.memory.lines:
-        write(line)
+        write_sentence(line)
 
 
 def _write_epochs(plan: Plan) -> None:
@@ -131,10 +146,10 @@ def _write_epochs(plan: Plan) -> None:
     who = f"the best 1 in {plan.job.fidelity.eta} go on" if by_rank else "the most promising go on"
     pauses = f"pause after {rungs}, {who}" if rungs else ""
     epochs = f"up to {say_count(plan.rungs[-1], 'epoch')} a trial"
-    write(", ".join(filter(None, [epochs, pauses])))
+    write_sentence(", ".join(filter(None, [epochs, pauses])))
     least, most = plan.search_epochs, say_count(plan.search_most_epochs, "epoch")
     search = f"{least} to {most}" if least < plan.search_most_epochs else f"about {most}"
-    write(
+    write_sentence(
         f"{search} in all for the search, "
         f"at most {plan.repetition_epochs} for the repetitions after it"
     )
@@ -142,12 +157,15 @@ def _write_epochs(plan: Plan) -> None:
 
 def _write_estimate(estimate: Estimate) -> None:
     search, most = say_duration(estimate.search_s), say_duration(estimate.search_most_s)
-    write(
+    gpu_hours = f"; up to {estimate.gpu_hours:.2g} GPU hours" if estimate.gpu_hours else ""
+    write_sentence(
         f"estimate: one epoch takes {say_duration(estimate.epoch_s)}, the search "
         f"{search if search == most else f'{search} to {most}'}, the repetitions "
-        f"{say_duration(estimate.repetitions_s)}; up to {estimate.gpu_hours:.2g} GPU hours"
+        f"{say_duration(estimate.repetitions_s)}{gpu_hours}"
     )
-    write("(from one small epoch of the default config here, extrapolated; other configs differ)")
+    write_sentence(
+        "(from one small epoch of the default config here, extrapolated; other configs differ)"
+    )
 
 
 def _fit_words(plan: Plan) -> str:

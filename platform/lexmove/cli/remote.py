@@ -86,6 +86,7 @@ def _say_follow_up(name: str, address: str) -> None:
         f"lexmove watch {name} {there}": "follow it",
         f"lexmove logs {name} {there} --follow": "what its driver says",
         f"lexmove best {name} {there} --json": "the best config so far",
+        f"lexmove report {name} {there}": "all of it with pictures, as a file here",
         f"lexmove stop {name} {there}": "ask it to leave",
         f"lexmove submit --resume {name} {there}": "go on, after anything that died",
     }
@@ -308,13 +309,46 @@ def run_supervise(
     raise typer.Exit(status)
 
 
-def run_answer(verb: Callable[[], int | None]) -> None:
+def fetch_remotely(
+    words: Sequence[str], *, address: str, store: str | None, study: str, target: Path
+) -> None:
+    """Has a cluster run a verb that makes a file or folder, brings it here, says what it said.
+
+    Exits as it did, unless that went well.
+    """
+    from lexmove.app.fetching import fetch
+
+    jobs = asking.connected_jobs(address)
+    url = asking.store_there(jobs, study, store)
+    say(f"asking the cluster at {jobs.url}…")
+    told = fetch(jobs, [*words, "--store", url], target=target)
+    sys.stdout.write(told.out)
+    sys.stderr.write(told.err)
+    if told.status:
+        raise typer.Exit(told.status)
+
+
+Verb = Callable[[Sequence[str]], int | None]
+"""Runs `lexmove` with these words in this process; its exit status, None for 0."""
+
+
+def run_answer(words: Sequence[str], verb: Verb) -> None:
     """`lexmove answer`: a verb with what it says caught, and said so that it can be told apart."""
+    asking.say_answer(_caught(words, verb), sys.stdout)
+
+
+def run_send(words: Sequence[str], verb: Verb) -> None:
+    """`lexmove send`: a verb that makes something, which is sent with what it says."""
+    from lexmove.app.fetching import send
+
+    send(lambda made: _caught([*words, "--out", str(made)], verb), to=sys.stdout)
+
+
+def _caught(words: Sequence[str], verb: Verb) -> asking.Answer:
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
-        status = verb()
-    found = asking.Answer(status=int(status or 0), out=out.getvalue(), err=err.getvalue())
-    asking.say_answer(found, sys.stdout)
+        status = verb(words)
+    return asking.Answer(status=int(status or 0), out=out.getvalue(), err=err.getvalue())
 
 
 def run_stream(name: str, *, store: str) -> None:

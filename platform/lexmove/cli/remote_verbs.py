@@ -1,6 +1,6 @@
 """The verbs about studies that run elsewhere or on their own: submit, watch, logs, stop."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -34,6 +34,15 @@ def read_there(
 
     more = ["--json"] if as_json else []
     read_remotely([*words, *more], address=address, store=store, study=study)
+
+
+def fetch_there(
+    words: Sequence[str], *, address: str, store: str | None, study: str, target: Path
+) -> None:
+    """Has a cluster run a verb that makes a file or folder, and brings that here."""
+    from lexmove.cli.remote import fetch_remotely
+
+    fetch_remotely(words, address=address, store=store, study=study, target=target)
 
 
 @conducted
@@ -156,8 +165,20 @@ def answer(context: typer.Context, words: Annotated[list[str], typer.Argument()]
     """Runs a reading verb for who asks from elsewhere."""
     from lexmove.cli.remote import run_answer
 
+    run_answer(words, _verb_of(context))
+
+
+@conducted
+def send(context: typer.Context, words: Annotated[list[str], typer.Argument()]) -> None:
+    """Runs a verb that makes a file or folder for who fetches it from elsewhere."""
+    from lexmove.cli.remote import run_send
+
+    run_send(words, _verb_of(context))
+
+
+def _verb_of(context: typer.Context) -> Callable[[Sequence[str]], int | None]:
     verbs = context.find_root().command
-    run_answer(lambda: verbs.main(words, prog_name="lexmove", standalone_mode=False))
+    return lambda words: verbs.main(list(words), prog_name="lexmove", standalone_mode=False)
 
 
 @conducted
@@ -169,11 +190,11 @@ def stream(study: Study, store: Annotated[str, typer.Option()]) -> None:
 
 
 def add_remote_verbs(app: typer.Typer) -> None:
-    """Makes them verbs of `app`; the last three are for jobs on a cluster, and not for people."""
+    """Makes them verbs of `app`; the last four are for jobs on a cluster, and not for people."""
     address = "--address http://127.0.0.1:8265"
     app.command(epilog=f"Example: lexmove submit job.yaml {address}")(submit)
     app.command(epilog=f"Example: lexmove watch contracts {address}")(watch)
     app.command(epilog="Example: lexmove logs contracts 12")(logs)
     app.command(epilog=f"Example: lexmove stop contracts {address}")(stop)
-    for verb in (supervise, answer, stream):
+    for verb in (supervise, answer, send, stream):
         app.command(hidden=True)(verb)

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from lexmove.cli.conduct import conducted
-from lexmove.cli.options import Store
+from lexmove.cli.options import Cluster, Store
+from lexmove.cli.remote_verbs import fetch_there
 
 
 @conducted
@@ -29,6 +30,7 @@ def report(
         ),
     ] = None,
     store: Store = None,
+    address: Cluster = None,
 ) -> None:
     """Write an HTML page that shows how a study went and why.
 
@@ -39,6 +41,10 @@ def report(
     from lexmove.cli.console import say, write
 
     path = output or Path(_default_name(studies))
+    if address is not None:
+        words = ["report", *studies]
+        fetch_there(words, study=studies[0], address=address, store=store, target=path)
+        return
     write_report(studies, path, store=store)
     say(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB): open it in any browser")
     write(str(path))

@@ -54,14 +54,14 @@ FILES_TASK = """\
 task:
   files:
     train: {train}
-    # validation: …       # without them, 60/20/20 are split off
-    # test: …
-  text: {text}            # the column with the text
-  label: {label}          # the column with the class
-  {separator}             # what divides the labels of a text that has several
-  # pair: second_text     # where two texts are judged together
-  # endings: [a, b, c]    # where one of several endings is right; label is its number from 0
-  {group}                 # a column whose values never fall on both sides of a split
+    {validation}  # what is not given is split off train: 60/20/20
+    {test}
+  text: {text}  # the column with the text
+  label: {label}  # the column with the class
+  {separator}  # what divides the labels of a text that has several
+  {pair}  # the column of second texts, judged together with the first ones
+  {endings}  # where one of several endings is right; label is its number from 0
+  {group}  # a column whose values never fall on both sides of a split
   # on_bad_rows: skip     # leaves rows out that cannot be used, counted and listed"""
 
 DEMO_JOB = """\

@@ -67,7 +67,7 @@ def init(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Your own data: csv, tsv, jsonl, json or parquet.",
+            help="Your own data: csv, tsv, jsonl, json or parquet. Default: what lies here.",
             show_default=False,
         ),
     ] = None,
@@ -88,7 +88,10 @@ def init(
     ),
     force: Annotated[bool, typer.Option("--force", help="Overwrite files.")] = False,
 ) -> None:
-    """Write a commented job file, its schema and its space."""
+    """Write a commented job file, its schema and its space.
+
+    What can be told from the data is not asked but said: columns, splits, what belongs together.
+    """
     from lexmove.cli.commands import run_init
 
     run_init(task=task, data=data, text=text, label=label, out=out, force=force)
@@ -160,6 +163,33 @@ def resume(
         dashboard=dashboard,
         profile=profile,
     )
+
+
+@app.command(epilog="Example: lexmove enqueue license-category learning_rate=3e-5 --like 12")
+@conducted
+def enqueue(
+    study: Study,
+    values: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME=VALUE...", help="Values of the config.", show_default=False),
+    ],
+    like: Annotated[
+        int | None,
+        typer.Option(
+            metavar="TRIAL",
+            help="Take all other values from this trial. Default: the space's defaults.",
+            show_default=False,
+        ),
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Have a study try a config of yours next, when it goes on.
+
+    It is one trial more than the budget had. A study that runs is to be stopped first.
+    """
+    from lexmove.cli.commands import run_enqueue
+
+    run_enqueue(study, values, like=like, store=store)
 
 
 @app.command(epilog="Example: lexmove ls --json")

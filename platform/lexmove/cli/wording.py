@@ -23,6 +23,8 @@ from lexmove.space.domain import (
     Value,
 )
 from lexmove.space.move import say_value
+from lexmove.space.prior import NormalPrior, WeightsPrior
+from lexmove.space.search_space import Hyperparameter
 from lexmove.study.study import Study
 from lexmove.study.trial import Decision, Trial, TrialStatus
 
@@ -40,6 +42,7 @@ __all__ = [
     "say_gain",
     "say_move",
     "say_number",
+    "say_prior",
     "say_probability",
     "say_value_of",
     "say_when",
@@ -51,7 +54,12 @@ _CERTAIN = 0.995
 """From here on there was nothing to choose: the probability goes unsaid."""
 
 _BARS = "▁▂▃▄▅▆▇█"
-_EXPERTS = {"start:default": "the default", "start:sobol": "first look", "start:memory": "memory"}
+_EXPERTS = {
+    "start:default": "the default",
+    "start:asked": "asked for",
+    "start:memory": "memory",
+    "start:sobol": "first look",
+}
 
 
 def say_clock(seconds: float) -> str:
@@ -81,6 +89,20 @@ def say_domain(domain: Domain) -> str:
             return f"{kind}{say_value(domain.low)} to {say_value(domain.high)}{scale}"
         case _:
             raise AssertionError(f"a domain without words: {domain}")
+
+
+def say_prior(item: Hyperparameter) -> str:
+    """Where the user believes good values to lie, in words; empty without a belief."""
+    match item.prior, item.domain:
+        case NormalPrior(mean=mean, std=std), (Float() | Integer()) as domain:
+            near = say_value(domain.from_unit(mean))
+            if domain.log:
+                return f"near {near}, within a factor of {(domain.high / domain.low) ** std:.2g}"
+            return f"near {near}, within {std * (domain.high - domain.low):.2g}"
+        case WeightsPrior(weights=weights), Ordinal() | Categorical():
+            pairs = zip(item.domain.values, weights, strict=True)
+            return ", ".join(f"{say_value(value)}: {weight:g}" for value, weight in pairs)
+    return ""
 
 
 def _listed(values: tuple[Value, ...]) -> str:

@@ -9,11 +9,13 @@ import os
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from lexmove.errors import UsageError
 from lexmove.job.loading import job_to_json
+from lexmove.job.own_code import with_own_file
 from lexmove.job.spec import JobSpec
 
 JOB_NAME = "job.json"
@@ -126,13 +128,15 @@ def package_of(job: JobSpec, *, shared: Sequence[Path] = ()) -> Package:
     if Path(job.model.name).is_dir():
         name = contents.take(job.model.name, what="model.name", folder="model")
         changes["model"] = job.model.model_copy(update={"name": name})
-    place, colon, function = job.metric.name.rpartition(":")
-    if place.endswith(".py"):
-        name = contents.take(place, what="metric.name", folder="metric")
-        changes["metric"] = job.metric.model_copy(update={"name": f"{name}{colon}{function}"})
-    if job.agent.weights is not None:
-        name = contents.take(job.agent.weights, what="agent.weights", folder="agent")
-        changes["agent"] = job.agent.model_copy(update={"weights": name})
+    take = partial(contents.take, what="metric.name", folder="metric")
+    name = with_own_file(job.metric.name, take)
+    changes["metric"] = job.metric.model_copy(update={"name": name})
+    take = partial(contents.take, what="agent.proposer", folder="agent")
+    agent = job.agent.model_copy(update={"proposer": with_own_file(job.agent.proposer, take)})
+    if agent.weights is not None:
+        name = contents.take(agent.weights, what="agent.weights", folder="agent")
+        agent = agent.model_copy(update={"weights": name})
+    changes["agent"] = agent
     return Package(job=job.model_copy(update=changes), files=contents.files)
 
 

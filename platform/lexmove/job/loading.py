@@ -1,8 +1,8 @@
 """Reads a job: every mistake of the file at once, each with its place, rule and way out.
 
-Inputs that a job names by a relative path (`space`, `task.files`, a model folder) are looked
-up beside the job file first, then in the current folder. What a study writes (`store`,
-`storage`) is relative to the current folder.
+Inputs that a job names by a relative path (`space`, `task.files`, a model folder, policy weights,
+the file of an own metric or proposer) are looked up beside the job file first, then in the current
+folder. What a study writes (`store`, `storage`) is relative to the current folder.
 """
 
 import json
@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from lexmove.errors import InvalidFileError, Mistake, did_you_mean
 from lexmove.job.document import Document, in_file_order, number_in, read_document, say
+from lexmove.job.own_code import with_own_file
 from lexmove.job.spec import JobSpec
 
 
@@ -83,6 +84,11 @@ def with_inputs_found(spec: JobSpec, folder: Path) -> JobSpec:
         }
         files = spec.task.files.model_copy(update=paths)
         changes["task"] = spec.task.model_copy(update={"files": files})
+    name = with_own_file(spec.metric.name, lambda path: found_beside(path, folder))
+    changes["metric"] = spec.metric.model_copy(update={"name": name})
+    name = with_own_file(spec.agent.proposer, lambda path: found_beside(path, folder))
+    weights = spec.agent.weights and found_beside(spec.agent.weights, folder)
+    changes["agent"] = spec.agent.model_copy(update={"proposer": name, "weights": weights})
     return spec.model_copy(update=changes)
 
 

@@ -258,8 +258,11 @@ class ResourcesSpec(_Section):
 
 
 class AgentSpec(_Section):
-    """What proposes: the policy, or a plain proposer to compare with.
+    """What proposes: the policy, a plain proposer to compare with, or a class of the user's own.
 
+    That one is written `package.module:Class` or `path/to/file.py:Class` (docs/extending.md).
+    `starts` are configs to try first, after the space's default, whose values they take for what
+    they leave out.
     `online_learning` lets the policy learn from this study's own trials. `memory` begins with what
     did best in earlier studies of the same store, or in the tables that come with lexmove.
     `weights` is the path of a policy that `lexmove pretrain` made; without it the policy is the one
@@ -267,6 +270,7 @@ class AgentSpec(_Section):
     """
 
     proposer: str = "policy"
+    starts: list[dict[str, bool | int | float | str]] = []
     weights: str | None = None
     online_learning: bool = True
     memory: bool = True

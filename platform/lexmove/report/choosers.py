@@ -23,7 +23,7 @@ class Chooser:
 
 OPENING = Chooser(
     name="opening",
-    words="the first trials: the default config, what earlier studies taught, a first look round",
+    words="the default config, what was asked for, what earlier studies taught, a first look round",
     colour=GRAY,
 )
 RULE = Chooser(
@@ -46,6 +46,7 @@ _DETAILS: Mapping[str, str] = {
     "start:default": "the default",
     "start:sobol": "first look round",
     "start:memory": "earlier studies",
+    "start:asked": "asked for",
     "floor:EI": "expected improvement",
     "floor:UCB": "promising, or little known",
     "floor:gain_per_epoch": "gain per epoch",

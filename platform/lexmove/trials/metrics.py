@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lexmove.errors import TrialFailedError, UsageError, did_you_mean
-from lexmove.trials.user_function import FORMS, load_function, one_number
+from lexmove.job.own_code import is_own
+from lexmove.trials.user_function import METRIC, load_own, one_number
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
@@ -161,14 +161,6 @@ def _with_no_label(labels: Labels) -> Labels:
     return np.column_stack([labels, (labels == 0).all(axis=1)])
 
 
-def settled_metric(name: str) -> str:
-    """The name that means the same in any folder: the path of a file becomes absolute."""
-    place, colon, function = name.rpartition(":")
-    if not place.endswith(".py"):
-        return name
-    return f"{Path(place).expanduser().absolute()}{colon}{function}"
-
-
 def check_metric(name: str, *, num_labels: int = 2, is_multi_label: bool | None = None) -> None:
     """Refuses a metric that cannot be measured; called before a study starts.
 
@@ -225,10 +217,10 @@ def resolve_metric(name: str) -> Metric:
     """
     if name in METRICS:
         return METRICS[name]
-    place, _, function = name.rpartition(":")
-    if not place or not function:
-        raise UsageError(f"unknown metric {name!r}{did_you_mean(name, tuple(METRICS))} ({FORMS})")
-    found = load_function(name)
+    if not is_own(name):
+        known = did_you_mean(name, tuple(METRICS))
+        raise UsageError(f"unknown metric {name!r}{known} ({METRIC.forms})")
+    found = load_own(name)
 
     def metric(true: Labels, predicted: Labels, probabilities: Probabilities) -> float:
         return one_number(name, found, true, predicted, probabilities)

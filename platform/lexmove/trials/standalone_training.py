@@ -202,7 +202,7 @@ class Split:
 
 def load_split(path: Path, args: ModelArguments, tokenizer: Any) -> Split:
     """A line an example: `text`, beside it `pair` or `endings` if there are, and its `label`."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in path.read_text("utf-8").rstrip("\n").split("\n")]
     number = {label: place for place, label in enumerate(args.labels)}
     if args.kind == "multi":
         labels = np.array([[label in row["label"] for label in args.labels] for row in rows])

@@ -186,7 +186,7 @@ def _check(
         raise ModelError(f"{folder}: {', '.join(differing) or 'model_args.json'} reads otherwise")
     for name in SPLITS if task is not None else ():
         path = folder / "data" / f"{name}.jsonl"
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in path.read_text("utf-8").rstrip("\n").split("\n")]
         assert task is not None, "asked for with data only"
         if tuple(row["text"] for row in rows) != task.split(name).texts:
             raise ModelError(f"{path} reads otherwise than it was written")
