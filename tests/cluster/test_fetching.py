@@ -94,6 +94,24 @@ def test_what_goes_wrong_there_is_said_here(head: Head, tmp_path: Path) -> None:
     assert lexmove(head, tmp_path, "ls", "--json").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("token", "health", "said"),
+    [
+        ({}, "ok", "answers, with this token: 1 nodes, 2 CPUs, 0 GPUs"),
+        ({"RAY_AUTH_TOKEN": "f" * 64}, "fail", "refuses this token"),
+        ({"RAY_AUTH_TOKEN": "", "HOME": "/nonexistent"}, "fail", "asks for a token, and there is"),
+    ],
+)
+def test_the_doctor_asks_it_with_the_token_that_is_here(
+    head: Head, tmp_path: Path, token: dict[str, str], health: str, said: str
+) -> None:
+    done = lexmove(head, tmp_path, "doctor", "--json", **token)
+    check = json.loads(done.stdout)["checks"][-1]
+    assert (check["name"], check["health"]) == ("cluster", health)
+    assert said in check["detail"]
+    assert health == "ok" or check["fix"].startswith("set RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH)")
+
+
 class Cluster:
     """Jobs whose log is what `send` wrote, with what may happen to it on its way."""
 

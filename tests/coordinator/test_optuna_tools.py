@@ -116,6 +116,8 @@ def test_the_dashboard_shows_a_study_while_it_grows(
         last = writer.write(MORE) - 1
         tab.visit(f"{dashboard}/dashboard/studies/1/trials?numbers={last}")
         words_on(tab, NAME, "Trial 0", f"Trial {last}", "learning_rate")
+        tab.visit(f"{dashboard}/dashboard/studies/1")
+        words_on(tab, "History", spec().metric)
         assert [item for item in tab.complaints if "favicon" not in item] == []
 
 

@@ -9,7 +9,7 @@ import typer
 from lexmove.app import stored
 from lexmove.app.stored import Outcome, store_url
 from lexmove.cli.conduct import INTERRUPTED, resumable, say_next, store_option
-from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_table
+from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_sentence, write_table
 from lexmove.cli.result_view import write_result
 from lexmove.cli.study_view import write_studies, write_study, write_trial
 from lexmove.coordinator.store_rules import without_password
@@ -228,11 +228,13 @@ def run_best(name: str, *, store: str | None, as_json: bool) -> None:
         write_result(outcome)
 
 
-def run_doctor(*, store: str | None, network: bool, as_json: bool) -> None:
+def run_doctor(
+    job: Path | None, *, store: str | None, address: str | None, network: bool, as_json: bool
+) -> None:
     """`lexmove doctor`."""
     from lexmove.app.diagnosis import diagnose
 
-    checks = diagnose(store=store, network=network)
+    checks = diagnose(store=store, network=network, job=job, address=address)
     if as_json:
         found = [
             {"name": item.name, "health": item.health, "detail": item.detail, "fix": item.fix}
@@ -240,8 +242,13 @@ def run_doctor(*, store: str | None, network: bool, as_json: bool) -> None:
         ]
         write_json({"schema_version": SCHEMA_VERSION, "checks": found})
     else:
-        rows = [[item.health, item.name, item.detail, item.fix or ""] for item in checks]
-        write_table(("health", "what", "found", "fix"), rows)
+        write_table(
+            ("health", "what", "found"), [[item.health, item.name, item.detail] for item in checks]
+        )
+        for item in checks:
+            if item.health != "ok":
+                style = "red" if item.health == "fail" else "yellow"
+                write_sentence(f"{item.name}: {item.fix}", style=style)
     if any(item.health == "fail" for item in checks):
         raise typer.Exit(1)
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from lexmove.cli.completing import study_names
+
 Store = Annotated[
     str | None,
     typer.Option(
@@ -16,7 +18,13 @@ Store = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Write JSON for programs.")]
 Job = Annotated[Path, typer.Argument(metavar="JOB", help="The job file.", show_default=False)]
 Study = Annotated[
-    str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="STUDY",
+        help="The study's name.",
+        show_default=False,
+        autocompletion=study_names,
+    ),
 ]
 Address = Annotated[
     str | None,

@@ -62,7 +62,7 @@ def _goal(plan: Plan) -> str:
         if repeated
         else ", too few to repeat the best: no test score, no model"
     )
-    return f"{metric.goal} {metric.name} in {say_count(search, 'trial')}{after}"
+    return f"{metric.goal} {say_metric(metric.name)} in {say_count(search, 'trial')}{after}"
 
 
 def _write_space(plan: Plan) -> None:

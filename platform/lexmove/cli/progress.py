@@ -245,7 +245,8 @@ class LiveProgress:
             for trial, age in zip(trials, ages, strict=True)
         ]
         best = None if study.incumbent is None else str(study.incumbent.trial_id)
-        headers = [study.spec.metric if name == "value" else name for name in story.TRIAL_HEADERS]
+        metric = say_metric(study.spec.metric)
+        headers = [metric if name == "value" else name for name in story.TRIAL_HEADERS]
         return _live_table(headers, rows, best=best)
 
     def _foot(self, study: Study) -> Text:

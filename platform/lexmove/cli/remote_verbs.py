@@ -6,6 +6,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from lexmove.cli.completing import study_names
 from lexmove.cli.conduct import conducted
 from lexmove.cli.options import Cluster, Storage, Store, Study
 
@@ -119,7 +120,10 @@ def logs(
     study: Annotated[
         str | None,
         typer.Argument(
-            metavar="STUDY", help="The study's name. Default: the last one.", show_default=False
+            metavar="STUDY",
+            help="The study's name. Default: the last one.",
+            show_default=False,
+            autocompletion=study_names,
         ),
     ] = None,
     trial: Annotated[

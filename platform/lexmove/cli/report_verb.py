@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lexmove.cli.completing import study_names
 from lexmove.cli.conduct import conducted
 from lexmove.cli.options import Cluster, Store
 from lexmove.cli.remote_verbs import fetch_there
@@ -15,7 +16,10 @@ def report(
     studies: Annotated[
         list[str],
         typer.Argument(
-            metavar="STUDY", help="The study's name; several are compared.", show_default=False
+            metavar="STUDY",
+            help="The study's name; several are compared.",
+            show_default=False,
+            autocompletion=study_names,
         ),
     ],
     output: Annotated[

@@ -1,7 +1,7 @@
 """The result of a study: what was reached, by which moves, and what it is worth."""
 
 from lexmove.app.stored import Outcome
-from lexmove.cli.console import write, write_table
+from lexmove.cli.console import write, write_sentence, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
 from lexmove.results.judgement import Winner
 from lexmove.results.summary import Arm, best_moves, doubts
@@ -33,7 +33,7 @@ def _heading(text: str) -> None:
 
 
 def _write_trajectory(study: Study) -> None:
-    write(f"Trajectory of study {study.spec.name} ({study.spec.metric})", style="bold")
+    write(f"Trajectory of study {study.spec.name} ({say_metric(study.spec.metric)})", style="bold")
     rows = [[str(started), say_number(value)] for started, value in study.trajectory]
     write_table(("trials", "best so far"), rows, right=("trials", "best so far"))
 
@@ -45,7 +45,7 @@ def _write_winner(study: Study, winner: Winner) -> None:
     trial = None if winner.trial_id is None else study.trials[winner.trial_id]
     score = None if trial is None else study.best_of(trial)
     if score is not None:
-        write(f"validation {study.spec.metric} {say_number(score.value)}")
+        write(f"validation {say_metric(study.spec.metric)} {say_number(score.value)}")
     incumbent = study.incumbent
     if incumbent is not None and incumbent.trial_id != winner.trial_id:
         write(
@@ -91,9 +91,9 @@ def _write_comparison(outcome: Outcome) -> None:
     metric = outcome.study.spec.metric
     rows += _published_rows(outcome, metric)
     if outcome.arms:
-        _heading(f"Repeated with fresh seeds: mean {metric} ± 95 % interval")
+        _heading(f"Repeated with fresh seeds: mean {say_metric(metric)} ± 95 % interval")
     else:
-        _heading(f"To compare with ({metric}; nothing was repeated)")
+        _heading(f"To compare with ({say_metric(metric)}; nothing was repeated)")
     stressed = next((i for i, arm in enumerate(outcome.arms) if arm.name == best), None)
     headers = ("config", "validation", "test", "seeds")
     write_table(headers, rows, right=headers[1:], bold=stressed)
@@ -149,7 +149,7 @@ def _write_doubts(outcome: Outcome) -> None:
     if judgement is None:
         return
     for line in doubts(judgement, outcome.arms, outcome.reference):
-        write(f"warning: {line}", style="yellow")
+        write_sentence(f"warning: {line}", style="yellow")
 
 
 def _arm_row(arm: Arm, best: str) -> list[str]:

@@ -93,7 +93,7 @@ def segment_line(study: Study, event: Ended) -> str:
     parts = [f"trial {trial.trial_id} {_STATES[event.status]}"]
     if event.status in _UNUSABLE or event.status is TrialStatus.PREEMPTED:
         return f"{parts[0]}: {event.reason or 'no reason given'}"
-    parts[0] += f" at epoch {trial.fidelity}: {study.spec.metric} {_last_value(study, trial)}"
+    parts[0] += f" at epoch {trial.fidelity}: {say_metric(study.spec.metric)} {_last_value(study, trial)}"
     parts += [text for text in (_gain_text(study, trial), _move_text(trial)) if text]
     return " · ".join(parts)
 

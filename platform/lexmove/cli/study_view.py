@@ -33,7 +33,7 @@ def write_studies(outcomes: Sequence[Outcome]) -> None:
                 study.spec.name,
                 outcome.state,
                 f"{len(study.trials)} of {study.spec.num_trials}",
-                study.spec.metric,
+                say_metric(study.spec.metric),
                 say_number(None if incumbent is None else incumbent.value),
                 NOTHING if incumbent is None else str(incumbent.trial_id),
             ]
@@ -50,7 +50,7 @@ def write_study(outcome: Outcome) -> None:
     write(f"study {study.spec.name}: {outcome.state}; trials: {found or 'none'}", style="bold")
     write(story.standing(study))
     write()
-    renamed = {"value": study.spec.metric, "age": "trained"}
+    renamed = {"value": say_metric(study.spec.metric), "age": "trained"}
     headers = [renamed.get(name, name) for name in story.TRIAL_HEADERS]
     shown = _shown(study)
     rows = [story.trial_row(study, trial, age_s=story.training_s(trial)) for trial in shown]
@@ -80,7 +80,7 @@ def write_trial(study: Study, trial: Trial) -> None:
     facts = [
         ("state", trial.status.value.lower()),
         ("reason", trial.reason or NOTHING),
-        (study.spec.metric, say_value_of(study, trial)),
+        (say_metric(study.spec.metric), say_value_of(study, trial)),
         ("config", say_config(trial.config)),
         ("move", trial.decision.text or NOTHING),
         ("why", say_why(trial.decision)),

@@ -250,19 +250,35 @@ app.command(
 )(import_)
 
 
-@app.command(epilog="Example: lexmove doctor")
+@app.command(epilog="Example: lexmove doctor job.yaml")
 @conducted
 def doctor(
+    job: Annotated[
+        Path | None,
+        typer.Argument(metavar="JOB", help="Look at what it names, too.", show_default=False),
+    ] = None,
     store: Store = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Ask the cluster with this dashboard, too, http://HOST:8265.",
+            show_default=False,
+        ),
+    ] = None,
     network: Annotated[
         bool, typer.Option("--network", help="Ask the model hub for an answer, too.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Look for what would stop a study here, with the fix."""
+    """Look for what would stop a study here, with the fix.
+
+    The machine, the store and where studies are kept; with a job its data, model, metric, trackers
+    and GPUs.
+    """
     from lexmove.cli.commands import run_doctor
 
-    run_doctor(store=store, network=network, as_json=json)
+    run_doctor(job, store=store, address=address, network=network, as_json=json)
 
 
 @app.command(epilog="Example: lexmove pretrain --out policy --steps 200000 --workers 2")

@@ -35,7 +35,7 @@ _NODES = "/api/v0/nodes?detail=1&limit=1000"
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """Where Ray's own tools look for an address, in their order."""
 
-_MIN_PYTHON = (3, 11)
+MIN_PYTHON = (3, 11)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,8 +144,8 @@ def _check_versions(dashboard: Dashboard, ray: str) -> None:
     except (ClusterError, KeyError, TypeError, AttributeError):
         return  # an older or trimmed dashboard does not say; the job will
     parts = tuple(int(part) for part in python.split(".")[:2] if part.isdecimal())
-    if len(parts) == len(_MIN_PYTHON) and parts < _MIN_PYTHON:
-        needed = ".".join(map(str, _MIN_PYTHON))
+    if len(parts) == len(MIN_PYTHON) and parts < MIN_PYTHON:
+        needed = ".".join(map(str, MIN_PYTHON))
         raise ClusterVersionError(
             f"the cluster at {dashboard.url} runs Python {python}, and lexmove needs {needed}.\n"
             f"start its nodes with Python {needed} or newer"

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import stat
+import sys
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +12,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from lexmove.cluster.dashboard import MIN_PYTHON
+from lexmove.errors import ClusterError, InvalidFileError
+
 Health = Literal["ok", "warn", "fail"]
 
 _PACKAGES = ("lexmove", "torch", "ray", "transformers", "accelerate", "datasets", "optuna")
 _MIN_SHM_BYTES = 512 * 2**20
 _MIN_DISK_BYTES = 2 * 2**30
+_NO_DISK_BYTES = 200 * 2**20
+"""A checkpoint of a small encoder with its optimizer does not fit into less."""
+
 _GIB = 2**30
+
 _HUB = "https://huggingface.co"
 _HUB_TIMEOUT_S = 5
 
@@ -55,12 +63,21 @@ def guarded(name: str, look: Callable[[], str], *, fix: str) -> Check:
     try:
         return Check(name=name, health="ok", detail=look())
     except Exception as error:  # noqa: BLE001 - a broken library may raise anything; it is the news
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        first_line, *more = str(error).splitlines() or [type(error).__name__]
+        if isinstance(error, InvalidFileError):
+            first_line = "; ".join(map(str, error.mistakes))
+        elif isinstance(error, ClusterError) and more:
+            fix = " ".join(more)  # its message ends with the way out
         return Check(name=name, health="fail", detail=first_line, fix=fix)
 
 
 def _check_python() -> Check:
-    return Check(name="python", health="ok", detail=platform.python_version())
+    found = platform.python_version()
+    if sys.version_info >= MIN_PYTHON:
+        return Check(name="python", health="ok", detail=found)
+    needed = ".".join(map(str, MIN_PYTHON))
+    fix = f"make setup PYTHON=/path/to/python{needed}"
+    return Check(name="python", health="fail", detail=f"{found} is too old: {needed}", fix=fix)
 
 
 def _check_package(name: str) -> Check:
@@ -108,6 +125,23 @@ def _check_gpu() -> Check:
     return guarded("gpu", look, fix="install the torch build that fits your driver")
 
 
+def check_gpu_for(asked: float, *, is_auto: bool = False) -> Check:
+    """Whether this machine has the GPUs that a job's trials ask for; `auto` asks for none."""
+    import torch
+
+    if is_auto or not asked or torch.cuda.is_available():
+        detail = "one is there" if torch.cuda.is_available() else "none is asked for"
+        return Check(name="gpu for trials", health="ok", detail=detail)
+    fix = "; or set resources: {gpu: 0} in the job, or run it on a cluster (--address)"
+    if torch.version.cuda is None and getattr(torch.version, "hip", None) is None:
+        detail = f"a trial asks for {asked:g}, and torch {torch.__version__} is built without CUDA"
+        fix = f"install torch's CUDA build into this environment{fix}"
+    else:
+        detail = f"a trial asks for {asked:g}, and torch {torch.__version__} sees none"
+        fix = f"look at nvidia-smi, the driver and CUDA_VISIBLE_DEVICES{fix}"
+    return Check(name="gpu for trials", health="fail", detail=detail, fix=fix)
+
+
 def _check_cpus() -> Check:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS", "unset")
@@ -119,7 +153,7 @@ def _check_shared_memory() -> Check:
     if not path.exists():
         return Check(name="shared memory", health="ok", detail="no /dev/shm on this system")
     free = shutil.disk_usage(path).free
-    detail = f"{free / _GIB:.1f} GiB free in /dev/shm"
+    detail = f"{free / _GIB:.2f} GiB free in /dev/shm"
     if free >= _MIN_SHM_BYTES:
         return Check(name="shared memory", health="ok", detail=detail)
     fix = "give it more (docker run --shm-size=2g): Ray falls back to slow files without it"
@@ -128,11 +162,15 @@ def _check_shared_memory() -> Check:
 
 def _check_disk(folder: Path) -> Check:
     free = shutil.disk_usage(folder).free
-    detail = f"{free / _GIB:.1f} GiB free in {folder}"
+    detail = f"{free / _GIB:.2f} GiB free in {folder}"
     if free >= _MIN_DISK_BYTES:
         return Check(name="disk", health="ok", detail=detail)
-    fix = "free some: every running or paused trial keeps a checkpoint of the model"
-    return Check(name="disk", health="warn", detail=detail, fix=fix)
+    fix = (
+        "free some, or set `storage` in the job to another disk: every running or paused trial "
+        "keeps a checkpoint of the model"
+    )
+    health: Health = "fail" if free < _NO_DISK_BYTES else "warn"
+    return Check(name="disk", health=health, detail=detail, fix=fix)
 
 
 def _check_hub(*, network: bool) -> Check:
