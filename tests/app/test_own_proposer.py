@@ -154,6 +154,17 @@ def _started(study: Study, until: int) -> Study:
     )
 
 
+def test_what_the_user_asks_for_comes_before_what_it_says(tmp_path: Path) -> None:
+    starts = [{"learning_rate": 2e-3}, {"learning_rate": 3e-3}]
+    asked = {**with_mine(tmp_path, mine()).agent.model_dump(), "starts": starts}
+    job = make_job(tmp_path, agent=asked)
+    check_words(job, SPACE)
+    (first, second, third, *_) = first_suggestions(job, SPACE)
+    assert [dict(item.config) for item in (first, second)] == starts
+    assert first.decision.text.startswith("asked for by the job: learning_rate")
+    assert third.decision.expert != "start:asked"
+
+
 def test_what_the_study_does_not_allow_is_refused(tmp_path: Path) -> None:
     budget, none = {"trials": 2}, {"top": 0}
     job = with_mine(tmp_path, mine(), budget=budget, finalists=none)
@@ -207,6 +218,8 @@ def test_a_study_that_it_stops_loses_nothing_and_goes_on_when_it_is_mended(tmp_p
     (tmp_path / "mine.py").unlink()
     with pytest.raises(UsageError, match="there is no file"):
         running.resume("s", store=url, address="in-process", extra_trials=1, progress=silent)
+    done = running.resume("s", store=url, progress=silent)
+    assert (done.state, done.study.spec.num_trials) == ("finished", 4), "nothing was extended"
 
 
 JOB = """

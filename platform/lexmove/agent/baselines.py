@@ -8,7 +8,7 @@ import numpy as np
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.ledger import Ledger
-from lexmove.agent.portfolio import asked_start, sobol_point
+from lexmove.agent.portfolio import asked_suggestion, sobol_point
 from lexmove.errors import UsageError, did_you_mean
 from lexmove.space.move import Move, apply_move, describe, legal_moves, move_between
 from lexmove.space.search_space import Config
@@ -37,9 +37,11 @@ class _Baseline(ABC):
         if not study.num_trials_left:
             return None
         ledger = Ledger.of(study)
-        asked = asked_start(study, ledger.encoding, ledger.units)
-        start = None if asked is None else asked.config
-        config = start or self._start(study, ledger.encoding, ledger.units, rng)
+        encoding, seen = ledger.encoding, ledger.units
+        asked = asked_suggestion(study, encoding, seen, proposer=self.name, lane=lane)
+        if asked is not None:
+            return asked
+        config = self._start(study, encoding, seen, rng)
         if config is None:
             return None
         decision = self._decision(study, config, lane)

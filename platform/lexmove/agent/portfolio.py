@@ -7,9 +7,10 @@ import numpy as np
 from lexmove.agent.candidates import Kind
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart
 from lexmove.agent.ledger import Ledger
+from lexmove.space.move import describe, move_between
 from lexmove.space.search_space import Config
 from lexmove.study.study import Study
-from lexmove.study.trial import Trial
+from lexmove.study.trial import Decision, Suggestion, Trial
 
 NUM_SCORED_BEFORE_FLOOR = 3
 """Trials with a result before the floor decides (measured: README.md)."""
@@ -58,6 +59,24 @@ def next_start(
 def asked_start(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:
     """The first start that the user asks for and that was not tried; None when all were."""
     return _first_new(study, encoding, seen_ND, is_asked=True)
+
+
+def asked_suggestion(
+    study: Study, encoding: Encoding, seen_ND: Array, *, proposer: str, lane: int
+) -> Suggestion | None:
+    """The same as a suggestion, for proposers that make no slate of candidates."""
+    asked = asked_start(study, encoding, seen_ND) if study.num_trials_left else None
+    if asked is None:
+        return None
+    space = study.spec.space
+    decision = Decision(
+        proposer=proposer,
+        expert=asked.expert,
+        text=f"{asked.reason}: {describe(space, space.default, asked.config)}",
+        move=move_between(space, space.default, asked.config, origin=None),
+        lane=lane,
+    )
+    return Suggestion(config=asked.config, until=study.spec.fidelity.rungs[0], decision=decision)
 
 
 def _from_memory(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:

@@ -1,12 +1,15 @@
 """A proposer of the user's own: found by its name in the job, checked, and held to its promise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lexmove.agent.baselines import PROPOSERS, check_proposer, make_proposer
+from lexmove.agent.ledger import Ledger
+from lexmove.agent.portfolio import asked_suggestion
 from lexmove.app.preparing import study_spec
 from lexmove.errors import LexmoveError, StudyFailedError, UsageError
 from lexmove.job.own_code import is_own, own_file
@@ -76,6 +79,12 @@ class OwnProposer:
         Raises:
             UsageError: as there.
         """
+        ledger = Ledger.of(study)
+        asked = asked_suggestion(
+            study, ledger.encoding, ledger.units, proposer=self._name, lane=lane
+        )
+        if asked is not None:  # the user may ask whoever proposes
+            return asked
         try:
             suggestion = self._own.propose(study, rng, lane=lane)
         # An `exit()` in there would end the driver without a word.
@@ -218,7 +227,7 @@ def check_own_proposer(job: JobSpec, space: SearchSpace, *, is_sent: bool = Fals
     file = own_file(name)
     if is_sent and (file is None or (Path(file).is_absolute() and not Path(file).exists())):
         return
-    study = Study(spec=study_spec(job, space))
+    study = Study(spec=replace(study_spec(job, space), starts=()))
     first = load_own_proposer(name).checked(study, decision_rng(study))
     if first is None:
         raise UsageError(

@@ -161,7 +161,7 @@ class OptunaStore:
     def _create(self, spec: StudySpec, *, is_again: bool) -> None:
         storage = self._writable()
         study_id = self._create_empty(storage, spec, is_again=is_again)
-        # What `optuna.Study.set_metric_names` writes: dashboards then call the objective by its name.
+        # As `optuna.Study.set_metric_names` does: dashboards then call the objective by its name.
         storage.set_study_system_attr(study_id, "study:metric_names", [spec.metric])
         storage.set_study_user_attr(study_id, JOB, spec.job)
         self._write_spec(storage, study_id, spec)  # last: it makes the study one of ours
