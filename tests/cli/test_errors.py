@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -102,6 +103,23 @@ def test_exit_codes_come_from_the_error(capsys: pytest.CaptureFixture[str]) -> N
         codes.append(ended.value.exit_code)
     assert codes == [3, 4, 130]
     assert capsys.readouterr().err == "error: none\nerror: no answer\ninterrupted\n"
+
+
+def test_a_package_that_is_missing_is_no_bug(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @conducted
+    def verb() -> None:
+        import plotly.graph_objects  # noqa: F401
+
+    monkeypatch.setitem(sys.modules, "plotly", None)
+    monkeypatch.delitem(sys.modules, "plotly.graph_objects", raising=False)
+    with pytest.raises(typer.Exit):
+        verb()
+    said = capsys.readouterr().err
+    assert f"{sys.executable} has no plotly, which lexmove needs for this" in said
+    assert "pip install plotly" in said
+    assert "bug" not in said
 
 
 def test_a_bug_is_one_line_and_says_how_to_see_more(

@@ -6,11 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from cli.conftest import Lexmove
+from lexmove.cli.verbs import app
 
-VERBS = ("init", "plan", "tune", "resume", "ls", "show", "best", "doctor", "demo", "pretrain")
-VERBS += ("submit", "watch", "logs", "stop", "report", "export", "import")
+VERBS = tuple(
+    name
+    for name, verb in get_command(app).commands.items()
+    if not verb.hidden and name != "cluster"
+)
+"""Those for people; `cluster` has pages of its own."""
+
 HEAVY = ("torch", "ray", "optuna", "transformers", "datasets", "sklearn", "scipy", "numpy")
 
 LOADED = """

@@ -47,6 +47,19 @@ def broken(true, predicted, probabilities):
     return 1.0
 """
 """Fails in trials alone, which Ray's workers run; the driver's look at it goes well."""
+PROPOSER = """
+from lexmove.study.trial import Decision, Suggestion
+
+class Draws:
+    name = "draws"
+
+    def propose(self, study, rng, *, lane=0):
+        if not study.num_trials_left:
+            return None
+        decision = Decision(proposer=self.name, lane=lane)
+        config = study.spec.space.sample(rng)
+        return Suggestion(config=config, until=study.spec.fidelity.rungs[0], decision=decision)
+"""
 LONG_S = 170
 
 
@@ -56,6 +69,7 @@ def write_job(folder: Path, **changes: Any) -> None:
     (folder / "clauses.csv").write_text("clause,type\n" + "".join(rows))
     (folder / "rates.yaml").write_text(SPACE)
     (folder / "costs.py").write_text(METRICS)
+    (folder / "draws.py").write_text(PROPOSER)
     (folder / "job.yaml").write_text(json.dumps(JOB | changes))
 
 
@@ -255,6 +269,7 @@ def test_who_follows_a_study_exits_as_it_does_and_leaves_it_running(
         tmp_path,
         name="hopeless",
         metric={"name": "costs.py:broken"},
+        agent={"memory": False, "proposer": "draws.py:Draws"},
         budget={"trials": 2, "parallel": 2},
         finalists={"top": 0},
     )
@@ -271,6 +286,9 @@ def test_who_follows_a_study_exits_as_it_does_and_leaves_it_running(
     watched = lexmove(head, tmp_path, "watch", "hopeless")
     assert watched.returncode == 3, watched.stderr
     assert "no costs are known" in watched.stderr, "the metric's file travelled along"
+    study = stored(head, "hopeless")
+    assert study is not None
+    assert {trial.decision.proposer for trial in study.trials} == {"draws"}, "so did the proposer's"
     assert "INFO" not in watched.stderr, "Ray is quiet"
     (job,) = jobs.of_study("hopeless")
     job = jobs.wait(job.job_id, patience_s=60.0)

@@ -24,6 +24,20 @@ def test_conditions_and_rules_are_written_too(tmp_path: Path) -> None:
     assert_round_trip(SPACE, tmp_path)
 
 
+def test_priors_are_written_too(tmp_path: Path) -> None:
+    path = tmp_path / "priors.yaml"
+    path.write_text(
+        "parameters:\n"
+        "  rate: {min: 1e-6, max: 5e-3, log: true, prior: {near: 3e-5, within: 3}}\n"
+        "  decay: {min: 0.0, max: 0.3, default: 0.1, prior: {near: 0.07, within: 0.02}}\n"
+        "  rank: {min: 2, max: 64, log: true, prior: {near: 8, within: 2}}\n"
+        "  layers: {min: 1, max: 12, prior: {near: 6, within: 2}}\n"
+        "  batch: {values: [8, 16, 32], ordered: true, prior: [1, 2.5, 1]}\n"
+        "  schedule: {values: [linear, cosine], prior: [1, 4]}\n"
+    )
+    assert_round_trip(load_space(path), tmp_path)
+
+
 def assert_round_trip(space: SearchSpace, folder: Path) -> None:
     path = folder / "space.yaml"
     path.write_text(to_yaml(declared(space)), encoding="utf-8")

@@ -1,11 +1,16 @@
-"""Priors: densities over the unit range, draws by quantiles, and never quite 0."""
+"""Priors: as files declare them, densities over the unit range, draws, and never quite 0."""
+
+import json
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lexmove.job.document import parse_document
+from lexmove.space.loading import parse_space
 from lexmove.space.prior import NormalPrior, Prior, WeightsPrior, prior_from_json
+from lexmove.space.search_space import SearchSpace
 
 normals = st.builds(NormalPrior, mean=st.floats(0, 1), std=st.floats(0.01, 2))
 weights = st.lists(st.floats(0.1, 10), min_size=2, max_size=6)
@@ -43,3 +48,48 @@ def test_draws_lie_where_the_prior_says() -> None:
 @given(priors)
 def test_json_gives_it_back(prior: Prior) -> None:
     assert prior_from_json(prior.to_json()) == prior
+
+
+PRIORS = """\
+parameters:
+  learning_rate: {min: 1e-6, max: 1e-2, log: true, prior: {near: 1e-4, within: 10}}
+  decay: {min: 0, max: 0.2, type: float, default: 0.1, prior: {near: 0.05, within: 0.02}}
+  batch: {values: [8, 16, 32], ordered: true, prior: [1, 1, 4]}
+  free: {min: 0.0, max: 1.0}
+"""
+
+
+def test_priors_lie_on_the_unit_range_and_give_defaults() -> None:
+    space, mistakes = parse_space(parse_document(PRIORS, path="s.yaml"))
+    assert mistakes == []
+    assert space is not None
+    assert {item.name: item.prior for item in space.hyperparameters} == {
+        "learning_rate": NormalPrior(mean=pytest.approx(0.5), std=pytest.approx(0.25)),
+        "decay": NormalPrior(mean=pytest.approx(0.25), std=pytest.approx(0.1)),
+        "batch": WeightsPrior(weights=(1.0, 1.0, 4.0)),
+        "free": None,
+    }
+    assert dict(space.default) == {"learning_rate": 1e-4, "decay": 0.1, "batch": 32, "free": 0.5}
+    assert SearchSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
+
+
+@pytest.mark.parametrize(
+    ("declared", "message"),
+    [
+        ("min: 0, max: 1, type: float, prior: 0.5", "a prior of a range is {near: …, within: …}"),
+        ("min: 0.0, max: 1.0, prior: {near: 2, within: 1}", "near 2 is not possible"),
+        ("min: 0.0, max: 1.0, prior: {near: .5, within: 0}", "within must be a distance above 0"),
+        (
+            "min: 1e-5, max: 1e-3, log: true, prior: {near: 1e-4, within: 1}",
+            "within must be a factor above 1, since log is true",
+        ),
+        ("values: [a, b], prior: [1]", "a prior of 2 values is a list of 2 weights: write [1, 2]"),
+        ("values: [a, b], prior: [1, 0]", "weights must be numbers above 0"),
+        ("value: 3, prior: [1]", "prior does not go with value: leave it out"),
+    ],
+)
+def test_a_wrong_prior_says_what_it_should_be(declared: str, message: str) -> None:
+    _, mistakes = parse_space(parse_document(f"parameters:\n  x: {{{declared}}}\n", path="s.yaml"))
+    (mistake,) = map(str, mistakes)
+    assert mistake.startswith("s.yaml:2:")
+    assert message in mistake

@@ -1,6 +1,5 @@
 """Reading search spaces: every mistake with its place; the spellings that are understood."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,6 @@ from lexmove.space.loading import (
     parse_space,
     space_from_mapping,
 )
-from lexmove.space.prior import NormalPrior, WeightsPrior
-from lexmove.space.search_space import SearchSpace
 
 WHOLE = """\
 parameters:
@@ -62,50 +59,6 @@ def test_a_whole_space() -> None:
     assert space.forbid == ({"batch": (32,), "rank": (1, 2)},)
     assert isinstance(space["alpha"].domain.low, float)
     assert isinstance(space.default["smoothing"], float)
-
-
-PRIORS = """\
-parameters:
-  learning_rate: {min: 1e-6, max: 1e-2, log: true, prior: {near: 1e-4, within: 10}}
-  decay: {min: 0, max: 0.2, type: float, default: 0.1, prior: {near: 0.05, within: 0.02}}
-  batch: {values: [8, 16, 32], ordered: true, prior: [1, 1, 4]}
-  free: {min: 0.0, max: 1.0}
-"""
-
-
-def test_priors_lie_on_the_unit_range_and_give_defaults() -> None:
-    space, mistakes = parse_space(parse_document(PRIORS, path="s.yaml"))
-    assert mistakes == []
-    assert space is not None
-    assert {item.name: item.prior for item in space.hyperparameters} == {
-        "learning_rate": NormalPrior(mean=pytest.approx(0.5), std=pytest.approx(0.25)),
-        "decay": NormalPrior(mean=pytest.approx(0.25), std=pytest.approx(0.1)),
-        "batch": WeightsPrior(weights=(1.0, 1.0, 4.0)),
-        "free": None,
-    }
-    assert dict(space.default) == {"learning_rate": 1e-4, "decay": 0.1, "batch": 32, "free": 0.5}
-    assert SearchSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
-
-
-@pytest.mark.parametrize(
-    ("declared", "message"),
-    [
-        ("min: 0, max: 1, type: float, prior: 0.5", "a prior of a range is {near: …, within: …}"),
-        ("min: 0.0, max: 1.0, prior: {near: 2, within: 1}", "near 2 is not possible"),
-        ("min: 0.0, max: 1.0, prior: {near: .5, within: 0}", "within must be a distance above 0"),
-        (
-            "min: 1e-5, max: 1e-3, log: true, prior: {near: 1e-4, within: 1}",
-            "within must be a factor above 1, since log is true",
-        ),
-        ("values: [a, b], prior: [1]", "a prior of 2 values is a list of 2 weights: write [1, 2]"),
-        ("values: [a, b], prior: [1, 0]", "weights must be numbers above 0"),
-        ("value: 3, prior: [1]", "prior does not go with value: leave it out"),
-    ],
-)
-def test_a_wrong_prior_says_what_it_should_be(declared: str, message: str) -> None:
-    (mistake,) = _mistakes(f"parameters:\n  x: {{{declared}}}\n")
-    assert mistake.startswith("s.yaml:2:")
-    assert message in mistake
 
 
 @pytest.mark.parametrize(

@@ -157,12 +157,21 @@ def resume(
     study_dir = study_dir_of(job)
     study_dir.create()
     forget_data()
+    if not extra_trials and _is_done(opened, job, study, study_dir):
+        return outcome_of(opened, study)
+    _check_still_there(job)
     if extra_trials:
         with study_dir.locked():  # whoever runs the study would not hear of its new budget
             opened.extend(name, opened.load(name).spec.num_trials + extra_trials)
-    elif _is_done(opened, job, study, study_dir):
-        return outcome_of(opened, study)
     return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
+
+
+def _check_still_there(job: JobSpec) -> None:
+    """Finds an own proposer that is gone or broken, before Ray is started for it."""
+    if is_own(job.agent.proposer):
+        from lexmove.app.own_proposer import load_own_proposer
+
+        load_own_proposer(job.agent.proposer)
 
 
 def _is_done(store: TrialStore, job: JobSpec, study: Study, study_dir: StudyDir) -> bool:

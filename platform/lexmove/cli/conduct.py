@@ -1,6 +1,7 @@
 """How every verb ends: one message on stderr and an exit code, never a traceback for a user."""
 
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,9 @@ def conducted(verb: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(INTERRUPTED) from None
+        except ModuleNotFoundError as error:
+            say(_missing_words(error), style="red")
+            raise typer.Exit(1) from None
         except Exception as error:  # noqa: BLE001 - the last door before the user
             _tell_bug(error)
             raise typer.Exit(1) from None
@@ -46,6 +50,15 @@ def error_words(error: LexmoveError) -> str:
         lines = "".join(f"\n  {mistake}" for mistake in error.mistakes)
         return f"error: {len(error.mistakes)} mistakes{lines}"
     return f"error: {error}"
+
+
+def _missing_words(error: ModuleNotFoundError) -> str:
+    """An incomplete installation is no bug, here or on the cluster that runs this verb."""
+    package = (error.name or str(error)).partition(".")[0]
+    return (
+        f"error: {sys.executable} has no {package}, which lexmove needs for this: install all of "
+        f"its requirements (make setup), or pip install {package}"
+    )
 
 
 def _tell_bug(error: Exception) -> None:

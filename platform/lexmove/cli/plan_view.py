@@ -10,6 +10,7 @@ from lexmove.cli.wording import (
     say_count,
     say_domain,
     say_duration,
+    say_metric,
     say_move,
     say_prior,
     say_when,

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from lexmove.app.forecast import repetition_epochs, seconds_left
 from lexmove.cli import story
-from lexmove.cli.wording import incumbent_curve, say_clock, say_duration, sparkline
+from lexmove.cli.wording import incumbent_curve, say_clock, say_duration, say_metric, sparkline
 from lexmove.errors import LexmoveError
 from lexmove.job.loading import job_from_json
 from lexmove.study.study import Study

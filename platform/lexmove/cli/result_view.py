@@ -2,7 +2,7 @@
 
 from lexmove.app.stored import Outcome
 from lexmove.cli.console import write, write_sentence, write_table
-from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_move, say_number
+from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_metric, say_move, say_number
 from lexmove.results.judgement import Winner
 from lexmove.results.summary import Arm, best_moves, doubts
 from lexmove.results.verdict import contenders, verdict

@@ -9,6 +9,7 @@ from lexmove.cli.wording import (
     say_duration,
     say_epoch,
     say_gain,
+    say_metric,
     say_move,
     say_number,
     say_probability,
@@ -93,7 +94,9 @@ def segment_line(study: Study, event: Ended) -> str:
     parts = [f"trial {trial.trial_id} {_STATES[event.status]}"]
     if event.status in _UNUSABLE or event.status is TrialStatus.PREEMPTED:
         return f"{parts[0]}: {event.reason or 'no reason given'}"
-    parts[0] += f" at epoch {trial.fidelity}: {say_metric(study.spec.metric)} {_last_value(study, trial)}"
+    parts[0] += (
+        f" at epoch {trial.fidelity}: {say_metric(study.spec.metric)} {_last_value(study, trial)}"
+    )
     parts += [text for text in (_gain_text(study, trial), _move_text(trial)) if text]
     return " · ".join(parts)
 
@@ -129,7 +132,7 @@ def repetition_line(study: Study, event: Ended) -> str:
     metric = study.spec.metric
     metrics = trial.measurements[-1].metrics if trial.measurements else {}
     return (
-        f"{name}: {metric} {say_number(metrics.get(metric))} on validation, "
+        f"{name}: {say_metric(metric)} {say_number(metrics.get(metric))} on validation, "
         f"{say_number(metrics.get(TEST_PREFIX + metric))} on test"
     )
 

@@ -10,6 +10,7 @@ from lexmove.cli.wording import (
     say_config,
     say_duration,
     say_gain,
+    say_metric,
     say_number,
     say_value_of,
     say_why,

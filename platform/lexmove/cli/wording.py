@@ -9,8 +9,10 @@ from lexmove.results.wording import (
     say_count,
     say_duration,
     say_gain,
+    say_metric,
     say_move,
     say_number,
+    say_prior,
     say_probability,
 )
 from lexmove.space.domain import (
@@ -23,8 +25,6 @@ from lexmove.space.domain import (
     Value,
 )
 from lexmove.space.move import say_value
-from lexmove.space.prior import NormalPrior, WeightsPrior
-from lexmove.space.search_space import Hyperparameter
 from lexmove.study.study import Study
 from lexmove.study.trial import Decision, Trial, TrialStatus
 
@@ -40,6 +40,7 @@ __all__ = [
     "say_duration",
     "say_epoch",
     "say_gain",
+    "say_metric",
     "say_move",
     "say_number",
     "say_prior",
@@ -89,20 +90,6 @@ def say_domain(domain: Domain) -> str:
             return f"{kind}{say_value(domain.low)} to {say_value(domain.high)}{scale}"
         case _:
             raise AssertionError(f"a domain without words: {domain}")
-
-
-def say_prior(item: Hyperparameter) -> str:
-    """Where the user believes good values to lie, in words; empty without a belief."""
-    match item.prior, item.domain:
-        case NormalPrior(mean=mean, std=std), (Float() | Integer()) as domain:
-            near = say_value(domain.from_unit(mean))
-            if domain.log:
-                return f"near {near}, within a factor of {(domain.high / domain.low) ** std:.2g}"
-            return f"near {near}, within {std * (domain.high - domain.low):.2g}"
-        case WeightsPrior(weights=weights), Ordinal() | Categorical():
-            pairs = zip(item.domain.values, weights, strict=True)
-            return ", ".join(f"{say_value(value)}: {weight:g}" for value, weight in pairs)
-    return ""
 
 
 def _listed(values: tuple[Value, ...]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from lexmove.results.wording import say_metric
 from lexmove.space.domain import Value
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity
@@ -83,6 +84,11 @@ class Chronicle:
     num_epochs: int
     trained_s: float
     counts: Mapping[TrialStatus, int]
+
+    @property
+    def metric(self) -> str:
+        """The objective's name, for people."""
+        return say_metric(self.spec.metric)
 
     @property
     def sign(self) -> float:

@@ -70,7 +70,7 @@ def _rows_axis(chronicle: Chronicle) -> dict[str, Any]:
     return {
         "tickmode": "array",
         "tickvals": [-index for index in range(len(names) + 1)],
-        "ticktext": [*map(wrapped, names), f"<b>{wrapped(chronicle.spec.metric)}</b>"],
+        "ticktext": [*map(wrapped, names), f"<b>{wrapped(chronicle.metric)}</b>"],
         "range": [-len(names) - 0.6, 0.6],
         "fixedrange": True,
     }

@@ -55,7 +55,7 @@ def _way(chronicle: Chronicle) -> list[Block]:
         traces,
         height=380,
         x={"title": {"text": "moves since the beginning"}, "dtick": whole(len(line))},
-        y={"title": {"text": plain(chronicle.spec.metric)}},
+        y={"title": {"text": plain(chronicle.metric)}},
         showlegend=True,
     )
     caption = (

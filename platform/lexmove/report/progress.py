@@ -47,7 +47,7 @@ def history(chronicle: Chronicle, reference: Mapping[str, Any] | None) -> Sectio
         [trace for trace in traces if trace is not None],
         height=400,
         x=trial_axis(len(chronicle.rows)),
-        y={"title": {"text": plain(chronicle.spec.metric)}, "range": bounds},
+        y={"title": {"text": plain(chronicle.metric)}, "range": bounds},
     )
     chart = Chart(
         name="history",
@@ -180,7 +180,7 @@ def curves(chronicle: Chronicle) -> Section:
             "rangemode": "tozero",
             "dtick": whole(rungs[-1]),
         },
-        y={"title": {"text": plain(chronicle.spec.metric)}, "range": bounds},
+        y={"title": {"text": plain(chronicle.metric)}, "range": bounds},
         shapes=[_rung_line(rung) for rung in rungs[:-1]],
     )
     caption = (

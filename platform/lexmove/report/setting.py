@@ -8,7 +8,8 @@ from ruamel.yaml import YAML
 
 from lexmove.report.blocks import Block, Code, Section, Table, Words
 from lexmove.report.subject import Subject
-from lexmove.results.wording import NOTHING, say_count
+from lexmove.results.wording import NOTHING, say_count, say_metric
+from lexmove.space.declaration import declared_prior
 from lexmove.space.domain import Constant, Domain, Float, Integer, Ordinal
 from lexmove.space.search_space import SearchSpace
 
@@ -19,7 +20,7 @@ def environment(subject: Subject) -> Section:
     """What the study ran with, as far as that is recorded."""
     spec, job = subject.chronicle.spec, subject.job
     rows = [
-        ["objective", f"{spec.metric}, to {spec.goal}"],
+        ["objective", f"{say_metric(spec.metric)}, to {spec.goal}"],
         ["budget", f"{say_count(spec.num_trials, 'trial')}, {spec.parallel} at once"],
         ["training", _training(subject)],
         ["seed", str(spec.seed)],
@@ -148,7 +149,12 @@ def declared(space: SearchSpace) -> dict[str, Any]:
     parameters = {}
     for item in space.hyperparameters:
         when = {"when": {name: list(values) for name, values in item.when.items()}}
-        parameters[item.name] = _declared_domain(item.domain) | (when if item.when else {})
+        prior = declared_prior(item.domain, item.prior)
+        parameters[item.name] = {
+            **_declared_domain(item.domain),
+            **({} if prior is None else {"prior": prior}),
+            **(when if item.when else {}),
+        }
     found: dict[str, Any] = {"parameters": parameters}
     if space.forbid:
         found["forbid"] = [

@@ -42,8 +42,8 @@ class Subject:
 
     @property
     def metric(self) -> str:
-        """The objective's name."""
-        return self.chronicle.spec.metric
+        """The objective's name, for people."""
+        return self.chronicle.metric
 
     @property
     def winning_arm(self) -> Arm | None:

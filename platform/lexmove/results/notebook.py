@@ -10,7 +10,7 @@ from typing import Any
 from lexmove.results.judgement import Judgement
 from lexmove.results.summary import Arm, winner_of
 from lexmove.results.verdict import contenders, verdict
-from lexmove.results.wording import say_arm, say_count, say_number, say_repeated
+from lexmove.results.wording import say_arm, say_count, say_metric, say_number, say_repeated
 from lexmove.study.study import Study
 
 _MAX_NAMES = 12
@@ -22,7 +22,9 @@ def outcome_line(study: Study, state: str) -> str:
     best = study.incumbent
     score = "no score yet"
     if best is not None:
-        score = f"best {study.spec.metric} {say_number(best.value)} (trial {best.trial_id})"
+        score = (
+            f"best {say_metric(study.spec.metric)} {say_number(best.value)} (trial {best.trial_id})"
+        )
     return f"study {study.spec.name!r}, {state}: {say_count(len(study.trials), 'trial')}, {score}"
 
 
@@ -49,7 +51,7 @@ def outcome_html(
         scores = (say_number(reference.get(split)) for split in ("validation", "test"))
         rows.append((str(reference.get("name")), *scores))
     if rows:
-        parts.append(_table(("", f"validation {study.spec.metric}", "test"), rows))
+        parts.append(_table(("", f"validation {say_metric(study.spec.metric)}", "test"), rows))
     if winner is not None:
         config = [(name, repr(value)) for name, value in list(winner.config.items())[:_MAX_NAMES]]
         if (num_more := len(winner.config) - _MAX_NAMES) > 0:

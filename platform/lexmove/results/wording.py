@@ -1,6 +1,13 @@
 """How scores, differences, times and repeated configs read, on a console and on a page."""
 
+from pathlib import Path
+
+from lexmove.job.own_code import with_own_file
 from lexmove.results.summary import DEFAULT_ARM, Repeated
+from lexmove.space.declaration import declared_prior
+from lexmove.space.domain import Categorical, Ordinal
+from lexmove.space.move import say_value
+from lexmove.space.search_space import Hyperparameter
 
 NOTHING = "–"
 """Stands for what is not there."""
@@ -16,6 +23,23 @@ def say_number(value: float | None) -> str:
 def say_gain(value: float | None) -> str:
     """A difference of scores, with its sign."""
     return NOTHING if value is None else f"{value:+.4f}"
+
+
+def say_metric(name: str) -> str:
+    """A metric's name for people: of a function in a file, without the folder."""
+    return with_own_file(name, lambda path: Path(path).name)
+
+
+def say_prior(item: Hyperparameter) -> str:
+    """Where the user believes good values to lie, in words; empty without a belief."""
+    domain, prior = item.domain, declared_prior(item.domain, item.prior)
+    if isinstance(prior, dict):
+        factor = "a factor of " if getattr(domain, "log", False) else ""
+        return f"near {say_value(prior['near'])}, within {factor}{say_value(prior['within'])}"
+    if isinstance(prior, list) and isinstance(domain, Ordinal | Categorical):
+        pairs = zip(domain.values, prior, strict=True)
+        return ", ".join(f"{say_value(value)}: {weight:g}" for value, weight in pairs)
+    return ""
 
 
 def say_duration(seconds: float) -> str:

@@ -127,6 +127,22 @@ def _is_weight(value: Value | None) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
+def declared_prior(domain: Domain, prior: Prior | None) -> dict[str, Value] | list[float] | None:
+    """A prior as a file declares it: what `read_prior` understands; None without one."""
+    if isinstance(prior, WeightsPrior):
+        return list(prior.weights)
+    if not isinstance(prior, NormalPrior) or not isinstance(domain, Float | Integer):
+        return None
+    width = domain.high - domain.low
+    within = (domain.high / domain.low) ** prior.std if domain.log else prior.std * width
+    near = domain.from_unit(prior.mean)
+    # The digits that the unit range has added are left out.
+    return {
+        "near": float(f"{near:.12g}") if isinstance(near, float) else near,
+        "within": float(f"{within:.12g}"),
+    }
+
+
 def held(domain: Domain) -> str:
     """What a domain holds, in words."""
     if isinstance(domain, Float | Integer):

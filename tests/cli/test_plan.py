@@ -1,0 +1,102 @@
+"""The page that `plan` prints: first what most want to know, and as wide as the terminal."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from cli.conftest import Lexmove
+
+ROWS = "clause,kind\n" + "".join(
+    f"some words of clause {number},{('lease', 'sale')[number % 2]}\n" for number in range(40)
+)
+JOB = {
+    "name": "clauses",
+    "task": {"files": {"train": "clauses.csv"}, "text": "clause", "label": "kind"},
+    "model": {"name": "minilm", "num_hidden_layers": 1, "max_length": 16},
+    "metric": {"name": "costs.py:cost", "goal": "minimize"},
+    "space": {"parameters": {"learning_rate": {"min": 1e-4, "max": 1e-2, "log": True}}},
+    "budget": {"trials": 12},
+}
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    (tmp_path / "clauses.csv").write_text(ROWS)
+    (tmp_path / "costs.py").write_text("def cost(true, predicted, probabilities): return 0.5\n")
+    (tmp_path / "job.yaml").write_text(json.dumps(JOB))
+    return tmp_path / "job.yaml"
+
+
+def on_a_terminal(
+    *words: str, folder: Path, columns: int, environment: dict[str, str], **more: str
+) -> list[str]:
+    """What a terminal of that width shows, line by line, styles included."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lexmove", *words],
+        cwd=folder,
+        env={**environment, "TERM": "xterm-256color", **more, "COLUMNS": str(columns)},
+        stdout=child,
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(child)
+    shown = b""
+    with suppress(OSError):  # a terminal whose last writer has left
+        while piece := os.read(parent, 65536):
+            shown += piece
+    os.close(parent)
+    assert process.wait() == 0
+    return shown.decode().replace("\r", "").splitlines()
+
+
+def test_it_fits_a_narrow_terminal_and_stresses_what_counts(
+    job: Path, environment: dict[str, str]
+) -> None:
+    lines = on_a_terminal(
+        "plan", "job.yaml", folder=job.parent, columns=80, environment=environment
+    )
+    plain = [STYLE.sub("", line) for line in lines]
+    assert max(map(len, plain)) <= 80
+    top = " ".join(line.strip() for line in plain[: plain.index("")])
+    assert re.fullmatch(
+        r"Plan of clauses: minimize costs\.py:cost in 8 trials, 4 more to repeat the best "
+        r"Takes about .+ in all; it fits this machine; \d warnings? about the data below",
+        top,
+    )
+    assert STYLE.search(lines[0])
+    (start,) = (n for n, line in enumerate(plain) if line.startswith("warning: validation has 8"))
+    assert STYLE.search(lines[start])
+    warning = " ".join(line.strip() for line in plain[start : start + 3])
+    assert "differences under about" in warning, "no word is cut"
+    assert not any("GPU hours" in line for line in plain), "none were asked for"
+
+
+def test_a_wide_terminal_without_colour(job: Path, environment: dict[str, str]) -> None:
+    words = ("plan", "job.yaml", "--offline")
+    lines = on_a_terminal(
+        *words, folder=job.parent, columns=120, environment=environment, NO_COLOR="1"
+    )
+    assert not any("\x1b[3" in line for line in lines), "no colour"
+    plain = [STYLE.sub("", line).rstrip() for line in lines]
+    assert plain[1] == "It fits this machine; how long it takes was not measured"
+
+
+def test_in_a_pipe_no_sentence_is_broken(job: Path, lexmove: Lexmove) -> None:
+    done = lexmove("plan", "job.yaml", "--offline", COLUMNS="40")
+    title = "Plan of clauses: minimize costs.py:cost in 8 trials, 4 more to repeat the best"
+    assert done.stdout.splitlines()[0] == title
+
+
+def test_what_does_not_fit_is_said_first(job: Path, lexmove: Lexmove) -> None:
+    job.write_text(json.dumps(JOB | {"resources": {"cpu": 999}}))
+    lines = lexmove("plan", "job.yaml", "--offline").stdout.splitlines()
+    assert lines[1].startswith("It does not fit this machine, see below; ")
+    assert lines[-1].startswith("does not fit: 1 trial at once with 999 CPUs")
