@@ -103,7 +103,11 @@ def store_option(url: str) -> str:
 
 
 def say_next(name: str, *, store: str) -> None:
-    """What to do next, on stderr."""
+    """What to do next, on stderr; nothing on a cluster, where `submit` has said it."""
+    from lexmove.coordinator.study_dir import SUPERVISOR
+
+    if SUPERVISOR in os.environ:
+        return
     option = store_option(store)
     say()
     say("next:")

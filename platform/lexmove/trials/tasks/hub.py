@@ -12,6 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,11 +171,17 @@ def _from_cache(hub: HubSpec, reason: str, folder_setting: str) -> Any:
             f" {datasets.config.HF_CACHE_HOME} is of revision {builder.hash}, not {hub.revision};"
             f" {ways_out}"
         )
+    _warn_of_copy(_called(hub), reason, builder.hash, str(datasets.config.HF_CACHE_HOME))
+    return _prepared(builder)
+
+
+@cache
+def _warn_of_copy(called: str, reason: str, revision: str, place: str) -> None:
+    """Once in a process, which may load a task several times."""
     _log.warning(
         "%s: the hub cannot be reached (%s); using the copy of revision %s in %s",
-        *(_called(hub), reason, builder.hash, datasets.config.HF_CACHE_HOME),
+        *(called, reason, revision, place),
     )
-    return _prepared(builder)
 
 
 def _builder(path: str, hub: HubSpec, *, config: str | None, **where: str | None) -> Any:
