@@ -159,6 +159,7 @@ def test_a_writer_killed_between_writes_loses_nothing(tmp_path):
     assert broken == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)  # two drivers that each start Ray
 def test_worker_desk_and_driver_killed_in_one_study(tmp_path):
     victims = ("lane", "desk", "driver")

@@ -261,6 +261,7 @@ def lexmove_processes(head: Head) -> list[list[str]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_who_follows_a_study_exits_as_it_does_and_leaves_it_running(
     head: Head, jobs: Jobs, tmp_path: Path

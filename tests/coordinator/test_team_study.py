@@ -46,6 +46,7 @@ def is_measured(url: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # four commands, one of which starts Ray
 def test_a_study_outlives_a_restart_of_its_store(tmp_path, mortal: PostgresServer):
     url = mortal.url(mortal.new_user())

@@ -83,6 +83,7 @@ def test_the_job_with_its_rows_metric_and_proposer(tmp_path: Path) -> None:
     assert found.best_json()["test"] < 0.66
 
 
+@pytest.mark.slow
 def test_a_built_in_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = loaded("platform/lexmove/trials/tasks/license_text.py", tmp_path)
     monkeypatch.setitem(BUILT_IN, "license_text", module.load_license_text)

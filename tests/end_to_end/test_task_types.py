@@ -85,6 +85,7 @@ def expected_cost(true, predicted, probabilities):
 """
 
 
+@pytest.mark.slow
 def test_single_label_by_a_cost_of_ones_own(tmp_path):
     (tmp_path / "costs.py").write_text(COST)
     task = {"name": "license_role", "max_train": 200, "max_validation": 100, "max_test": 100}
@@ -139,6 +140,7 @@ def test_multiple_choice_beats_word_overlap(tmp_path):
     assert best["validation"] > baseline
 
 
+@pytest.mark.slow
 def test_pairs(tmp_path):
     """Whether two halves are of one licence text: half of the pairs are."""
     texts, _ = licence_texts(240)
@@ -167,6 +169,7 @@ def test_long_documents_in_segments(tmp_path):
     assert best["validation"] > 0.6
 
 
+@pytest.mark.slow
 def test_pauses_segments_and_adapters_together(tmp_path):
     """Rungs, LoRA and segments: checkpoints go on where they were, and merge at the end."""
     texts, labels = licence_texts(120)

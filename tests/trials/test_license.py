@@ -55,6 +55,7 @@ def test_no_test_text_has_a_near_duplicate_in_train(cache_dir):
     assert straddling == 0
 
 
+@pytest.mark.slow
 def test_only_the_families_are_multi_label(cache_dir):
     kinds = {
         name: load_task(TaskSpec(name=name), cache_dir=cache_dir).is_multi_label
@@ -182,6 +183,7 @@ def test_no_paragraph_of_a_test_question_has_a_near_duplicate_in_train(choice):
     assert near == 0
 
 
+@pytest.mark.slow
 def test_the_choices_are_the_same_when_they_are_made_again(choice, tmp_path):
     again = load_task(TaskSpec(name="license_mc"), cache_dir=tmp_path)
     assert again.fingerprint == choice.fingerprint
