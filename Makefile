@@ -51,7 +51,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
 		--constraint constraints.txt --editable '.[offline,dev]'
 	@touch $(INSTALLED)
-	@echo "lexmove: ready in .venv"
+	@echo "lexmove: ready in .venv; '. .venv/bin/activate' lets your shell find the lexmove command"
 
 setup-bench: $(BENCH_INSTALLED)
 

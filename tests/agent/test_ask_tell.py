@@ -145,11 +145,14 @@ def test_what_is_enqueued_is_asked_next_whatever_was_told() -> None:
     for value in (0.3, 0.2, 0.1, 0.25):
         agent.tell(agent.ask().trial_id, value)
     agent.enqueue({"x0": 0.9, "x1": 0.1})
-    agent.enqueue({"x0": 0.2})  # asked already
+    agent.enqueue({"x0": 0.9004, "x1": 0.1})  # too near for the agent itself
     assert dict(agent.ask().config) == {"x0": 0.9, "x1": 0.1}
+    assert dict(agent.ask().config) == {"x0": 0.9004, "x1": 0.1}
     assert agent.ask().decision.expert != "start:asked"
     with pytest.raises(InvalidConfigError, match="outside its domain"):
         agent.enqueue({"x0": 2.0})
+    with pytest.raises(UsageError, match="trial 1 was asked with just this config"):
+        agent.enqueue({"x0": 0.2})
 
 
 @pytest.mark.parametrize("proposer", sorted(PROPOSERS))

@@ -11,6 +11,7 @@ import ray
 
 from agent.landscapes import start
 from app.test_running import SPACE, make_job
+from architecture.readme_tree import ROOT
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.memory import PastStudy
 from lexmove.app import running
@@ -21,6 +22,8 @@ from lexmove.coordinator.store import open_store
 from lexmove.errors import ClusterError
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Float
+from lexmove.space.loading import load_space
+from lexmove.space.prior import NormalPrior
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.study import Study, decision_rng
 
@@ -72,6 +75,22 @@ def test_a_job_may_do_without(tmp_path: Path) -> None:
         memory = recall(make_job(tmp_path, agent=agent), SPACE, store=url)
         assert memory == Memory()
         assert memory.lines == ()
+
+
+def test_who_has_priors_of_their_own_gets_no_table_for_anybody(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    space = load_space(ROOT / "search_spaces" / "encoder_small.yaml")
+    assert recall(job, space, store=f"sqlite:///{tmp_path}/studies.db").is_shipped
+    first, *rest = space.hyperparameters
+    believed = replace(first, prior=NormalPrior(mean=0.5, std=0.1))
+    steered = replace(space, hyperparameters=(believed, *rest))
+    assert recall(job, steered, store=f"sqlite:///{tmp_path}/studies.db").starts == ()
+    tos = make_job(tmp_path, name="tos")
+    rng = np.random.default_rng(0)
+    rows = [(steered.sample(rng), float(place)) for place in range(8)]
+    past = PastStudy.from_results("tos", steered, rows, metric=tos.metric.name).study
+    told = Study.from_events(replace(study_spec(tos, steered), num_trials=8), past.events)
+    assert recall(job, steered, store=write_past(tmp_path, told)).sources == ("tos",)
 
 
 def test_without_a_store_there_is_nothing_to_remember_and_none_is_made(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from lexmove.app import running, stored
 from lexmove.app.preparing import settled
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import NoSuccessfulTrialError, StoreError, UsageError
+from lexmove.errors import ClusterError, NoSuccessfulTrialError, StoreError, UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Float
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.study import Study
+from postgres_fixture import free_port
 
 SPACE = SearchSpace(
     hyperparameters=(
@@ -83,6 +84,39 @@ def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path
     with study_dir.locked(), pytest.raises(UsageError, match="is being run by process"):
         running.resume("clauses", store=url, extra_trials=8, progress=silent)
     assert open_store(url).load("clauses").spec.num_trials == 6
+
+
+def test_a_resume_that_finds_no_cluster_buys_no_trials(tmp_path: Path):
+    url = make_store(tmp_path)
+    with pytest.raises(ClusterError):
+        running.resume(
+            "clauses",
+            store=url,
+            extra_trials=8,
+            address=f"127.0.0.1:{free_port()}",
+            progress=silent,
+        )
+    assert open_store(url).load("clauses").spec.num_trials == 6
+
+
+def test_the_folder_of_another_stores_study_is_not_written_over(tmp_path: Path):
+    held = make_store(tmp_path)
+    job, url = make_job(tmp_path, name="clauses"), f"sqlite:///{tmp_path}/other.db"
+    study_dir = stored.study_dir_of(settled(job))
+    study_dir.write_json("store", {"url": held})
+    with pytest.raises(UsageError, match="belongs to study 'clauses' of sqlite:") as caught:
+        running.tune(job, SPACE, store=url, address="in-process", progress=silent)
+    assert f"lexmove resume clauses --store {held}" in str(caught.value)
+    assert open_store(url).names() == ()
+
+    def leave_at_the_first_trial(phase: str, study: Study | None) -> None:
+        if phase == "trials":
+            raise KeyboardInterrupt
+
+    (tmp_path / "studies.db").unlink()  # nobody can go on with it
+    with pytest.raises(KeyboardInterrupt):
+        running.tune(job, SPACE, store=url, address="in-process", progress=leave_at_the_first_trial)
+    assert study_dir.read_json("store") == {"url": url}
 
 
 def test_a_study_is_over_when_its_repetitions_are(tmp_path: Path):

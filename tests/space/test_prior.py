@@ -84,7 +84,8 @@ def test_priors_lie_on_the_unit_range_and_give_defaults() -> None:
             "within must be a factor above 1, since log is true",
         ),
         ("values: [a, b], prior: [1]", "a prior of 2 values is a list of 2 weights: write [1, 2]"),
-        ("values: [a, b], prior: [1, 0]", "weights must be numbers above 0"),
+        ("values: [a, b], prior: [1, 0]", "a weight is a number above 0, not 0"),
+        ("min: 0.0, max: 1.0, prior: {near: 0.1}", "within is missing"),
         ("value: 3, prior: [1]", "prior does not go with value: leave it out"),
     ],
 )

@@ -112,14 +112,18 @@ class AskTell:
     def enqueue(self, config: Mapping[str, Value]) -> None:
         """Makes `ask` give this config next, before anything that the agent thinks of.
 
-        Hyperparameters that it leaves out take their defaults. One that was asked is passed over.
+        Hyperparameters that it leaves out take their defaults.
 
         Raises:
             InvalidConfigError: it is not in the space.
+            UsageError: just this config was asked before.
         """
         spec = self._study.spec
         after = len(self._study.trials)
         start = asked_for(spec.space.config(config), by="you", after=after)
+        for trial in self._study.trials:
+            if trial.config == start.config:
+                raise UsageError(f"trial {trial.trial_id} was asked with just this config")
         self._study = replace(self._study, spec=replace(spec, starts=(*spec.starts, start)))
 
     def ask(self) -> Asked:

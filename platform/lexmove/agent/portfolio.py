@@ -19,6 +19,7 @@ PATIENCE = 2
 """Starts from memory with a result, none above the default's, after which memory is left aside."""
 
 _MAX_TRIES = 64
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,9 @@ def _first_new(
         if start.is_asked is not is_asked or start.after > len(study.trials):
             continue
         units = encoding.units([start.config])
-        is_new = is_apart(units, seen_ND, SAME_TOLERANCE)[0]
+        # What somebody asks for is tried, however near it lies to what was.
+        tolerance = _ROUNDING if is_asked else SAME_TOLERANCE
+        is_new = is_apart(units, seen_ND, tolerance)[0]
         if is_new and encoding.space.is_valid(start.config):
             return Opening(
                 kind="global",

@@ -77,6 +77,8 @@ def recall(job: JobSpec, space: SearchSpace, *, store: str | None = None) -> Mem
     starts = learn_portfolio(fit, space)
     if starts:
         return Memory(starts=starts, left_out=tuple(left_out))
+    if any(item.prior is not None for item in space.searched):
+        return Memory(left_out=tuple(left_out))  # the user knows better than a table for anybody
     starts = shipped_starts(space, model=job.model.name, tables=shipped_tables())
     return Memory(starts=starts, is_shipped=True, left_out=tuple(left_out))
 

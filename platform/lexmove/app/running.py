@@ -45,8 +45,9 @@ from lexmove.coordinator.backup import backed_up, backup_file
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import open_store
+from lexmove.coordinator.store_url import locate_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import NoSuccessfulTrialError, UsageError
+from lexmove.errors import LexmoveError, NoSuccessfulTrialError, UsageError
 from lexmove.job.own_code import is_own
 from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
 
 SEARCH = "search"
 """The name of its stage."""
+
+_STORE = "store"
+"""The file in a study's folder that says which store the study is in."""
 
 BEGAN = "LEXMOVE_BEGAN"
 """The variable that tells a supervised driver since when its wall clock counts, in Unix time."""
@@ -106,9 +110,35 @@ def tune(
     job = settled(job)
     study_dir = study_dir_of(job)
     _check_no_backup(job, study_dir)
+    place = _place_of(store_url(job, store))
+    _check_no_other(job, study_dir, place)
     with study_dir.created():
         opened.create(study_spec(job, space, starts=_remembered(job, space, store, progress)))
+    study_dir.write_json(_STORE, {"url": place})
     return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
+
+
+def _place_of(url: str) -> str:
+    """A store's URL that means the same from any folder, without a password."""
+    return url if url.startswith("memory:") else str(locate_store(url))
+
+
+def _check_no_other(job: JobSpec, study_dir: StudyDir, place: str) -> None:
+    """Refuses to write over the folder of a study that another store still holds."""
+    left = study_dir.read_json(_STORE)
+    other = place if left is None else left["url"]
+    if other == place:
+        return
+    try:
+        is_there = job.name in open_store(other).names()
+    except LexmoveError:  # that store is gone, or nobody's to ask
+        return
+    if is_there:
+        raise UsageError(
+            f"{study_dir.root} belongs to study {job.name!r} of {other}, whose model and results "
+            "would be lost: change `name` or `storage` in the job, or go on with that one "
+            f"(`lexmove resume {job.name} --store {other}`)"
+        )
 
 
 def _check_no_backup(job: JobSpec, study_dir: StudyDir) -> None:
@@ -160,10 +190,14 @@ def resume(
     if not extra_trials and _is_done(opened, job, study, study_dir):
         return outcome_of(opened, study)
     _check_still_there(job)
-    if extra_trials:
-        with study_dir.locked():  # whoever runs the study would not hear of its new budget
-            opened.extend(name, opened.load(name).spec.num_trials + extra_trials)
-    return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
+    return _run(
+        opened,
+        job,
+        address=address,
+        dashboard=dashboard,
+        extra_trials=extra_trials,
+        progress=progress,
+    )
 
 
 def _check_still_there(job: JobSpec) -> None:
@@ -188,6 +222,7 @@ def _run(
     *,
     address: str | None,
     dashboard: bool,
+    extra_trials: int = 0,
     progress: Progress,
 ) -> Outcome:
     from lexmove.cluster.connection import connected
@@ -212,6 +247,8 @@ def _run(
                 job = within_room(job, **room)
             works = {SEARCH: _search_work(job, space, study_dir), REPETITIONS: repetition_work(job)}
             works = {name: with_inputs(work, job) for name, work in works.items()}
+            if extra_trials:  # now that nothing stands in the way, or each vain call would buy them
+                store.extend(job.name, store.load(job.name).spec.num_trials + extra_trials)
             execute(_stages(store, job, study_dir, progress), works, job, study_dir)
         _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))

@@ -23,6 +23,7 @@ _KEYS: dict[Form, tuple[str, ...]] = {
     "list": ("values", "ordered", "default", "prior", "distribution", "when"),
     "constant": ("value", "distribution", "when"),
 }
+_PRIOR_KEYS = ("near", "within")
 _MARKS: dict[str, Form] = {"min": "range", "max": "range", "values": "list", "value": "constant"}
 _DISTRIBUTIONS: dict[str, tuple[Form, dict[str, Any]]] = {
     "uniform": ("range", {"type": "float"}),
@@ -88,8 +89,16 @@ def read_prior(
 def _near(
     notes: Notes, at: KeyPath, declared: Any, domain: Float | Integer
 ) -> tuple[Any, Prior] | None:
-    if not isinstance(declared, dict) or declared.keys() != {"near", "within"}:
+    if not isinstance(declared, dict):
         notes.add(at, f"a prior of a range is {{near: …, within: …}}, not {say(declared)}")
+        return None
+    for key in declared:
+        if key not in _PRIOR_KEYS:
+            _note_unknown(notes, (*at, key), _PRIOR_KEYS)
+    for key in _PRIOR_KEYS:
+        if key not in declared:
+            notes.add(at, f"a prior of a range is {{near: …, within: …}}: {key} is missing")
+    if declared.keys() != set(_PRIOR_KEYS):
         return None
     near, within = (_number(notes, at, declared, key) for key in ("near", "within"))
     if near is None or within is None:
@@ -116,8 +125,10 @@ def _weighted(
         return None
     weights = [read_scalar(notes, (*at, index), weight) for index, weight in enumerate(declared)]
     numbers = [float(weight) for weight in weights if _is_weight(weight)]
+    for index, weight in enumerate(weights):
+        if weight is not None and not _is_weight(weight):
+            notes.add((*at, index), f"a weight is a number above 0, not {say(weight)}")
     if len(numbers) < num:
-        notes.add(at, f"weights must be numbers above 0, not {say(declared)}")
         return None
     likeliest = domain.values[numbers.index(max(numbers))]
     return likeliest, WeightsPrior(weights=tuple(numbers))

@@ -174,6 +174,9 @@ def _cannot_load(name: str, source: str | Path, error: Exception) -> str:
 def _locate(name: str) -> str | Path:
     if name == "minilm":
         return _minilm_folder()
+    if name.lower().replace("-", "").replace("_", "") == "minilm" and not Path(name).exists():
+        # The hub would be asked six times for it, and has no such model.
+        raise ModelError(f"no model {name!r}: the built-in one is called 'minilm'")
     folder = Path(name).expanduser()
     if folder.is_dir():
         _check_folder(folder, name)
