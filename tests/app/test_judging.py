@@ -98,6 +98,16 @@ def test_the_judgement_of_another_study_is_not_taken(study):
     assert resume(study).judgement.key != "of another"
 
 
+def test_near_duplicates_of_training_texts_are_told_with_the_scores(study, capsys):
+    """The few texts of this study stand in every split."""
+    outcome = stored.load("s", store=url(study))
+    assert set(outcome.judgement.leaks) == {"validation", "test"}
+    write_result(outcome)
+    said = " ".join(capsys.readouterr().out.split())
+    number, size = outcome.judgement.leaks["test"], outcome.judgement.sizes["test"]
+    assert f"{number} of {size} test texts are near-duplicates of training texts" in said
+
+
 def test_lost_logits_leave_a_winner_by_its_scores_and_say_so(study):
     judgement_file(study).unlink()
     for path in study.rglob("logits.safetensors"):

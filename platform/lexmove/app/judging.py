@@ -33,6 +33,8 @@ from lexmove.trials.prediction import (
 from lexmove.trials.recipe import Recipe
 from lexmove.trials.reference import fit_reference
 from lexmove.trials.saved_model import save_model
+from lexmove.trials.tasks.data_card import is_leaking
+from lexmove.trials.tasks.split_card import SPLITS, near_train
 from lexmove.trials.tasks.task import TaskData
 
 _SPLITS = ("validation", "test")
@@ -56,6 +58,7 @@ def judge(job: JobSpec, study: Study, repetitions: Study, study_dir: StudyDir) -
         winner=winner,
         differences=(),
         sizes={split: len(judging.task.split(split)) for split in _SPLITS},
+        leaks=_leaks(judging.task),
         gaps=tuple(_failures(job, repetitions)),
     )
     try:
@@ -73,6 +76,13 @@ def judge(job: JobSpec, study: Study, repetitions: Study, study_dir: StudyDir) -
     study_dir.write_json(judgement_name(study), judgement.to_json())
     discard(repetitions, study_dir)
     return judgement
+
+
+def _leaks(task: TaskData) -> dict[str, int]:
+    """How many examples of a split have a near-duplicate in train, where that matters."""
+    near = near_train({split: task.split(split) for split in SPLITS})
+    sizes = {split: len(task.split(split)) for split in _SPLITS}
+    return {split: near[split] for split, size in sizes.items() if is_leaking(near[split], size)}
 
 
 def discard(repetitions: Study, study_dir: StudyDir) -> None:

@@ -1,7 +1,7 @@
 """The judgement after the repetitions: which config won, by how much, and what cannot be told."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from lexmove.space.search_space import Config
@@ -71,7 +71,8 @@ class Judgement:
 
     `key` tells which repetitions it is of. `threshold` is that of a multi-label task, on the saved
     model's probabilities; `model` the folder of its checkpoint. `sizes` are examples by split.
-    `gaps` says in sentences what could not be judged, and why.
+    `gaps` says in sentences what could not be judged, and why. `leaks` counts, by split, examples
+    with a near-duplicate in train, where there are enough to matter.
     """
 
     key: str
@@ -83,6 +84,7 @@ class Judgement:
     threshold: float | None = None
     model: str | None = None
     gaps: tuple[str, ...] = ()
+    leaks: Mapping[str, int] = field(default_factory=dict)
 
     def difference(self, other: str, split: str) -> Difference | None:
         """The one to another arm on a split."""
@@ -92,7 +94,8 @@ class Judgement:
     def to_json(self) -> dict[str, Any]:
         """Absent values are null."""
         winner = asdict(self.winner) | {"config": dict(self.winner.config)}
-        return asdict(self) | {"winner": winner, "sizes": dict(self.sizes)}
+        counts = {"sizes": dict(self.sizes), "leaks": dict(self.leaks)}
+        return asdict(self) | {"winner": winner, **counts}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -109,6 +112,7 @@ class Judgement:
             threshold=data["threshold"],
             model=data["model"],
             gaps=tuple(data["gaps"]),
+            leaks=dict(data.get("leaks", {})),  # older ones have not looked
         )
 
 
@@ -123,7 +127,7 @@ def warnings_of(
         default: the arm of the space's default.
         reference: the name of the classifier that needs no tuning, where there is one.
     """
-    found = list(judgement.gaps)
+    found = [*judgement.gaps, *_leaking(judgement)]
     if judgement.winner.arm == default and finalists:
         found.append("no tuned config is better than the default when both are repeated")
     for other in finalists:
@@ -144,6 +148,19 @@ def warnings_of(
             f"({_interval(against)}{sure}): it is cheaper, too"
         )
     return (*found, *_too_small(judgement, default))
+
+
+def _leaking(judgement: Judgement) -> list[str]:
+    if not judgement.leaks:
+        return []
+    counts = (
+        f"{number} of {judgement.sizes[split]} {split} texts"
+        for split, number in judgement.leaks.items()
+    )
+    return [
+        f"{' and '.join(counts)} are near-duplicates of training texts: all scores on them, the"
+        " reference's too, are higher than on texts that nobody has seen"
+    ]
 
 
 def _against_default(lead: Difference | None) -> list[str]:

@@ -111,13 +111,18 @@ def _warnings(card: DataCard) -> Iterator[str]:
 
 
 def _leaks(split: SplitCard) -> Iterator[str]:
-    if split.near_train >= max(1, _LEAKING * split.examples):
+    if is_leaking(split.near_train, split.examples):
         are = "is a near-duplicate" if split.near_train == 1 else "are near-duplicates"
         yield (
             f"{split.near_train} of {split.examples} {split.name} texts {are} of"
             " training texts: scores will be too high; set task.split.near_duplicates: together,"
             " or take them out where the splits are given"
         )
+
+
+def is_leaking(near_train: int, examples: int) -> bool:
+    """Whether so many near-duplicates of training texts in a split are worth a warning."""
+    return near_train >= max(1, _LEAKING * examples)
 
 
 def _copies(card: DataCard) -> Iterator[str]:

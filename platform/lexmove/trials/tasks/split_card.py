@@ -76,6 +76,11 @@ def split_cards(
     )
 
 
+def near_train(splits: Mapping[str, Examples]) -> dict[str, int]:
+    """Examples of each split that have a near-duplicate in train, by split; 0 for train itself."""
+    return _near_train({name: compared(splits[name]) for name in SPLITS})
+
+
 def label_conflicts(splits: Mapping[str, Examples]) -> int:
     """Examples of any split whose text, if it has one, stands elsewhere with another label."""
     labels = defaultdict[str, list[bytes]](list)
