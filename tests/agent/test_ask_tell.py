@@ -25,10 +25,14 @@ def test_it_finds_the_top_of_a_hill() -> None:
 
 def test_it_minimizes() -> None:
     agent = AskTell(floats(1), goal="minimize")
+    assert agent.best_config is None
+    assert repr(agent) == "<AskTell: 0 asked, nothing told>"
     for _ in range(12):
         asked = agent.ask()
         agent.tell(asked.trial_id, abs(float(asked.config["x0"]) - 0.77))
     assert agent.incumbent is not None
+    assert agent.best_config == agent.study.trials[agent.incumbent.trial_id].config
+    assert repr(agent).startswith("<AskTell: 12 asked, best ")
     assert agent.incumbent.value < 0.02
 
 

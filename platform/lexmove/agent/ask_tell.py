@@ -109,6 +109,17 @@ class AskTell:
         """The best value told so far, with its trial; None before the first."""
         return self._study.incumbent
 
+    @property
+    def best_config(self) -> Config | None:
+        """The config of the best value told so far; None before the first."""
+        best = self.incumbent
+        return None if best is None else self._study.trials[best.trial_id].config
+
+    def __repr__(self) -> str:
+        best = self.incumbent
+        told = "nothing told" if best is None else f"best {best.value:.4g} (trial {best.trial_id})"
+        return f"<AskTell: {len(self._study.trials)} asked, {told}>"
+
     def enqueue(self, config: Mapping[str, Value]) -> None:
         """Makes `ask` give this config next, before anything that the agent thinks of.
 
