@@ -178,6 +178,54 @@ def test_it_trains_without_lexmove(finished, tmp_path):  # noqa: F811 - the fixt
     assert result["seed"] == 5
     assert 0 <= result["test"]["f1_macro"] <= 1
     assert (tmp_path / "anew" / "model" / "model.safetensors").exists()
+    assert f"the model is in {tmp_path}/anew/model, its scores in" in done.stderr
+
+
+def run_there(folder, *words, python=sys.executable):
+    """What a run.sh says that does not come to train: `train.py` stands for its own words."""
+    (folder / "train.py").write_text("import sys\nprint('trained', *sys.argv[1:])\n")
+    return subprocess.run(
+        [folder / "run.sh", *words],
+        env=os.environ | {"PYTHON": str(python)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_run_says_what_it_needs_before_it_begins(finished, tmp_path):  # noqa: F811
+    folder = tmp_path / "best"
+    exported(finished, folder)
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    done = run_there(folder, python=bare)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{bare} lacks torch, transformers, accelerate, numpy, scikit-learn" in done.stderr
+    assert f"pip install -r {folder}/requirements.txt, or PYTHON=…" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run_there(folder, python=tmp_path / "none")
+    assert done.returncode == 2
+    assert "PYTHON=… names another one" in done.stderr
+
+
+def test_run_leaves_a_folder_alone_that_has_something_in_it(finished, tmp_path):  # noqa: F811
+    folder = tmp_path / "best"
+    exported(finished, folder)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine").write_text("precious")
+    for words in (["--out", full], [f"--out={full}"]):
+        done = run_there(folder, *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{full} is there already and is not empty" in done.stderr
+    done = run_there(folder, "--seed", "3", "--force", "--out", full)
+    assert (done.returncode, done.stdout) == (0, f"trained --seed 3 --out {full}\n")
+    done = run_there(folder)
+    assert (done.returncode, done.stdout) == (0, "trained\n")
+    assert f"the model is in {folder}/trained/model" in done.stderr
+    assert "[--force]" in run_there(folder, "--help").stdout
 
 
 def test_what_is_not_there_is_said(study, tmp_path):  # noqa: F811 - the fixture

@@ -197,7 +197,20 @@ def test_fault_9_data_that_cannot_be_used(looked: Looked) -> None:
     amiss(looked(task=task | {"files": {"train": "no.csv"}}), "data", "no such file", fix)
     found = looked(metric={"name": "accurracy"}, fidelity={"max_epoch": 1})
     amiss(found, "job", "did you mean 'max_epochs'?", "mend job.yaml")
-    amiss(looked(metric={"name": "accurracy"}), "fit", "did you mean 'accuracy'?", "mend")
+    amiss(looked(metric={"name": "accurracy"}), "job", "did you mean 'accuracy'?", "mend")
+    amiss(looked(decide={"threshold": "fitted"}), "fit", "is for tasks of several labels", "mend")
+
+
+def test_rows_that_cannot_be_used_are_named(looked: Looked, tmp_path: Path) -> None:
+    (tmp_path / "holes.csv").write_text(ROWS + ",lease\n,sale\n")
+    task = JOB["task"] | {"files": {"train": "holes.csv"}}
+    detail = looked(task=task)["data"]["detail"]
+    assert detail.startswith("2 rows cannot be used (task.on_bad_rows: skip leaves such rows out):")
+    assert "holes.csv:42: column 'clause' is empty" in detail
+    assert "holes.csv:43: " in detail
+    assert "lists more" not in detail
+    (tmp_path / "holes.csv").write_text(ROWS + ",lease\n" * 4)
+    assert looked(task=task)["data"]["detail"].endswith("; `lexmove plan` lists more")
 
 
 def test_fault_10_an_older_python_or_a_missing_extra(

@@ -12,7 +12,7 @@ import pytest
 from cli.conftest import Lexmove
 from lexmove.cli import templates
 from lexmove.cli.guessing import Columns, Files, find_files, pick_columns
-from lexmove.errors import UsageError
+from lexmove.errors import TaskError, UsageError
 from lexmove.job.loading import load_job
 from lexmove.job.spec import FilesSpec
 from lexmove.trials.tasks.task import BUILT_IN, load_task
@@ -192,6 +192,108 @@ def test_what_lies_here_is_taken_and_its_columns_are_told(
     assert lexmove("plan", "job.yaml", "--offline").exit_code == 0
 
 
+REMARKS = made(
+    **{
+        "#": int,
+        "Contract ID": lambda i: f"C{i // 3}",
+        "Clause (full text)": lambda i: f"{WORDS[i % 3]} {i}",
+        "Klausel-Typ": lambda i: WORDS[i % 3],
+        "reviewer?": lambda i: "" if i % 10 > 6 else ("MB", "JS")[i % 2],
+    }
+)
+
+
+def test_a_remark_on_some_rows_is_no_class(lexmove: Lexmove, tmp_path: Path) -> None:
+    columns = pick_columns(write_rows(tmp_path / "clauses.csv", REMARKS))
+    assert columns == Columns(text="Clause (full text)", label="Klausel-Typ", group="Contract ID")
+    assert "; or 'reviewer?'? --label names it" in lexmove("init").stderr
+    named = lexmove("init", "--label", "reviewer?", "--force").stderr
+    assert "the class in 'reviewer?' (JS, MB)\n" in named, "who names it is not asked again"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"clauseType": lambda i: i % 5}, {"signed": lambda i: i % 2}),
+        ({"Type": lambda i: i % 5}, {"sub type": lambda i: i % 2}),
+        ({"signed": lambda i: i % 5}, {"type": lambda i: i % 2 if i % 9 else " "}),
+        ({"Y": lambda i: i % 5}, {"typical": lambda i: i % 2}),
+        # Of several labels, an empty cell says that there is none.
+        ({"labels": lambda i: ("", "a", "b;c")[i % 3]}, {"signed": lambda i: i % 2}),
+    ],
+)
+def test_full_columns_come_first_then_those_called_like_a_class(
+    first: dict[str, Callable[[int], object]],
+    second: dict[str, Callable[[int], object]],
+    tmp_path: Path,
+) -> None:
+    rows = made(**second, **first, text=lambda i: f"{WORDS[i % 3]} {i}")
+    columns = pick_columns(write_rows(tmp_path / "clauses.csv", rows))
+    assert (columns.label, columns.runner_up) == (*first, *second)
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "why", "way_out"),
+    [
+        ("clauses.csv", ";", "semicolons", "pandas.read_csv('clauses.csv', sep=';', dtype=str"),
+        ("clauses.csv", "\t", "tabs", "call it clauses.tsv"),
+        ("clauses.tsv", ",", "commas", "call it clauses.csv"),
+    ],
+)
+def test_a_file_divided_by_another_mark_is_refused(
+    name: str, mark: str, why: str, way_out: str, lexmove: Lexmove, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(ROWS.replace(",", mark))
+    done = lexmove("init", "--data", name)
+    assert done.exit_code == 2
+    assert f"the header looks as if the file were divided by {why}" in done.stderr
+    assert way_out in done.stderr
+    assert files_below(tmp_path) == (name,)
+
+
+def test_a_name_may_hold_another_mark(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(ROWS.replace("id,clause", "id,clause; in full"))
+    assert pick_columns(tmp_path / "c.csv").text == "clause; in full"
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("-1,a clause,sale", "'sale' is a value further down in its column"),
+        (f"-1,{'a long clause ' * 6},loan", "…' has 83 characters"),
+    ],
+)
+def test_a_first_line_that_is_a_row_is_refused(
+    row: str, why: str, lexmove: Lexmove, tmp_path: Path
+) -> None:
+    (tmp_path / "c.csv").write_text(ROWS.replace("id,clause,kind", row))
+    done = lexmove("init")
+    assert done.exit_code == 2
+    assert "c.csv:1: must hold the names of the columns, but looks like a row" in done.stderr
+    assert why in done.stderr
+    assert "Put a line of names above it" in done.stderr
+    assert files_below(tmp_path) == ("c.csv",)
+    text, label = (name.strip() for name in row.split(",")[1:])
+    assert lexmove("init", "--text", text, "--label", label).exit_code == 0
+
+
+def test_another_encoding_is_refused_as_loading_refuses_it(
+    lexmove: Lexmove, tmp_path: Path
+) -> None:
+    rows = ROWS.replace("words of clause 3", "Wörter von Klausel 3")
+    (tmp_path / "c.csv").write_text(rows)
+    assert lexmove("init").exit_code == 0
+    (tmp_path / "c.csv").write_text(rows, encoding="cp1252")
+    with pytest.raises(TaskError) as refused:
+        load_task(load_job(tmp_path / "job.yaml").task)
+    hint = "byte 0xf6 in column 'clause' is no UTF-8 text; save the file as UTF-8"
+    assert hint in str(refused.value)
+    done = lexmove("init", "--force")
+    assert done.exit_code == 2
+    assert f"c.csv:5: {hint}" in done.stderr
+    assert "assumed" not in done.stderr
+
+
 def test_splits_are_told_by_the_names_of_files(lexmove: Lexmove, tmp_path: Path) -> None:
     rows = made(text=lambda i: f"{WORDS[i % 3]} {i}", label=lambda i: i % 3)
     folder = tmp_path / "tos"
@@ -238,7 +340,7 @@ def test_nothing_is_overwritten(lexmove: Lexmove, tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_text("mine\n")
     refused = lexmove("init")
     assert refused.exit_code == 2
-    assert "job.yaml would be overwritten: use --force" in refused.stderr
+    assert refused.stderr.startswith("error: job.yaml would be overwritten: use --force")
     assert files_below(tmp_path) == ("job.yaml",)
     assert lexmove("init", "--force").exit_code == 0
     assert files_below(tmp_path) == WRITTEN

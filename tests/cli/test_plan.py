@@ -100,3 +100,38 @@ def test_what_does_not_fit_is_said_first(job: Path, lexmove: Lexmove) -> None:
     lines = lexmove("plan", "job.yaml", "--offline").stdout.splitlines()
     assert lines[1].startswith("It does not fit this machine, see below; ")
     assert lines[-1].startswith("does not fit: 1 trial at once with 999 CPUs")
+
+
+def test_offline_nothing_is_promised_of_gpus(job: Path, lexmove: Lexmove) -> None:
+    job.write_text(json.dumps(JOB | {"resources": {"gpu": 1}}))
+    done = lexmove("plan", "job.yaml", "--offline")
+    lines = done.stdout.splitlines()
+    assert lines[1].startswith("Whether it fits this machine is open: its GPUs were not looked at;")
+    assert lines[-1].startswith("fits if there are GPUs: 1 trial at once with 1 CPU and 1 GPU each")
+    assert "it fits" not in done.stdout.replace("Whether it fits", "")
+    fit = json.loads(lexmove("plan", "job.yaml", "--offline", "--json").stdout)["fit"]
+    assert fit["is_fitting"] is fit["gpus"] is None
+    job.write_text(json.dumps(JOB | {"resources": {"gpu": 1, "cpu": 999}}))
+    lines = lexmove("plan", "job.yaml", "--offline").stdout.splitlines()
+    assert lines[1].startswith("It does not fit this machine"), "whatever GPUs there are"
+
+
+@pytest.mark.parametrize("name", ["f1_marco", "f1_macro"])
+def test_offline_a_metric_is_known_without_torch(
+    name: str, job: Path, environment: dict[str, str]
+) -> None:
+    job.write_text(json.dumps(JOB | {"metric": {"name": name}}))
+    code = "import sys; sys.modules['torch'] = None; from lexmove.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "plan", "job.yaml", "--offline"],
+        cwd=job.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if name == "f1_macro":
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2
+        assert "unknown metric 'f1_marco'; did you mean 'f1_macro'?" in done.stderr

@@ -10,8 +10,9 @@ from rich.console import Console
 from cli.studies import METRIC, NAME, SPACE, START_S, make_store
 from lexmove.app.forecast import epochs_left, seconds_left
 from lexmove.cli.progress import REPETITIONS, LiveProgress, PlainProgress
-from lexmove.cli.story import latest_trials
+from lexmove.cli.story import latest_trials, segment_line
 from lexmove.coordinator.store import open_store
+from lexmove.space.move import Move
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Decision, Ended, Measured, Measurement, Started, TrialStatus
@@ -61,6 +62,38 @@ def test_a_pipe_gets_a_line_per_phase_and_segment(studies: tuple[Study, Study]) 
     assert lines[7] == "[0:00] repeating the finalists with fresh seeds"
     assert "default config, repetition 1 of 3: f1_macro 0.4110 on validation" in lines[9]
     assert len(lines) == 14
+
+
+def test_a_gain_is_told_of_the_score_that_is_shown() -> None:
+    spec = StudySpec(
+        name="s", space=SPACE, metric=METRIC, num_trials=3, fidelity=FidelityPlan(maximum=2)
+    )
+    study = Study(spec=spec)
+    for trial_id, curve in enumerate(((0.9,), (0.9087, 0.896))):
+        place = {"trial_id": trial_id, "at_s": START_S}
+        move = Move(origin=0, changes={"learning_rate": 1e-3}) if trial_id else None
+        study = study.with_event(
+            Started(
+                seq=study.num_events,
+                **place,
+                config={"learning_rate": 1e-3},
+                until=len(curve),
+                seed=0,
+                decision=Decision(proposer="policy", move=move),
+            )
+        )
+        for number, value in enumerate(curve):
+            measurement = Measurement(fidelity=number + 1, metrics={METRIC: value})
+            measured = Measured(seq=study.num_events, **place, measurement=measurement)
+            study = study.with_event(measured)
+        ended = Ended(seq=study.num_events, **place, status=TrialStatus.COMPLETED)
+        study = study.with_event(ended)
+        line = segment_line(study, ended)
+        if not trial_id:
+            assert line == "trial 0 completed at epoch 1: f1_macro 0.9000"
+    assert line == (
+        "trial 1 completed at epoch 2: f1_macro 0.8960 (its best 0.9087) · +0.0087 over trial 0"
+    )
 
 
 def test_what_happened_before_a_resume_is_not_told_again(studies: tuple[Study, Study]) -> None:

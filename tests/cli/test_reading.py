@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from cli.conftest import Lexmove
 from cli.studies import SPACE
-from lexmove.app.stored import Outcome
+from lexmove.app.stored import Outcome, load
 from lexmove.cli.result_view import write_result
 from lexmove.results.summary import Arm, Repeated
 from lexmove.study.study import Study, StudySpec
@@ -129,6 +130,47 @@ def test_words_are_frozen(lexmove: Lexmove, store: str, golden: Callable[[str, s
         assert (done.exit_code, done.stderr) == (0, "")
         pages.append(f"$ lexmove {' '.join(words)}\n{done.stdout}")
     golden("cli_reading.txt", "\n".join(pages))
+
+
+def test_best_of_an_interrupted_study_says_so_first(
+    lexmove: Lexmove, store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = lexmove("best", "clauses", "--store", store).stdout.splitlines()
+    assert lines[0] == (
+        "study clauses: interrupted, 4 of 6 trials; `lexmove resume clauses` goes on"
+    )
+    outcome = load("clauses", store=store)
+    all_begun = replace(outcome.study.spec, num_trials=4)
+    study = replace(outcome.study, spec=all_begun)
+    write_result(replace(outcome, study=study))
+    assert capsys.readouterr().out.startswith(
+        "study clauses: interrupted, 4 of 4 trials, its last steps are missing; `lexmove resume"
+    )
+    write_result(replace(outcome, state="finished"))
+    assert capsys.readouterr().out.startswith("Trajectory of study clauses")
+    foreign = replace(study, spec=replace(all_begun, job=""))
+    write_result(replace(outcome, study=foreign))
+    assert "lexmove resume" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("goal", ["maximize", "minimize"])
+def test_what_the_search_liked_best_was_worse_whichever_way_is_better(
+    goal: str, store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = load("clauses", store=store)
+    study = Study.from_events(replace(outcome.study.spec, goal=goal), outcome.study.events)
+    assert outcome.judgement is not None
+    winner = replace(outcome.judgement.winner, arm="trial 1", trial_id=1)
+    write_result(replace(outcome, study=study, judgement=replace(outcome.judgement, winner=winner)))
+    said = capsys.readouterr().out
+    assert "in the search, and worse than this one when both were repeated)" in said
+
+
+def test_studies_within_studies_are_not_among_the_known(lexmove: Lexmove, store: str) -> None:
+    done = lexmove("show", "nope", "--store", store)
+    assert done.exit_code == 2
+    assert "; known: clauses" in done.stderr
+    assert "repetitions" not in done.stderr
 
 
 def test_best_says_plainly_that_the_reference_won(lexmove: Lexmove, store: str) -> None:

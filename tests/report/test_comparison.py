@@ -58,6 +58,7 @@ def test_final_scores_have_their_intervals_and_configs_stand_side_by_side() -> N
     page = compared([subject("first", seed=0), subject("second", seed=1)])
     (trace,) = page.figures["finals-test-data"]["data"]
     assert values_of(trace["error_x"]["array"]) == [0.01] * 4
+    assert values_of(trace["error_x"]["arrayminus"]) == [0.01] * 4
     assert page.figures["finals-test-data"]["layout"]["yaxis"]["ticktext"][-1] == "first"
     for name in SPACE.names:
         assert name in page.text

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,9 +13,9 @@ from lexmove.space.domain import Categorical, Float, Ordinal
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.study import Study
-from lexmove.study.trial import TrialStatus
+from lexmove.study.trial import Decision, Measured, Measurement, Started, TrialStatus
 from report.parsed import Parsed, assert_drawn, parsed, values_of
-from report.studies import simulated_study, subject_of
+from report.studies import METRIC, simulated_study, subject_of
 
 SECTIONS = [
     "verdict",
@@ -85,6 +86,36 @@ def test_the_history_holds_every_trial_and_the_best_so_far(hundred: Study) -> No
         for name in ("stopped or waiting at a rung", "trained to the end")
     )
     assert dots == sum(hundred.best_of(trial) is not None for trial in hundred.trials)
+
+
+def test_a_step_of_the_best_so_far_is_at_the_dot_of_its_trial() -> None:
+    spec = replace(simulated_study(0).spec, num_trials=3)
+    study = Study(spec=spec)
+    decision = Decision(proposer="policy")
+    for trial_id in range(3):
+        study = study.with_event(
+            Started(
+                seq=study.num_events, at_s=0.0, trial_id=trial_id, config=spec.space.default,
+                until=2, seed=0, decision=decision,
+            )
+        )  # fmt: skip
+    for trial_id, epoch, value in ((1, 1, 0.6), (0, 1, 0.5), (2, 1, 0.8), (1, 2, 0.7)):
+        measured = Measurement(fidelity=epoch, metrics={METRIC: value})
+        study = study.with_event(
+            Measured(seq=study.num_events, at_s=1.0, trial_id=trial_id, measurement=measured)
+        )
+    traces = {trace["name"]: trace for trace in page_of(study).figures["history-data"]["data"]}
+    line = traces["best so far"]
+    assert values_of(line["x"]) == [0, 1, 2, 2]
+    assert values_of(line["y"]) == [0.5, 0.7, 0.8, 0.8]
+    dots = traces["stopped or waiting at a rung"]
+    assert values_of(dots["y"]) == [0.5, 0.7, 0.8]
+
+
+def test_of_a_best_config_that_none_led_to_no_way_is_drawn() -> None:
+    page = page_of(simulated_study(1, failing=0.0))
+    assert "way-data" not in page.figures
+    assert "The best config, trial 0, was made of no other one (" in page.text
 
 
 def test_the_path_leads_to_the_incumbent(hundred: Study) -> None:

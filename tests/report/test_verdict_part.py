@@ -1,15 +1,17 @@
 """The verdict: leads with the right sign, what is published beside it, what is missing said."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from lexmove.report.subject import Subject
-from lexmove.report.verdict_part import tiles, verdict_section
+from lexmove.report.verdict_part import forest, tiles, verdict_section
 from lexmove.results.judgement import Difference, Judgement, Winner
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated
 from report.studies import SPACE, simulated_study, subject_of
 
+SEEDS = ("seeds",)
 REFERENCE = {"name": "TF-IDF + logistic regression", "validation": 0.6, "test": 0.6}
 
 
@@ -64,6 +66,40 @@ def test_all_that_was_scored_on_test_stands_in_one_picture() -> None:
     assert labels[-1].replace("<br>", "").startswith("Legal-BERT (publ")
     warned = [block.text for block in section.blocks if getattr(block, "is_warning", False)]
     assert any("within noise on test" in text for text in warned)
+
+
+def test_bars_of_a_share_end_at_zero_and_one() -> None:
+    rows = [("a", 0.7761, 1.6848, "red"), ("b", 0.5, 0.1, "red"), ("c", 0.6, math.nan, "red")]
+    bars = forest(rows, metric="test f1_macro", is_in_unit=True).data[0]
+    assert list(bars.error_x.array) == pytest.approx([0.2239, 0.1, 0.0])
+    assert list(bars.error_x.arrayminus) == pytest.approx([0.7761, 0.1, 0.0])
+    assert list(bars.customdata) == [
+        "0.7761, 95 % between 0.0000 and 1.0000",
+        "0.5000, 95 % between 0.4000 and 0.6000",
+        "0.6000",
+    ]
+    free = forest(rows, metric="loss").data[0]
+    assert list(free.error_x.array) == list(free.error_x.arrayminus) == [1.6848, 0.1, 0.0]
+
+
+def test_the_chart_of_a_share_is_cut_and_two_seeds_are_both_told() -> None:
+    scored = Repeated.of([0.909, 0.6432])
+    assert scored is not None
+    arms = [
+        Arm(name=name, config=SPACE.default, validation=scored, test=scored)
+        for name in ("trial 7", DEFAULT_ARM)
+    ]
+    section = verdict_section(replace(repeated_subject(own=0.8, default=0.7), arms=arms))
+    assert max(section.charts[0].figure.data[0].error_x.array) < 0.4
+    (table,) = [block for block in section.blocks if getattr(block, "headers", ())[-1:] == SEEDS]
+    assert table.rows[0][1:] == ["0.7761 (0.643, 0.909)"] * 2 + ["2"]
+    assert table.caption == "Mean f1_macro (and both scores) over fresh seeds."
+
+
+def test_intervals_of_seeds_are_set_apart_from_those_of_the_verdict() -> None:
+    section = verdict_section(repeated_subject(own=0.8, default=0.7))
+    (table,) = [block for block in section.blocks if getattr(block, "headers", ())[-1:] == SEEDS]
+    assert "± is of the seeds alone; the verdict compares the same texts" in table.caption
 
 
 def test_of_a_default_that_won_there_is_no_lead_over_itself() -> None:

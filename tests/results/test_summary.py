@@ -7,6 +7,7 @@ import pytest
 
 from lexmove.results.summary import (
     DEFAULT_ARM,
+    Arm,
     Repeated,
     arm_name,
     best_json,
@@ -15,6 +16,7 @@ from lexmove.results.summary import (
     repeated_arms,
     show_json,
 )
+from lexmove.results.wording import is_share, say_repeated, say_spread, spread_note
 from lexmove.space.domain import Float
 from lexmove.space.move import Move
 from lexmove.space.search_space import Hyperparameter, SearchSpace
@@ -28,6 +30,7 @@ from lexmove.study.trial import (
     TrialStatus,
 )
 
+INTERVAL = " ± 95 % interval"
 SPACE = SearchSpace(hyperparameters=(Hyperparameter(name="lr", domain=Float(low=0.0, high=1.0)),))
 
 
@@ -62,6 +65,34 @@ def test_repeated_is_student_t_on_the_seeds():
     assert repeated.ci95 == pytest.approx(0.09937, abs=1e-5)
     assert Repeated.of([0.5]).to_json() == {"mean": 0.5, "ci95": None, "num_seeds": 1}
     assert Repeated.of([]) is None
+
+
+def test_of_two_seeds_both_scores_are_told_and_no_interval():
+    assert say_repeated(Repeated.of([0.909, 0.6432])) == "0.7761 (0.643, 0.909)"
+    assert say_repeated(Repeated.of([1234.5, 1200.0])) == "1217 (1200, 1234)"
+    assert say_repeated(Repeated.of([0.50, 0.54, 0.58])) == "0.5400 ± 0.0994"
+    assert say_repeated(Repeated.of([0.5])) == "0.5000"
+    assert say_repeated(None) == "–"
+    assert set(Repeated.of([0.9, 0.6]).to_json()) == {"mean", "ci95", "num_seeds"}
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "spread", "has_note"),
+    [(0, "", False), (1, "", False), (2, " (and both scores)", False), (3, INTERVAL, True)],
+)
+def test_a_table_says_what_stands_beside_its_means(num_seeds, spread, has_note):
+    scored = Repeated.of([0.5, 0.6, 0.7][:num_seeds])
+    arms = [Arm(name="default", config=SPACE.default, validation=None, test=scored)]
+    assert say_spread(arms) == spread
+    assert bool(spread_note(arms, is_paired=True)) is has_note
+    assert not spread_note(arms, is_paired=False)
+
+
+def test_which_metrics_lie_between_zero_and_one():
+    assert [name for name in ("f1_macro", "auprc", "mcc", "own.py:f1") if is_share(name)] == [
+        "f1_macro",
+        "auprc",
+    ]
 
 
 def test_show_lists_every_trial_with_its_move_and_both_gains():

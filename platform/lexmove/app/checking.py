@@ -9,6 +9,7 @@ import numpy as np
 from lexmove.app.preparing import task_of
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import TaskError, UsageError
+from lexmove.job.own_code import is_own
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Integer, Ordinal
 from lexmove.space.search_space import SearchSpace
@@ -50,8 +51,11 @@ def check_words(job: JobSpec, space: SearchSpace, *, is_sent: bool = False) -> N
         LexmoveError: as `check`.
     """
     from lexmove.app.own_proposer import check_own_proposer
+    from lexmove.trials.metrics import check_metric
     from lexmove.trials.recipe import check_hyperparameters
 
+    if not is_own(job.metric.name):  # a function of one's own is tried once the classes are known
+        check_metric(job.metric.name)
     check_hyperparameters(space.names)
     check_own_proposer(job, space, is_sent=is_sent)
     if job.agent.weights is not None:

@@ -19,6 +19,8 @@ from lexmove.space.loading import load_job_and_space
 from lexmove.space.search_space import SearchSpace
 
 _OFFLINE = "pip install 'lexmove[offline]'"
+_MAX_ROWS = 2
+"""Bad rows of the data that are shown."""
 
 
 def diagnose(
@@ -48,7 +50,9 @@ def diagnose(
         guarded("storage", lambda: _look_at_storage(storage), fix=_other_storage(job)),
     ]
     if found:
-        checks += _check_job(*found[0], is_here=address is None, network=network)
+        is_sound = checks[0].health == "ok"
+        is_here = address is None
+        checks += _check_job(*found[0], is_sound=is_sound, is_here=is_here, network=network)
     if address is not None:
         checks.append(guarded("cluster", lambda: _look_at_cluster(address), fix="see its nodes"))
     return tuple(checks)
@@ -120,15 +124,18 @@ def _look_at_job(path: Path, found: list[tuple[JobSpec, SearchSpace]]) -> str:
 
 
 def _check_job(
-    job: JobSpec, space: SearchSpace, *, is_here: bool, network: bool
+    job: JobSpec, space: SearchSpace, *, is_sound: bool, is_here: bool, network: bool
 ) -> tuple[Check, ...]:
-    """What the job names; its GPUs where trials would run on this machine."""
+    """What the job names; its GPUs where trials would run on this machine.
+
+    Whether all fits together is looked at only if the job is sound: else it would be told twice.
+    """
     checks = [
         guarded("data", lambda: _look_at_data(job), fix="mend the data, or `task` in the job"),
         _check_model(job, network=network),
         *(guarded(name, partial(_look_at_tracker, name), fix=_extra(name)) for name in job.track),
     ]
-    if all(check.health == "ok" for check in checks[:2]):
+    if is_sound and all(check.health == "ok" for check in checks[:2]):
         # Only here is it known what they have to fit.
         checks.append(
             guarded("fit", lambda: _look_at_fit(job, space), fix="mend what the job says of it")
@@ -153,9 +160,19 @@ def _look_at_data(job: JobSpec) -> str:
     from lexmove.app.preparing import forget_data, task_of
 
     forget_data()
-    task = task_of(job.task)
+    try:
+        task = task_of(job.task)
+    except TaskError as error:
+        raise TaskError(_in_a_line(str(error))) from error
     sizes = ", ".join(f"{len(task.split(name))} {name}" for name in ("train", "validation", "test"))
     return f"{sizes}; {len(task.labels)} classes"
+
+
+def _in_a_line(message: str) -> str:
+    """A message that lists rows, as a check shows it: the first line with the first of them."""
+    first, *rows = message.splitlines()
+    more = "; `lexmove plan` lists more" if len(rows) > _MAX_ROWS else ""
+    return " ".join([first, "; ".join(rows[:_MAX_ROWS])]).strip() + more
 
 
 def _check_model(job: JobSpec, *, network: bool) -> Check:

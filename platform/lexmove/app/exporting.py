@@ -26,10 +26,46 @@ from lexmove.study.study import Study
 _PACKAGES = ("lexmove", "torch", "transformers", "accelerate", "numpy", "scikit-learn", "ray")
 
 _RUN = """#!/usr/bin/env bash
-# Trains this config anew and scores it, without lexmove: run.sh [--seed 1] [--out FOLDER]
+# Trains this config anew and scores it, without lexmove:
+#     run.sh [--seed 1] [--out FOLDER] [--force]
+# FOLDER is `trained` beside this file if none is given; with --force it may have something in it.
 # Before it: python3 -m venv venv && . venv/bin/activate && pip install -r requirements.txt
 set -euo pipefail
-exec "${PYTHON:-python3}" "$(dirname "${BASH_SOURCE[0]}")/train.py" "$@"
+here="$(CDPATH= cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)"
+python="${PYTHON:-python3}"
+out="$here/trained" force=no before=
+given=()
+refuse() {
+  echo "run.sh: $1" >&2
+  exit 2
+}
+for word in "$@"; do
+  if [ "$before" = --out ]; then out="$word"; fi
+  case "$word" in
+    -h | --help) sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"; exit ;;
+    --out=*) out="${word#--out=}" ;;
+  esac
+  if [ "$word" = --force ]; then force=yes; else given+=("$word"); fi
+  before="$word"
+done
+command -v "$python" > /dev/null || refuse "there is no $python here: PYTHON=… names another one"
+missing="$("$python" - "$here/requirements.txt" << 'END'
+import importlib.util
+import sys
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    names = [line.partition("==")[0].strip() for line in file if line.strip()]
+modules = {name: name.replace("-", "_") for name in names} | {"scikit-learn": "sklearn"}
+print(", ".join(name for name in names if importlib.util.find_spec(modules[name]) is None))
+END
+)"
+[ -z "$missing" ] ||
+  refuse "$python lacks $missing: pip install -r $here/requirements.txt, or PYTHON=… that has them"
+if [ "$force" = no ] && [ -e "$out" ] && [ -n "$(ls -A -- "$out")" ]; then
+  refuse "$out is there already and is not empty: give another --out, or --force"
+fi
+"$python" "$here/train.py" ${given[@]+"${given[@]}"}
+echo "the model is in $out/model, its scores in $out/result.json" >&2
 """
 
 Say = Callable[[str], object]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from lexmove.app.stored import Outcome
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM, Arm, doubts
-from lexmove.results.wording import say_number, say_repeated
+from lexmove.results.wording import say_number, say_repeated, say_spread
 
 _DATA_LICENCE = "cc-by-4.0"
 _BUILT_IN_DATA = (
@@ -73,7 +73,7 @@ def _scores(outcome: Outcome, metric: str) -> Iterator[str]:
         yield "No config was trained again on fresh seeds: the search's score is too good."
         yield ""
         return
-    yield f"| {metric}, mean ± 95 % interval over seeds | validation | test | seeds |"
+    yield f"| {metric}, mean{say_spread(outcome.arms)} | validation | test | seeds |"
     yield "|---|---|---|---|"
     winner = outcome.winner
     for arm in outcome.arms:

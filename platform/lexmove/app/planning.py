@@ -67,13 +67,14 @@ class Fit:
     """Whether the trials that should run at once have room on this machine, or on a cluster's.
 
     `num_gpus` is None where no one looked; `num_slots` how many trials have room at once.
+    `is_fitting` is None where that hangs on GPUs that no one looked at.
     `num_nodes` are a cluster's that are up now, None for this machine alone.
     """
 
     num_cpus: int
     num_gpus: int | None
     num_slots: int
-    is_fitting: bool
+    is_fitting: bool | None
     num_nodes: int | None = None
 
 
@@ -189,11 +190,13 @@ def fit_here(job: JobSpec, *, num_gpus: int | None) -> Fit:
     slots = int(num_cpus / job.resources.cpu)
     if job.resources.gpu and num_gpus is not None:
         slots = min(slots, _gpu_slots(job.resources, num_gpus))
+    is_fitting = slots >= job.budget.parallel
+    is_open = is_fitting and bool(job.resources.gpu) and num_gpus is None
     return Fit(
         num_cpus=num_cpus,
         num_gpus=num_gpus,
         num_slots=slots,
-        is_fitting=slots >= job.budget.parallel,
+        is_fitting=None if is_open else is_fitting,
     )
 
 

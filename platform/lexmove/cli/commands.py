@@ -33,8 +33,8 @@ def run_init(
     force: bool,
 ) -> None:
     """`lexmove init`."""
-    from lexmove.cli.guessing import assumptions, find_files, pick_columns, with_splits
-    from lexmove.cli.starter import built_in_job, files_job, write_starter
+    from lexmove.cli.guessing import find_files, pick_columns, with_splits
+    from lexmove.cli.starter import assumptions, built_in_job, files_job, write_starter
 
     if task is not None and data is not None:
         raise UsageError("give either --task (a built-in task) or --data (your own file), not both")
@@ -54,9 +54,11 @@ def run_init(
         job = files_job(files, columns, out=out, parallel=parallel)
         told = [f"assumed, of {files.train} (mend it in {out} where it is not so):"]
         told += [f"  {line}" for line in assumptions(files, columns)]
+    # What is refused must not be preceded by what would have been assumed.
+    written = write_starter(job, out=out, force=force)
     for line in told:
         say(line)
-    for path in write_starter(job, out=out, force=force):
+    for path in written:
         say(f"wrote {path}")
     say(f"next: lexmove plan {out}")
 

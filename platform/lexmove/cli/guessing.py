@@ -9,7 +9,8 @@ from typing import Any
 
 from lexmove.cli.templates import SCHEMA_NAME
 from lexmove.errors import TaskError, UsageError, did_you_mean
-from lexmove.trials.tasks.rows import READERS, Row, open_file
+from lexmove.trials.tasks.content import damage
+from lexmove.trials.tasks.rows import READERS, Row, RowSource, open_file
 
 _LOOKED_AT = 5000
 """Rows that are looked at to tell the columns apart: files sorted by class are common."""
@@ -18,7 +19,8 @@ _MAX_CLASSES = 50
 _TEXT_NAMES: tuple[str, ...] = ("text", "clause", "content", "body", "sentence", "document")
 _TEXT_NAMES += ("paragraph", "facts", "context", "question", "description", "comment")
 _LABEL_NAMES: tuple[str, ...] = ("label", "labels", "class", "category", "type")
-_LABEL_NAMES += ("target", "topic", "tag", "tags")
+_LABEL_NAMES += ("target", "topic", "tag", "tags", "gold", "y")
+_LABEL_NAMES += ("klasse", "kategorie", "typ", "klauseltyp")
 _GROUP_NAMES: tuple[str, ...] = ("group", "contract", "contract_id", "case", "case_id")
 _GROUP_NAMES += ("company", "doc_id", "document_id", "file", "author")
 _PAIRS = (
@@ -35,6 +37,16 @@ _PAIRS = (
 
 _ENDING = re.compile(r"(?:ending|option|choice|answer)_?(\d|[a-e])$")
 _SEPARATORS = (";", "|")
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
+_DELIMITED = {".csv": ",", ".tsv": "\t"}
+"""Files whose first line holds the names, and what divides them."""
+
+_MAX_NAME = 60
+"""Characters above which a column's name looks like a text."""
+
+_NEARLY_FULL = 0.95
+"""Share of rows with a value, below which a column is rather a remark than a class."""
+
 _MIN_GROUPS = 10
 """Groups below which a split by them would be a lottery."""
 
@@ -62,7 +74,7 @@ class Columns:
     `pair` holds second texts, `endings` what a multiple choice chooses from. `label_separator`
     divides labels where a text has several; `group` keeps contracts, cases or companies apart.
     None, or empty, where there is no such thing. `labels` are the classes that were seen, and
-    `has_lists` tells whether they stand in lists.
+    `has_lists` tells whether they stand in lists. `runner_up` might be the class, too.
     """
 
     text: str
@@ -73,6 +85,7 @@ class Columns:
     group: str | None = None
     labels: tuple[str, ...] = field(default=(), compare=False)
     has_lists: bool = field(default=False, compare=False)
+    runner_up: str | None = field(default=None, compare=False)
 
 
 def find_files(folder: Path) -> Files | None:
@@ -138,10 +151,13 @@ def pick_columns(data: Path, *, text: str | None = None, label: str | None = Non
     All else that a task may have is guessed in any case.
 
     Raises:
-        TaskError: the file cannot be read.
-        UsageError: a given column is not there, or none can be told to be the one.
+        TaskError: the file cannot be read, is divided by another mark than its ending says, or is
+            in another encoding than UTF-8.
+        UsageError: a given column is not there, none can be told to be the one, or the first line
+            looks like a row; who names both columns has seen that it holds names.
     """
     source = open_file(data)
+    _check_delimiter(data, source)
     rows = list(islice(source.read(source.columns), _LOOKED_AT))
     columns = tuple(dict.fromkeys(name for row in rows for name in row.values))
     for option, name in (("--text", text), ("--label", label)):
@@ -150,17 +166,22 @@ def pick_columns(data: Path, *, text: str | None = None, label: str | None = Non
                 f"{data} has no column {name!r} ({option}){did_you_mean(name, columns)}"
             )
     cells = {name: _cells(rows, name) for name in columns}
+    if data.suffix.lower() in _DELIMITED and (text is None or label is None):
+        _check_header(data, cells)
     endings = _endings(cells)
     pair = _pair({name: values for name, values in cells.items() if name != label}, text)
     taken = (text, *endings, *(pair or ()))
     rest = {name: values for name, values in cells.items() if name not in taken}
-    label = label or _label_column(rest)
+    ranked = [label] if label else _label_columns(rest, num_rows=len(rows))
+    label = ranked[0] if ranked else None
     rest = {name: values for name, values in rest.items() if name != label}
     text = text or (pair[0] if pair else None) or _text_column(rest)
     if text is None or label is None:
         raise UsageError(_untold(data, cells, lacks_label=label is None))
     second = pair[1] if pair else None
     others = {name: values for name, values in rest.items() if name not in (text, second)}
+    group = _group_column(others)
+    _check_encoding(source, rows, (text, label, second, *endings, group))
     is_choice = bool(endings) and _counts_up(cells[label], _num_endings(cells, endings))
     return Columns(
         text=text,
@@ -168,10 +189,57 @@ def pick_columns(data: Path, *, text: str | None = None, label: str | None = Non
         pair=None if is_choice else second,
         endings=endings if is_choice else (),
         label_separator=None if is_choice else _separator(cells[label]),
-        group=_group_column(others),
+        group=group,
         labels=tuple(sorted(_values(cells[label]))),
         has_lists=any(isinstance(value, list) for value in cells[label]),
+        runner_up=next((name for name in ranked[1:] if name in others and name != group), None),
     )
+
+
+def _check_delimiter(data: Path, source: RowSource) -> None:
+    """Refuses a file that is divided by another mark than its ending says, as loading does."""
+    if data.suffix.lower() not in _DELIMITED or len(source.columns) > 1:
+        return
+    mark = next((mark for mark in _DELIMITERS if mark in source.columns[0]), None)
+    if mark is None:
+        return
+    suffix = next((suffix for suffix, own in _DELIMITED.items() if own == mark), None)
+    way_out = f"call it {data.with_suffix(suffix).name}" if suffix else _with_commas(data, mark)
+    raise TaskError(
+        f"{data}: the header looks as if the file were divided by {_DELIMITERS[mark]}: a csv is "
+        f"divided by commas, a tsv by tabs; {way_out}"
+    )
+
+
+def _with_commas(data: Path, mark: str) -> str:
+    """How to save it with commas; as texts: pandas would make 1.0 of 1, and nothing of NA."""
+    read = f"pandas.read_csv({str(data)!r}, sep={mark!r}, dtype=str, keep_default_na=False)"
+    target = str(data.with_name(f"{data.stem}-commas.csv"))
+    return f'save it so: python -c "import pandas; {read}.to_csv({target!r}, index=False)"'
+
+
+def _check_header(data: Path, cells: Mapping[str, list[Any]]) -> None:
+    """Refuses a first line that looks like a row: that row would be lost, and the names odd."""
+    for name, values in cells.items():
+        is_below = any(isinstance(value, str) and value.strip() == name for value in values)
+        if len(name) <= _MAX_NAME and not is_below:
+            continue
+        shown = repr(name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…")
+        why = "is a value further down in its column" if is_below else f"has {len(name)} characters"
+        raise UsageError(
+            f"{data}:1: must hold the names of the columns, but looks like a row: {shown} {why}. "
+            "Put a line of names above it; if these are the names, give both --text and --label"
+        )
+
+
+def _check_encoding(source: RowSource, rows: Sequence[Row], names: Sequence[str | None]) -> None:
+    """Refuses what loading the data would refuse, too: characters that are none."""
+    for row in rows:
+        for name in names:
+            value = None if name is None else row.values.get(name)
+            for item in value if isinstance(value, list) else [value]:
+                if reason := damage(str(item), f"column {name!r}"):
+                    raise TaskError(f"{source.place}:{row.number}: {reason}")
 
 
 def _untold(data: Path, cells: Mapping[str, list[Any]], *, lacks_label: bool) -> str:
@@ -219,7 +287,8 @@ def _group_column(cells: Mapping[str, list[Any]]) -> str | None:
 
 
 def _cells(rows: Sequence[Row], name: str) -> list[Any]:
-    return [row.values[name] for row in rows if row.values.get(name) not in (None, "")]
+    values = (row.values.get(name) for row in rows)
+    return [item for item in values if item is not None and str(item).strip()]
 
 
 def _text_column(cells: Mapping[str, list[Any]]) -> str | None:
@@ -250,15 +319,30 @@ def _length(values: Sequence[Any]) -> float:
     return sum(map(len, texts)) / len(texts)
 
 
-def _label_column(cells: Mapping[str, list[Any]]) -> str | None:
-    """By name, else the column with the fewest values, each of them several times."""
+def _label_columns(cells: Mapping[str, list[Any]], *, num_rows: int) -> list[str]:
+    """Columns of values that come again, the likeliest first: full ones, by name, of few values."""
     num_values = {
         name: len(_values(values))
         for name, values in cells.items()
         if values and 2 <= len(_values(values)) <= min(_MAX_CLASSES, max(2, len(values) // 2))
     }
-    named = _by_name(num_values, _LABEL_NAMES)
-    return named or min(num_values, key=lambda name: num_values[name], default=None)
+
+    def rank(name: str) -> tuple[bool, int, int]:
+        # Where a text has several labels, an empty cell is an answer: it has none of them.
+        is_full = len(cells[name]) >= _NEARLY_FULL * num_rows or _separator(cells[name]) is not None
+        return not is_full, _label_rank(name), num_values[name]
+
+    return sorted(num_values, key=rank)
+
+
+def _label_rank(name: str) -> int:
+    """How much a column is called like a class: by its whole name, by a part of it, not at all."""
+    if _plain(name) in _LABEL_NAMES:
+        return _LABEL_NAMES.index(_plain(name))
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
+    parts = re.split(r"[\W\d_]+", words)
+    at = (index for index, label in enumerate(_LABEL_NAMES) if label in parts)
+    return len(_LABEL_NAMES) + next(at, len(_LABEL_NAMES))
 
 
 def _pair(cells: Mapping[str, list[Any]], text: str | None) -> tuple[str, str] | None:
@@ -301,29 +385,3 @@ def _by_name(columns: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 def _plain(name: str) -> str:
     """A column's name as the lists here spell it."""
     return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
-
-
-def assumptions(files: Files, columns: Columns) -> list[str]:
-    """What was taken for what, a sentence each."""
-    label = f"the {'labels (lists)' if columns.has_lists else 'class'} in {columns.label!r}"
-    if columns.labels:
-        shown = ", ".join(columns.labels[:5]) + (", …" if len(columns.labels) > 5 else "")
-        label += f" ({shown})"
-    pair = "" if columns.pair is None else f", judged together with {columns.pair!r}"
-    told = [f"the text is in column {columns.text!r}{pair}, {label}"]
-    if columns.endings:
-        told = [
-            f"a multiple choice: {columns.text!r} goes on with one of "
-            f"{', '.join(map(repr, columns.endings))}; {columns.label!r} counts them from 0"
-        ]
-    if columns.label_separator is not None:
-        told.append(f"several labels of a text are divided by {columns.label_separator!r}")
-    if columns.group is not None:
-        told.append(f"rows of one {columns.group!r} stay on one side of a split")
-    given = {"validation": files.validation, "test": files.test}
-    named = [f"{split} is {path.name}" for split, path in given.items() if path is not None]
-    absent = [split for split, path in given.items() if path is None]
-    if absent:
-        named.append(f"{' and '.join(absent)} {'are' if absent[1:] else 'is'} split off it")
-    told.append(f"train is {files.train.name}, {', '.join(named)}")
-    return told

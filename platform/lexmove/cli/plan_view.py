@@ -46,6 +46,8 @@ def _verdict(plan: Plan) -> str:
     """What most want to know first: how long it takes, and whether it fits."""
     here = "this machine" if plan.fit.num_nodes is None else "the cluster"
     fits = f"it fits {here}" if plan.fit.is_fitting else f"it does not fit {here}, see below"
+    if plan.fit.is_fitting is None:
+        fits = f"whether it fits {here} is open: its GPUs were not looked at"
     if plan.estimate is None:
         return f"{fits[0].upper()}{fits[1:]}; how long it takes was not measured"
     least, most = plan.estimate.total_s, plan.estimate.most_s
@@ -185,6 +187,8 @@ def _fit_words(plan: Plan) -> str:
         way_out = "or add nodes: trials without room wait for them"
     here = f"{place} {say_count(fit.num_cpus, 'CPU')}{gpus}"
     room = f"room for {fit.num_slots} at once" if fit.num_slots else "no room for any"
+    if fit.is_fitting is None:
+        return f"fits if there are GPUs: {asked}; {here}, GPUs are counted without --offline"
     if fit.is_fitting:
         return f"fits: {asked}; {here}" + ("" if fit.num_nodes is None else f", {room}")
     return f"does not fit: {asked}; {here}, {room}. Lower budget.parallel or resources, {way_out}"

@@ -6,7 +6,7 @@ from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_metric, say_move
 from lexmove.results.judgement import Winner
 from lexmove.results.summary import Arm, best_moves, doubts
 from lexmove.results.verdict import contenders, verdict
-from lexmove.results.wording import say_repeated
+from lexmove.results.wording import say_repeated, say_spread, spread_note
 from lexmove.space.move import say_value
 from lexmove.study.study import Study
 
@@ -16,6 +16,8 @@ _NUM_MOVES = 3
 def write_result(outcome: Outcome) -> None:
     """Everything that `tune`, `resume`, `demo` and `best` say at the end, on stdout."""
     study, winner = outcome.study, outcome.winner
+    if outcome.state == "interrupted":
+        _write_what_is_missing(study)
     if winner is None:
         write(f"study {study.spec.name}: no trial has succeeded yet")
         return
@@ -25,6 +27,18 @@ def write_result(outcome: Outcome) -> None:
     _write_comparison(outcome)
     _write_decision(outcome)
     _write_doubts(outcome)
+
+
+def _write_what_is_missing(study: Study) -> None:
+    """That this is no result yet, and what makes it one."""
+    name, num_trials = study.spec.name, len(study.trials)
+    line = f"study {name}: interrupted, {num_trials} of {study.spec.num_trials} trials"
+    if not study.num_trials_left:
+        line += ", its last steps are missing"
+    if study.spec.job:  # else lexmove cannot resume it
+        line += f"; `lexmove resume {name}` goes on"
+    write_sentence(line)
+    write()
 
 
 def _heading(text: str) -> None:
@@ -50,7 +64,7 @@ def _write_winner(study: Study, winner: Winner) -> None:
     if incumbent is not None and incumbent.trial_id != winner.trial_id:
         write(
             f"(trial {incumbent.trial_id} scored {say_number(incumbent.value)} in the search, and"
-            " less than this one when both were repeated)"
+            " worse than this one when both were repeated)"
         )
 
 
@@ -91,12 +105,16 @@ def _write_comparison(outcome: Outcome) -> None:
     metric = outcome.study.spec.metric
     rows += _published_rows(outcome, metric)
     if outcome.arms:
-        _heading(f"Repeated with fresh seeds: mean {say_metric(metric)} ± 95 % interval")
+        spread = say_spread(outcome.arms)
+        _heading(f"Repeated with fresh seeds: mean {say_metric(metric)}{spread}")
     else:
         _heading(f"To compare with ({say_metric(metric)}; nothing was repeated)")
     stressed = next((i for i, arm in enumerate(outcome.arms) if arm.name == best), None)
     headers = ("config", "validation", "test", "seeds")
     write_table(headers, rows, right=headers[1:], bold=stressed)
+    is_paired = outcome.judgement is not None and bool(outcome.judgement.differences)
+    if note := spread_note(outcome.arms, is_paired=is_paired):
+        write_sentence(note)
     ranked = contenders(outcome.arms, reference, sign=outcome.study.sign)
     sentence = verdict(ranked, best=best or None, judgement=outcome.judgement)
     if sentence:

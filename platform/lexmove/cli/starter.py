@@ -51,6 +51,34 @@ def files_job(files: Files, columns: Columns, *, out: Path, parallel: int) -> st
     return _job(name[:100], section, out=out, parallel=parallel)
 
 
+def assumptions(files: Files, columns: Columns) -> list[str]:
+    """What was taken for what, a sentence each."""
+    label = f"the {'labels (lists)' if columns.has_lists else 'class'} in {columns.label!r}"
+    if columns.labels:
+        shown = ", ".join(columns.labels[:5]) + (", …" if len(columns.labels) > 5 else "")
+        label += f" ({shown})"
+    pair = "" if columns.pair is None else f", judged together with {columns.pair!r}"
+    told = [f"the text is in column {columns.text!r}{pair}, {label}"]
+    if columns.endings:
+        told = [
+            f"a multiple choice: {columns.text!r} goes on with one of "
+            f"{', '.join(map(repr, columns.endings))}; {columns.label!r} counts them from 0"
+        ]
+    if columns.runner_up is not None:
+        told[0] += f"; or {columns.runner_up!r}? --label names it"
+    if columns.label_separator is not None:
+        told.append(f"several labels of a text are divided by {columns.label_separator!r}")
+    if columns.group is not None:
+        told.append(f"rows of one {columns.group!r} stay on one side of a split")
+    given = {"validation": files.validation, "test": files.test}
+    named = [f"{split} is {path.name}" for split, path in given.items() if path is not None]
+    absent = [split for split, path in given.items() if path is None]
+    if absent:
+        named.append(f"{' and '.join(absent)} {'are' if absent[1:] else 'is'} split off it")
+    told.append(f"train is {files.train.name}, {', '.join(named)}")
+    return told
+
+
 def _line(key: str, value: Any, *, instead: Any) -> str:
     """A line of the job; where there is no value, a comment that shows one."""
     return f"# {key}: {_quoted(instead)}" if value is None else f"{key}: {_quoted(value)}"

@@ -95,16 +95,19 @@ def segment_line(study: Study, event: Ended) -> str:
     if event.status in _UNUSABLE or event.status is TrialStatus.PREEMPTED:
         return f"{parts[0]}: {event.reason or 'no reason given'}"
     parts[0] += (
-        f" at epoch {trial.fidelity}: {say_metric(study.spec.metric)} {_last_value(study, trial)}"
+        f" at epoch {trial.fidelity}: {say_metric(study.spec.metric)} {_reached(study, trial)}"
     )
     parts += [text for text in (_gain_text(study, trial), _move_text(trial)) if text]
     return " · ".join(parts)
 
 
-def _last_value(study: Study, trial: Trial) -> str:
+def _reached(study: Study, trial: Trial) -> str:
+    """The latest value, and the trial's best where that is another: gains are told of the best."""
     if not trial.measurements:
         return NOTHING
-    return say_number(trial.measurements[-1].metrics.get(study.spec.metric))
+    latest = say_number(trial.measurements[-1].metrics.get(study.spec.metric))
+    best = say_value_of(study, trial)
+    return latest if best in (latest, NOTHING) else f"{latest} (its best {best})"
 
 
 def _gain_text(study: Study, trial: Trial) -> str:

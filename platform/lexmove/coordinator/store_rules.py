@@ -17,6 +17,10 @@ DIGEST = "lexmove_digest"
 """The system attribute of an Optuna study that says what the study comes to."""
 
 
+_WITHIN_A_STUDY = ".repetitions."
+"""In the names of studies that lexmove makes within others; nobody asks for them by name."""
+
+
 def event_key(seq: int) -> str:
     """Under which name an event is stored."""
     return f"{EVENT}{seq:06d}"
@@ -120,5 +124,6 @@ def study_exists(name: str, place: str) -> str:
 
 def no_such_study(name: str, known: tuple[str, ...], place: str) -> str:
     """The message for a study that is not there."""
-    hint = did_you_mean(name, known) if known else "; there is none in it yet"
+    shown = [item for item in known if _WITHIN_A_STUDY not in item]
+    hint = did_you_mean(name, shown) if shown else "; there is none in it yet"
     return f"no study {name!r} in {place}{hint}"

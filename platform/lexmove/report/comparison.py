@@ -12,7 +12,7 @@ from lexmove.report.look import SERIES, figure, plain, series_line
 from lexmove.report.subject import Subject
 from lexmove.report.verdict_part import forest
 from lexmove.results.summary import DEFAULT_ARM
-from lexmove.results.wording import NOTHING, say_duration, say_number, say_repeated
+from lexmove.results.wording import NOTHING, is_share, say_duration, say_number, say_repeated
 from lexmove.space.move import say_value
 
 
@@ -56,8 +56,9 @@ def _overview(subjects: Sequence[Subject]) -> Section:
         headers=headers,
         rows=[_overview_row(subject) for subject in subjects],
         right=headers[3:],
-        caption="Repeated: mean on validation ± 95 % interval over fresh seeds. What is comparable"
-        " is repeated, and scored on test; the best of a search flatters itself.",
+        caption="Repeated: mean on validation ± 95 % interval over fresh seeds; of two seeds, both"
+        " scores. What is comparable is repeated, and scored on test; the best of a search flatters"
+        " itself.",
     )
     blocks: list[Block] = [Words(text=text, is_warning=True) for text in unlike(subjects)]
     return Section(anchor="verdict", title="Side by side", blocks=[*blocks, table])
@@ -227,14 +228,18 @@ def _finals(subjects: Sequence[Subject]) -> Section:
                 if scored is not None and not is_again:
                     rows.append((prefix + subject.name, scored.mean, scored.ci95, colour))
         if rows:
-            metrics = ", ".join(dict.fromkeys(subject.metric for subject in subjects))
+            metrics = dict.fromkeys(subject.metric for subject in subjects)
             blocks.append(
                 Chart(
                     name=f"finals-{split}",
                     title=f"On {split}, repeated with fresh seeds",
                     caption="A dot is a mean over seeds, the bar its 95 % interval; where bars of"
                     " two rows overlap, one cannot say which is better.",
-                    figure=forest(list(reversed(rows)), metric=f"{split} {metrics}"),
+                    figure=forest(
+                        list(reversed(rows)),
+                        metric=f"{split} {', '.join(metrics)}",
+                        is_in_unit=all(map(is_share, metrics)),
+                    ),
                 )
             )
     if not blocks:

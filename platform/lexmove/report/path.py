@@ -49,6 +49,13 @@ def _way(chronicle: Chronicle) -> list[Block]:
     if best is None:
         return [Words(text="No trial has a score yet, so no way leads to a best one.")]
     line = [row for row in chronicle.lineage(best) if row.value is not None]
+    if len(line) < 2:
+        return [
+            Words(
+                text=f"The best config, trial {best.trial_id}, was made of no other one"
+                f" ({chooser_words(best.decision)}): there is no way to draw."
+            )
+        ]
     steps = _steps(chronicle, line)
     traces = [_line(line), *_step_marks(steps), _expected(chronicle, line)]
     drawing = figure(
@@ -63,8 +70,6 @@ def _way(chronicle: Chronicle) -> list[Block]:
         f" {say_count(len(line) - 1, 'move')}. The line leads from each config to the one that"
         " was made of it; the numbers are those of the table. A hollow diamond is the score that"
         " the agent expected before it tried."
-        if len(line) > 1
-        else f"The best config, trial {best.trial_id}, was made of no other one."
     )
     chart = Chart(
         name="way", title="How the best config came about", caption=caption, figure=drawing

@@ -31,7 +31,7 @@ _MAX_CURVES = 150
 
 def history(chronicle: Chronicle, reference: Mapping[str, Any] | None) -> Section:
     """The score of every trial, the best so far, and the line of the classifier without tuning."""
-    title = "How the score rose"
+    title = "How the score rose" if chronicle.sign > 0 else "How the score fell"
     bounds = value_range(chronicle)
     if bounds is None:
         words = "No trial has a score yet, so there is nothing to draw."
@@ -111,11 +111,18 @@ def _failed(chronicle: Chronicle, low: float) -> Scatter | None:
 
 
 def _best_so_far(chronicle: Chronicle) -> Scatter:
-    x = [item.num_started - 1 for item in chronicle.improvements]
-    y = [item.value for item in chronicle.improvements]
+    """The best of each trial and those before it: every step is at the dot that it comes from.
+
+    By the clock a trial may come to its best after later ones have begun: a step at that time
+    would stand beside another trial's dot.
+    """
+    steps: list[Row] = []
+    for row in chronicle.scored:
+        if not steps or chronicle.score(row) > chronicle.score(steps[-1]):
+            steps.append(row)
     return Scatter(
-        x=[*x, max(len(chronicle.rows) - 1, *x)],
-        y=[*y, y[-1]],
+        x=[*(row.trial_id for row in steps), len(chronicle.rows) - 1],
+        y=[row.value for row in (*steps, steps[-1])],
         mode="lines",
         name="best so far",
         line={"color": ORANGE, "width": 2.5, "shape": "hv"},
@@ -138,8 +145,8 @@ def _history_words(
     chronicle: Chronicle, rows: Sequence[Row], bounds: tuple[float, float]
 ) -> list[str]:
     words = [
-        "A dot is a trial at the best score that it reached; the line is the best of all so far,"
-        " which can only get better."
+        "A dot is a trial at the best score that it reached; the line is the best of the trials up"
+        " to there, which can only get better."
     ]
     if len(rows) < len(chronicle.scored):
         words.append(

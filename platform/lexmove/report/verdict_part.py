@@ -13,12 +13,15 @@ from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, doubts
 from lexmove.results.verdict import contenders, verdict
 from lexmove.results.wording import (
     NOTHING,
+    is_share,
     say_arm,
     say_count,
     say_duration,
     say_gain,
     say_number,
     say_repeated,
+    say_spread,
+    spread_note,
 )
 from lexmove.space.move import say_value
 from lexmove.study.scoring import WITHOUT_SCORE
@@ -177,18 +180,33 @@ def _standings_chart(subject: Subject) -> list[Chart]:
             name="standings",
             title="The winner beside the others",
             caption=caption,
-            figure=forest(rows, metric=f"{split} {subject.metric}"),
+            figure=forest(
+                rows, metric=f"{split} {subject.metric}", is_in_unit=is_share(subject.metric)
+            ),
         )
     ]
 
 
-def forest(rows: Sequence[tuple[str, float, float, str]], *, metric: str) -> Figure:
+def forest(
+    rows: Sequence[tuple[str, float, float, str]], *, metric: str, is_in_unit: bool = False
+) -> Figure:
     """Scores as dots with half-widths of intervals: (name, score, half-width, colour), bottom up.
 
-    A half-width of NaN draws no bar.
+    A half-width of NaN draws no bar. With `is_in_unit` bars end at 0 and 1, beyond which there are
+    no scores.
     """
-    halves = [0.0 if math.isnan(half) else half for _, _, half, _ in rows]
-    bars: dict[str, Any] = {"type": "data", "array": halves, "color": GRAY, "thickness": 2}
+    least, most = (0.0, 1.0) if is_in_unit else (-math.inf, math.inf)
+    known = [(score, 0.0 if math.isnan(half) else half) for _, score, half, _ in rows]
+    above = [max(0.0, min(half, most - score)) for score, half in known]
+    below = [max(0.0, min(half, score - least)) for score, half in known]
+    bars: dict[str, Any] = {
+        "type": "data",
+        "symmetric": False,
+        "array": above,
+        "arrayminus": below,
+        "color": GRAY,
+        "thickness": 2,
+    }
     dots = Scatter(
         x=[score for _, score, _, _ in rows],
         y=list(range(len(rows))),
@@ -196,8 +214,9 @@ def forest(rows: Sequence[tuple[str, float, float, str]], *, metric: str) -> Fig
         mode="markers",
         marker={"size": 12, "color": [colour for *_, colour in rows]},
         customdata=[
-            f"{score:.4f}" + (f" ± {h:.4f}" if h else "")
-            for (_, score, *_), h in zip(rows, halves, strict=True)
+            f"{score:.4f}"
+            + (f", 95 % between {score - low:.4f} and {score + high:.4f}" if half else "")
+            for (score, half), low, high in zip(known, below, above, strict=True)
         ],
         hovertemplate="%{customdata}<extra></extra>",
     )
@@ -221,12 +240,17 @@ def _standings_table(subject: Subject) -> Table:
     ]
     stressed = [index for index, arm in enumerate(subject.arms) if arm.name == best]
     headers = ("config", "validation", "test", "seeds")
+    is_paired = subject.judgement is not None and bool(subject.judgement.differences)
+    captions = (
+        f"Mean {subject.metric}{say_spread(subject.arms)} over fresh seeds.",
+        spread_note(subject.arms, is_paired=is_paired),
+    )
     return Table(
         headers=headers,
         rows=rows,
         right=headers[1:],
         stressed=stressed,
-        caption=f"Mean {subject.metric} ± 95 % interval over fresh seeds.",
+        caption=" ".join(filter(None, captions)),
     )
 
 

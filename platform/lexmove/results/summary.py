@@ -24,12 +24,13 @@ class Repeated:
     """Scores of one config over several seeds: mean and half-width of the 95 % interval.
 
     The interval is Student's t on the seeds; NaN for a single seed. It speaks of the training
-    noise alone, not of the finite validation or test split.
+    noise alone, not of the finite validation or test split. `values` are the scores themselves.
     """
 
     mean: float
     ci95: float
     num_seeds: int
+    values: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Repeated | None":
@@ -39,13 +40,13 @@ class Repeated:
         num = len(values)
         mean = math.fsum(values) / num
         if num == 1:
-            return cls(mean=mean, ci95=math.nan, num_seeds=1)
+            return cls(mean=mean, ci95=math.nan, num_seeds=1, values=tuple(values))
         variance = math.fsum((value - mean) ** 2 for value in values) / (num - 1)
         # Imported here: scipy takes longer to load than a command that shows a study may last.
         from scipy.special import stdtrit
 
         half = float(stdtrit(num - 1, 0.975)) * math.sqrt(variance / num)
-        return cls(mean=mean, ci95=half, num_seeds=num)
+        return cls(mean=mean, ci95=half, num_seeds=num, values=tuple(values))
 
     def to_json(self) -> dict[str, Any]:
         """Absent values are null."""

@@ -1,9 +1,10 @@
 """How scores, differences, times and repeated configs read, on a console and on a page."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lexmove.job.own_code import with_own_file
-from lexmove.results.summary import DEFAULT_ARM, Repeated
+from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated
 from lexmove.space.declaration import declared_prior
 from lexmove.space.domain import Categorical, Ordinal
 from lexmove.space.move import say_value
@@ -11,6 +12,13 @@ from lexmove.space.search_space import Hyperparameter
 
 NOTHING = "–"
 """Stands for what is not there."""
+
+_MIN_SEEDS = 3
+"""From here on there is an interval to tell: Student's t of two seeds is 9 standard deviations to
+each side, which leaves the range of most metrics."""
+
+_SHARES = ("f1_macro", "f1_micro", "accuracy", "auprc")
+"""Metrics that lie between 0 and 1."""
 
 
 def say_number(value: float | None) -> str:
@@ -83,8 +91,48 @@ def say_arm(name: str, *, best: str | None = None) -> str:
 
 
 def say_repeated(repeated: Repeated | None) -> str:
-    """Mean ± half-width of the 95 % interval, of several seeds."""
+    """Mean ± half-width of the 95 % interval; of two seeds the mean and both scores."""
     if repeated is None:
         return NOTHING
-    has_interval = repeated.num_seeds > 1
-    return say_number(repeated.mean) + (f" ± {say_number(repeated.ci95)}" if has_interval else "")
+    mean = say_number(repeated.mean)
+    if repeated.num_seeds >= _MIN_SEEDS:
+        return f"{mean} ± {say_number(repeated.ci95)}"
+    if len(repeated.values) < 2:
+        return mean
+    return f"{mean} ({', '.join(map(_say_briefly, sorted(repeated.values)))})"
+
+
+def _say_briefly(value: float) -> str:
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+
+
+def say_spread(arms: Sequence[Arm]) -> str:
+    """What stands beside the means of `say_repeated`, for the title of a table that has them."""
+    num_seeds = _most_seeds(arms)
+    if num_seeds >= _MIN_SEEDS:
+        return " ± 95 % interval"
+    return " (and both scores)" if num_seeds > 1 else ""
+
+
+def spread_note(arms: Sequence[Arm], *, is_paired: bool) -> str:
+    """How the intervals of a table go together with the verdict on it; empty without any.
+
+    `is_paired` says whether the verdict is by differences on the same texts and seeds.
+    """
+    if not is_paired or _most_seeds(arms) < _MIN_SEEDS:
+        return ""
+    return (
+        "± is of the seeds alone; the verdict compares the same texts and seeds of both, so that a"
+        " lead may be beyond noise where these intervals overlap, and within noise where they do"
+        " not."
+    )
+
+
+def _most_seeds(arms: Sequence[Arm]) -> int:
+    splits = (split for arm in arms for split in (arm.validation, arm.test))
+    return max((split.num_seeds for split in splits if split is not None), default=0)
+
+
+def is_share(metric: str) -> bool:
+    """Whether a metric is known to lie between 0 and 1."""
+    return metric in _SHARES
