@@ -12,15 +12,18 @@ import ray
 from agent.landscapes import start
 from app.test_running import SPACE, make_job
 from architecture.readme_tree import ROOT
+from cli.studies import make_store
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.memory import PastStudy
 from lexmove.app import running
 from lexmove.app.planning import plan_job
 from lexmove.app.preparing import study_spec
-from lexmove.app.remembering import Memory, recall, weight_of
+from lexmove.app.remembering import Memory, as_repeated, recall, weight_of
+from lexmove.app.stored import repetitions_of
 from lexmove.coordinator.store import open_store
 from lexmove.errors import ClusterError
 from lexmove.job.spec import JobSpec
+from lexmove.results.summary import repeated_arms
 from lexmove.space.domain import Float
 from lexmove.space.loading import load_space
 from lexmove.space.prior import NormalPrior
@@ -75,6 +78,22 @@ def test_a_job_may_do_without(tmp_path: Path) -> None:
         memory = recall(make_job(tmp_path, agent=agent), SPACE, store=url)
         assert memory == Memory()
         assert memory.lines == ()
+
+
+def values(study: Study) -> dict[int, float]:
+    return {item.trial_id: item.value for item in study.ranking}
+
+
+def test_what_was_repeated_counts_with_its_mean(tmp_path: Path) -> None:
+    store = open_store(make_store(tmp_path))
+    study = store.load("clauses")
+    repetitions = repetitions_of(store, study)
+    found = as_repeated(study, repetitions)
+    means = {arm.name: arm.validation.mean for arm in repeated_arms(repetitions) if arm.validation}
+    assert values(study)[2] > means["trial 2"]
+    # The default was repeated too, for longer than its own trial was trained.
+    assert values(found) == {**values(study), 2: means["trial 2"]}
+    assert as_repeated(study, None) is study
 
 
 def test_who_has_priors_of_their_own_gets_no_table_for_anybody(tmp_path: Path) -> None:

@@ -9,10 +9,17 @@ import pytest
 
 from cli.studies import make_store
 from lexmove.app import running, stored
+from lexmove.app.checking import check_words
 from lexmove.app.preparing import settled
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import ClusterError, NoSuccessfulTrialError, StoreError, UsageError
+from lexmove.errors import (
+    ClusterError,
+    InvalidConfigError,
+    NoSuccessfulTrialError,
+    StoreError,
+    UsageError,
+)
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Float
 from lexmove.space.search_space import Hyperparameter, SearchSpace
@@ -84,6 +91,23 @@ def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path
     with study_dir.locked(), pytest.raises(UsageError, match="is being run by process"):
         running.resume("clauses", store=url, extra_trials=8, progress=silent)
     assert open_store(url).load("clauses").spec.num_trials == 6
+
+
+@pytest.mark.parametrize(
+    ("fields", "where"),
+    [
+        ({"agent": {"starts": [{"learning_rat": 1e-4}]}}, r"agent\.starts\[0\]: unknown hyperp"),
+        (
+            {"finalists": {"compare": [{"name": "paper", "config": {"learning_rate": 9.0}}]}},
+            "finalists.compare 'paper': learning_rate = 9.0 is outside",
+        ),
+    ],
+)
+def test_a_config_that_the_space_does_not_hold_is_named_by_its_place(
+    fields: dict, where: str, tmp_path: Path
+):
+    with pytest.raises(InvalidConfigError, match=where):
+        check_words(make_job(tmp_path, budget={"trials": 24}, **fields), SPACE)
 
 
 def test_a_resume_that_finds_no_cluster_buys_no_trials(tmp_path: Path):

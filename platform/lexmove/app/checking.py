@@ -8,7 +8,7 @@ import numpy as np
 
 from lexmove.app.preparing import task_of
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import TaskError, UsageError
+from lexmove.errors import InvalidConfigError, TaskError, UsageError
 from lexmove.job.own_code import is_own
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Integer, Ordinal
@@ -62,8 +62,13 @@ def check_words(job: JobSpec, space: SearchSpace, *, is_sent: bool = False) -> N
         from lexmove.agent.policy import load_weights
 
         load_weights(Path(job.agent.weights))
-    for config in (*job.agent.starts, *(item.config for item in job.finalists.compare)):
-        space.config(config)
+    asked = {f"agent.starts[{index}]": start for index, start in enumerate(job.agent.starts)}
+    asked |= {f"finalists.compare {item.name!r}": item.config for item in job.finalists.compare}
+    for where, config in asked.items():
+        try:
+            space.config(config)
+        except InvalidConfigError as error:
+            raise InvalidConfigError(f"{where}: {error}") from None
 
 
 def check_data(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:

@@ -1,17 +1,19 @@
 """What past studies teach a new one: those of its store, else the shipped tables."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexmove.app.stored import REPETITIONS, store_url
+from lexmove.app.stored import REPETITIONS, repetitions_of, store_url
 from lexmove.coordinator.store import open_store
 from lexmove.errors import LexmoveError
 from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
+from lexmove.results.summary import DEFAULT_ARM, arm_name, repeated_arms
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
+from lexmove.study.trial import Measured, Trial
 
 if TYPE_CHECKING:
     from lexmove.agent.memory import PastStudy
@@ -104,6 +106,7 @@ def _past_studies(
         except LexmoveError as error:
             left_out.append(str(error))
             continue
+        study = as_repeated(study, repetitions_of(store, study))
         past = PastStudy.from_study(study, weight=weight_of(study, job))
         reason = why_unfit(past, space) if _has_ended(study) else "it has not ended"
         if reason is None:
@@ -111,6 +114,47 @@ def _past_studies(
         else:
             left_out.append(f"study {name!r}: {reason}")
     return fit, left_out
+
+
+def as_repeated(study: Study, repetitions: Study | None) -> Study:
+    """The study with what its best configs reached when they were trained again as long.
+
+    What won a search was lucky, too: its repeated mean stands for it, and no earlier epoch of its
+    is better than that.
+    """
+    if repetitions is None:
+        return study
+    means = {arm.name: arm.validation.mean for arm in repeated_arms(repetitions) if arm.validation}
+    lengths = {trial.decision.expert: trial.until for trial in repetitions.trials}
+    by_trial = {
+        trial.trial_id: means[name]
+        for trial in study.trials
+        if (name := _arm_of(trial, study)) in means and lengths[name] == trial.fidelity
+    }
+    if not by_trial:
+        return study
+    events = [
+        _at_most(event, by_trial[event.trial_id], study)
+        if isinstance(event, Measured) and event.trial_id in by_trial
+        else event
+        for event in study.events
+    ]
+    return Study.from_events(study.spec, events)
+
+
+def _arm_of(trial: Trial, study: Study) -> str:
+    return DEFAULT_ARM if trial.config == study.spec.space.default else arm_name(trial.trial_id)
+
+
+def _at_most(event: Measured, mean: float, study: Study) -> Measured:
+    """A measurement that is no better than the mean; the trial's last one is the mean."""
+    metric, measurement = study.spec.metric, event.measurement
+    value = measurement.metrics.get(metric)
+    is_last = measurement.fidelity == study.trials[event.trial_id].fidelity
+    if value is None or (not is_last and study.sign * value <= study.sign * mean):
+        return event
+    metrics = {**measurement.metrics, metric: mean}
+    return replace(event, measurement=replace(measurement, metrics=metrics))
 
 
 def _exists(url: str) -> bool:
