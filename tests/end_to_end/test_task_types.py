@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 
 from lexmove.app import running
 from lexmove.app.stored import Outcome
@@ -13,6 +14,7 @@ from lexmove.space.loading import space_from_mapping
 from lexmove.trials.reference import trivial_baseline
 from lexmove.trials.tasks.license import load_license_category
 from lexmove.trials.tasks.task import load_task
+from lexmove_process import begun
 
 SPACE = {
     "learning_rate": {"min": 5e-4, "max": 4e-3, "log": True, "default": 1e-3},
@@ -184,3 +186,10 @@ def test_pauses_segments_and_adapters_together(tmp_path):
     )
     check(outcome)
     assert np.isfinite(outcome.study.incumbent.value)
+    words = ("export", "s", "--out", "best", "--merge-lora")
+    exporting = begun(tmp_path, *words, "--store", f"sqlite:///{tmp_path}/studies.db")
+    _, said = exporting.communicate(timeout=300)
+    assert exporting.returncode == 0, said
+    assert "no adapters are left in it" in said
+    weights = load_file(tmp_path / "best" / "model" / "model.safetensors")
+    assert not [name for name in weights if "lora" in name.lower()]

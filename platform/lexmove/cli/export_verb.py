@@ -37,6 +37,10 @@ def export(
     without_data: Annotated[
         bool, typer.Option("--without-data", help="Leave the examples out.")
     ] = False,
+    merge_lora: Annotated[
+        bool,
+        typer.Option("--merge-lora", help="Merge adapters into the weights, as is always done."),
+    ] = False,
     formats: Annotated[
         list[Format] | None,
         typer.Option(
@@ -93,6 +97,8 @@ def export(
         write(str(out))
     num = len(provenance["files"]) + 1
     say(f"wrote {num} files to {out}")
+    if merge_lora:
+        say("no adapters are left in it: a study's checkpoint has them merged")
     _hand_over(out, to_mlflow=to is not None, repository=push_to_hub)
     say("next:")
     say(f"  pip install -r {out}/requirements.txt   # in any environment, without lexmove")
