@@ -85,7 +85,7 @@ test: setup
 		--durations 10 $(COVERED)
 
 test-slow: setup
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m slow --durations 10
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m slow --durations 10
 
 bench-proposers: setup
 	@PYTHONPATH=tests $(BIN)/python tests/benchmarks/proposers.py \

@@ -34,8 +34,7 @@ from lexmove.study.trial import Continued, Measured, Started
 from lexmove_process import begun
 from trials.tiny_models import folder_of
 
-# One study for all of them, on one worker.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("metrics_export")]
+pytestmark = pytest.mark.slow  # one study for all of them, half a minute to set up
 
 NAME = "watched"
 WORDS = ("lease", "tax")
