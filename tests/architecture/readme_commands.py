@@ -10,8 +10,7 @@ from architecture.readme_tree import ROOT
 
 READMES = (
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-    *sorted((ROOT / "platform").rglob("README.md")),
+    *sorted((ROOT / "platform").rglob("*.md")),
 )
 PROGRAMS = ("lexmove", "make", "best/run.sh", "optuna", "optuna-dashboard")
 """Of other programs (pip, ray, ssh), commands are not ours to test."""

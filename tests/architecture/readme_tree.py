@@ -15,7 +15,7 @@ _PHRASES = {
     "LICENSE": "Apache License 2.0.",
     "NOTICE": "Whose data and model are used, and on what terms.",
     "README.md": "What it is, how to use it, why it is so.",
-    "docs/how_the_agent_works.svg": "One decision of the agent, drawn.",
+    "platform/lexmove/agent/how_the_agent_works.svg": "One decision of the agent, drawn.",
     "pyproject.toml": "Package, dependencies, lint rules, types, import contracts.",
     "platform/lexmove/cluster/grafana.json": "A Grafana dashboard of running studies.",
     "platform/lexmove/py.typed": "Says that the package is typed.",

@@ -16,7 +16,6 @@ _TOP_LEVEL = {
     "README.md",
     "cluster.yaml",
     "constraints.txt",
-    "docs",
     "platform",
     "pyproject.toml",
     "search_spaces",

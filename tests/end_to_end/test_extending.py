@@ -24,7 +24,7 @@ from lexmove.app import stored
 from lexmove.study.protocols import Proposer
 from lexmove.trials.tasks.task import BUILT_IN, load_task
 
-PAGE = ROOT / "docs" / "extending.md"
+PAGE = ROOT / "platform" / "lexmove" / "tutorials" / "extending.md"
 WORDS = {
     "complaint": "unhappy with your slow and unfriendly service",
     "inquiry": "please tell me what my policy covers abroad",

@@ -13,7 +13,7 @@ from end_to_end.test_readme import job, run, write_clauses
 from lexmove.job.document import parse_document
 from lexmove_process import begun
 
-PAGE = ROOT / "docs" / "steering.md"
+PAGE = ROOT / "platform" / "lexmove" / "tutorials" / "steering.md"
 
 
 def block(having: str) -> dict[str, Any]:

@@ -260,7 +260,7 @@ class ResourcesSpec(_Section):
 class AgentSpec(_Section):
     """What proposes: the policy, a plain proposer to compare with, or a class of the user's own.
 
-    That one is written `package.module:Class` or `path/to/file.py:Class` (docs/extending.md).
+    That one is written `package.module:Class` or `path/to/file.py:Class` (tutorials/extending.md).
     `starts` are configs to try first, after the space's default, whose values they take for what
     they leave out.
     `online_learning` lets the policy learn from this study's own trials. `memory` begins with what

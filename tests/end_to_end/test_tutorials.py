@@ -1,4 +1,4 @@
-"""The pages of `docs`: their commands, jobs and scripts, on small data and offline."""
+"""The tutorials: their commands, jobs and scripts, on small data and offline."""
 
 import json
 import os
@@ -35,7 +35,7 @@ PUBLISHED = (
 
 def block(page: str, language: str, *, having: str) -> str:
     """The page's one block of that language with these words in it."""
-    text = (ROOT / "docs" / page).read_text("utf-8")
+    text = (ROOT / "platform" / "lexmove" / "tutorials" / page).read_text("utf-8")
     blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     (found,) = [block for block in blocks if having in block]
     return str(found)
@@ -126,7 +126,7 @@ def test_a_job_with_other_splits_and_seeds_is_one() -> None:
     from lexmove.job.spec import JobSpec
     from lexmove.trials.tasks.lex_glue import LEX_GLUE
 
-    csv_page = (ROOT / "docs" / "your_own_csv.md").read_text("utf-8")
+    csv_page = (ROOT / "platform" / "lexmove" / "tutorials" / "your_own_csv.md").read_text("utf-8")
     pieces = re.findall(r"`(task: \{.+?\}|finalists: \{.+?\})`", csv_page)
     assert len(pieces) >= 2
     job = _cluster_job()
@@ -136,7 +136,9 @@ def test_a_job_with_other_splits_and_seeds_is_one() -> None:
     spec = JobSpec.model_validate(job)
     assert spec.finalists.seeds == 4
     assert spec.task.split.validation == 0.3
-    cluster_page = (ROOT / "docs" / "lexglue_on_a_cluster.md").read_text("utf-8")
+    cluster_page = (
+        ROOT / "platform" / "lexmove" / "tutorials" / "lexglue_on_a_cluster.md"
+    ).read_text("utf-8")
     for name in LEX_GLUE:
         assert f"`{name.removeprefix('lex_glue/')}`" in cluster_page or f"`{name}`" in cluster_page
 
