@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+TOKEN = "hf_" + "very" + "secret" * 4
+
 
 class Hub:
     """What was created and committed; whoever has not the token is refused."""

@@ -17,9 +17,7 @@ import yaml
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from app.mlflow_fixture import empty_mlflow, mlflow_uri  # noqa: F401 - fixtures
-from app.test_judging import finished, resume, study, url  # noqa: F401 - fixtures
-from app.test_outlets import hub  # noqa: F401 - a fixture
+from app.judged_study import url
 from architecture.readme_commands import shown
 from lexmove.app import stored
 from lexmove.app.exporting import export
@@ -65,7 +63,7 @@ def without_lexmove() -> dict[str, str]:
     return kept | more
 
 
-def test_it_is_all_there_and_whole(finished, tmp_path):  # noqa: F811 - the fixture
+def test_it_is_all_there_and_whole(finished, tmp_path):
     provenance, said = exported(finished, tmp_path / "best")
     assert said == []
     files = {p.relative_to(tmp_path / "best").as_posix() for p in (tmp_path / "best").rglob("*.*")}
@@ -81,7 +79,7 @@ def test_it_is_all_there_and_whole(finished, tmp_path):  # noqa: F811 - the fixt
     assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
-def test_the_config_in_the_words_of_other_tools(finished, tmp_path):  # noqa: F811 - the fixture
+def test_the_config_in_the_words_of_other_tools(finished, tmp_path):
     provenance, _ = exported(finished, tmp_path / "best", formats=["hydra", "wandb"])
     assert {"hydra.yaml", "wandb.yaml"} < set(provenance["files"])
     config = json.loads((tmp_path / "best" / "best.json").read_text())["config"]
@@ -109,9 +107,9 @@ def handed_on(folder, to, words):
 
 
 def test_it_is_written_and_handed_on_as_the_readme_has_it(
-    finished,  # noqa: F811 - the fixture
-    mlflow_uri,  # noqa: F811 - the fixture
-    hub,  # noqa: F811 - the fixture
+    finished,
+    mlflow_uri,
+    hub,
     tmp_path,
 ):
     words = shown("lexmove export contracts --out best --format hydra --format wandb")
@@ -137,7 +135,7 @@ def test_dotted_names_become_groups_for_hydra():
     assert found["hyperparameters"] == {"peft": {"r": 8, "use_lora": True}, "lr": 1e-5}
 
 
-def test_the_checkpoint_says_what_was_scored(finished, tmp_path):  # noqa: F811 - the fixture
+def test_the_checkpoint_says_what_was_scored(finished, tmp_path):
     exported(finished, tmp_path / "best")
     outcome = stored.load("s", store=url(finished))
     folder = tmp_path / "best" / "model"
@@ -160,7 +158,7 @@ def test_the_checkpoint_says_what_was_scored(finished, tmp_path):  # noqa: F811 
     assert min(np.abs(said - logits).max() for logits in recorded) < 2e-2, "bf16 on some CPUs"
 
 
-def test_it_trains_without_lexmove(finished, tmp_path):  # noqa: F811 - the fixture
+def test_it_trains_without_lexmove(finished, tmp_path):
     exported(finished, tmp_path / "best")
     environment = without_lexmove()
     asked = [environment["PYTHON"], "-c", "import transformers, lexmove"]
@@ -194,7 +192,7 @@ def run_there(folder, *words, python=sys.executable):
     )
 
 
-def test_run_says_what_it_needs_before_it_begins(finished, tmp_path):  # noqa: F811
+def test_run_says_what_it_needs_before_it_begins(finished, tmp_path):
     folder = tmp_path / "best"
     exported(finished, folder)
     bare = tmp_path / "python"
@@ -210,7 +208,7 @@ def test_run_says_what_it_needs_before_it_begins(finished, tmp_path):  # noqa: F
     assert "PYTHON=… names another one" in done.stderr
 
 
-def test_run_leaves_a_folder_alone_that_has_something_in_it(finished, tmp_path):  # noqa: F811
+def test_run_leaves_a_folder_alone_that_has_something_in_it(finished, tmp_path):
     folder = tmp_path / "best"
     exported(finished, folder)
     full = tmp_path / "full"
@@ -228,7 +226,7 @@ def test_run_leaves_a_folder_alone_that_has_something_in_it(finished, tmp_path):
     assert "[--force]" in run_there(folder, "--help").stdout
 
 
-def test_what_is_not_there_is_said(study, tmp_path):  # noqa: F811 - the fixture
+def test_what_is_not_there_is_said(study, tmp_path):
     shutil.rmtree(study / "studies" / "s" / "model")
     provenance, said = exported(study, tmp_path / "best", with_data=False)
     assert "data/ was left out" in said[0]
@@ -236,7 +234,7 @@ def test_what_is_not_there_is_said(study, tmp_path):  # noqa: F811 - the fixture
     assert set(provenance["files"]) == {name for name in FILES if not name.startswith("data/")}
 
 
-def test_a_folder_with_something_in_it_is_left_alone(finished, tmp_path):  # noqa: F811
+def test_a_folder_with_something_in_it_is_left_alone(finished, tmp_path):
     (tmp_path / "mine").write_text("precious")
     for folder in (tmp_path, tmp_path / "mine"):
         with pytest.raises(UsageError, match="is not empty: give another --out"):
@@ -246,7 +244,7 @@ def test_a_folder_with_something_in_it_is_left_alone(finished, tmp_path):  # noq
     exported(finished, tmp_path / "empty")
 
 
-def test_a_place_that_cannot_be_written_is_an_error(finished, tmp_path):  # noqa: F811
+def test_a_place_that_cannot_be_written_is_an_error(finished, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         exported(finished, tmp_path / "file" / "best")
@@ -254,7 +252,7 @@ def test_a_place_that_cannot_be_written_is_an_error(finished, tmp_path):  # noqa
         export("other", tmp_path / "best", store=url(finished), say=print)
 
 
-def test_other_data_are_refused(study, tmp_path):  # noqa: F811 - the fixture
+def test_other_data_are_refused(study, tmp_path):
     path = study / "rows.jsonl"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[::-1]))
     with pytest.raises(TaskError, match="are not those that it was made with"):
@@ -262,7 +260,7 @@ def test_other_data_are_refused(study, tmp_path):  # noqa: F811 - the fixture
     assert list(tmp_path.iterdir()) == [] or not (tmp_path / "best").exists()
 
 
-def test_before_a_trial_has_succeeded_there_is_nothing(finished, tmp_path):  # noqa: F811
+def test_before_a_trial_has_succeeded_there_is_nothing(finished, tmp_path):
     store = f"sqlite:///{tmp_path}/empty.db"
     spec = stored.load("s", store=url(finished)).study.spec
     stored.open_store(store).create(spec)

@@ -1,75 +1,14 @@
 """Judging, on a real study that ran in this process: crashes in between, lost files, other data."""
 
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 
-from lexmove.app import running, stored
+from app.judged_study import resume, url
+from lexmove.app import stored
 from lexmove.cli.result_view import write_result
 from lexmove.errors import TaskError
-from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM
-from lexmove.space.loading import space_from_mapping
-from trials.tiny_models import folder_of
-
-WORDS = ("lease", "tax")
-SPACE = {"parameters": {"learning_rate": {"min": 1e-4, "max": 1e-2, "log": True, "default": 3e-3}}}
-
-
-def silent(phase, study):
-    """Tells nothing."""
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """The folder of a finished study of three trials and two repetitions each."""
-    folder = tmp_path_factory.mktemp("judged")
-    rows = [
-        {"text": f"the {WORDS[i % 2]} is {'due' if i % 3 else 'the'}", "label": WORDS[i % 2]}
-        for i in range(60)
-    ]
-    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    job = JobSpec.model_validate(
-        {
-            "name": "s",
-            "task": {"files": {"train": str(folder / "rows.jsonl")}},
-            "model": {"name": folder_of("Bert", folder / "model"), "max_length": 8},
-            "space": SPACE,
-            "budget": {"trials": 7},
-            "finalists": {"top": 1, "seeds": 2},
-            "fidelity": {"max_epochs": 2, "evaluate": "epochs"},
-            "storage": str(folder / "studies"),
-        }
-    )
-    outcome = running.tune(
-        job,
-        space_from_mapping(job.space),
-        store=f"sqlite:///{folder}/studies.db",
-        address="in-process",
-        progress=silent,
-    )
-    assert outcome.state == "finished"
-    return folder
-
-
-@pytest.fixture
-def study(finished, tmp_path):
-    """A copy to damage; the store names the folder that it was made in, so it lies there."""
-    kept = tmp_path / "kept"
-    shutil.copytree(finished, kept)
-    yield finished
-    shutil.rmtree(finished)
-    shutil.copytree(kept, finished)
-
-
-def url(folder: Path) -> str:
-    return f"sqlite:///{folder}/studies.db"
-
-
-def resume(folder):
-    return running.resume("s", store=url(folder), address="in-process", progress=silent)
 
 
 def judgement_file(folder):

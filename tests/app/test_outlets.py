@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from app.hub_server import Hub, serving
-from app.mlflow_fixture import empty_mlflow, mlflow_uri  # noqa: F401 - fixtures
+from app.hub_server import TOKEN, Hub
 from lexmove.app.outlets.hub import check_hub, push_to_hub
 from lexmove.app.outlets.mlflow_door import check_mlflow
 from lexmove.app.outlets.mlflow_export import to_mlflow
 from lexmove.errors import HandOverError, UsageError
 from postgres_fixture import free_port
 
-TOKEN = "hf_" + "very" + "secret" * 4
 BEST = {
     "study": "tos",
     "config": {"learning_rate": 1e-5, "peft.use_lora": True},
@@ -43,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     return out
 
 
-def test_an_export_arrives_in_mlflow(folder: Path, mlflow_uri: str) -> None:  # noqa: F811 - the fixture
+def test_an_export_arrives_in_mlflow(folder: Path, mlflow_uri: str) -> None:
     from mlflow import MlflowClient
 
     run_id = to_mlflow(folder, BEST, PROVENANCE)
@@ -93,14 +91,6 @@ def test_an_mlflow_that_does_not_answer_is_named_without_its_password(
     with pytest.raises(HandOverError, match="check MLFLOW_TRACKING_URI") as refused:
         to_mlflow(folder, BEST, PROVENANCE)
     assert TOKEN not in str(refused.value)
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch):
-    with serving(Hub(TOKEN)) as served:
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        monkeypatch.setenv("HF_ENDPOINT", served.url)
-        yield served
 
 
 def test_an_export_arrives_on_the_hub_without_the_examples(folder: Path, hub: Hub) -> None:

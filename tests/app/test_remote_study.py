@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import transformers
 
-from app.test_judging import SPACE, WORDS, silent
+from app.judged_study import SPACE, WORDS, silent
 from lexmove.app import running, stored
 from lexmove.app.inputs import bring_inputs, keep_inputs, with_inputs
 from lexmove.coordinator.remote_storage import RemoteStorage

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from app.mlflow_fixture import empty_mlflow, mlflow_uri  # noqa: F401 - fixtures
 from app.test_running import SPACE, make_job
 from lexmove.app.outlets import trackers
 from lexmove.app.outlets.tracker import TrackedStudy, TrackedTrial
@@ -76,7 +75,7 @@ def _numbered(event: Any, seq: int) -> Any:
     return type(event)(**{**fields, "seq": seq})
 
 
-def test_every_trial_is_a_run_in_mlflow(tmp_path: Path, mlflow_uri: str) -> None:  # noqa: F811 - the fixture
+def test_every_trial_is_a_run_in_mlflow(tmp_path: Path, mlflow_uri: str) -> None:
     from mlflow import MlflowClient
 
     played = Played(tmp_path, "mlflow")
