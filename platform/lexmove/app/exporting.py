@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
+from lexmove.app.appearing import appearing
 from lexmove.app.inputs import bring_inputs
 from lexmove.app.model_card import model_card
 from lexmove.app.outlets.formats import FORMATS, check_format
@@ -113,24 +113,13 @@ def export(
     forget_data()  # files may have changed
     job = bring_inputs(job_of(outcome.study))
     repetitions = repetitions_of(opened, outcome.study)
-    aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
-    try:
-        aside.mkdir(parents=True)
+    with appearing(folder) as made:
+        made.mkdir()
         for item in formats:
-            path = aside / f"{item}.yaml"
+            path = made / f"{item}.yaml"
             config = FORMATS[item](outcome.study, outcome.winner.config)
             path.write_text(_as_yaml(config), encoding="utf-8")
-        provenance = _write_all(aside, outcome, repetitions, job, with_data=with_data, say=say)
-        if folder.exists():
-            folder.rmdir()
-        aside.replace(folder)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {folder}: {error.strerror or error}; give another --out"
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return provenance
+        return _write_all(made, outcome, repetitions, job, with_data=with_data, say=say)
 
 
 def check_free(folder: Path) -> None:

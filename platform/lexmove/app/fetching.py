@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TextIO
 from uuid import uuid4
 
+from lexmove.app.appearing import MADE, appearing
 from lexmove.app.asking import ANSWER, Answer, reading_job, unanswered
 from lexmove.app.submitting import HOME
 from lexmove.cluster.jobs import Jobs
@@ -40,7 +41,6 @@ _KEPT_S = 60.0
 """How long the log is kept for who fetches, where they do not end the job when all is there."""
 
 _MIB = 2**20
-_MADE = "made"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,24 +67,12 @@ def fetch(jobs: Jobs, words: Sequence[str], *, target: Path) -> Answer:
         ClusterError: the cluster does not answer, or what came is not what was sent.
         UsageError: `target` cannot be written.
     """
-    aside = target.with_name(f".{target.name}.{uuid4().hex}")
-    try:
-        aside.mkdir(parents=True)
-        archive = aside / "archive"
+    with appearing(target) as made:
+        archive = made.with_name("archive")
         with archive.open("wb") as file, reading_job(jobs, ["send", "--", *words]) as job_id:
             sent = _received(jobs, job_id, file)
         if sent.answer.status == 0:
-            _unpack(archive, sent, aside)
-            made = aside / _MADE
-            if made.is_dir() and target.is_dir():
-                target.rmdir()
-            made.replace(target)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write {target}: {error.strerror or error}; give another place with --out"
-        ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+            _unpack(archive, sent, made.parent)
     said = sent.answer
     out, err = (text.replace(sent.place, str(target)) for text in (said.out, said.err))
     return Answer(status=said.status, out=out, err=err)
@@ -119,7 +107,7 @@ def send(make: Callable[[Path], Answer], *, to: TextIO) -> None:
     What is too large to be sent is left on the head, and the answer says where.
     """
     with tempfile.TemporaryDirectory(prefix="lexmove") as folder, _log_emptied(to):
-        made = Path(folder) / _MADE
+        made = Path(folder) / MADE
         answer, sha256 = make(made), ""
         if answer.status == 0 and (size := _num_bytes(made)) > MAX_BYTES:
             answer = _too_large(made, size)
@@ -201,5 +189,5 @@ def _send_archive(made: Path, to: TextIO) -> str:
         gzip.GzipFile(fileobj=buffered, mode="wb", compresslevel=1, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|") as archive,
     ):
-        archive.add(made, arcname=_MADE)
+        archive.add(made, arcname=MADE)
     return lines.digest.hexdigest()
