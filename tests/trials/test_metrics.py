@@ -17,7 +17,7 @@ from lexmove.trials.metrics import (
     measure,
     resolve_metric,
 )
-from lexmove.trials.user_function import settled_name
+from lexmove.trials.own_code_loading import settled_name
 
 TRUE = np.array([0, 0, 1, 2, 2, 2])
 PROBABILITIES = np.array(

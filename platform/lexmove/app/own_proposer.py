@@ -17,7 +17,7 @@ from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.study import Study, carried_out, decision_rng
 from lexmove.study.trial import Decision, Suggestion, event_from_json, event_to_json
-from lexmove.trials.user_function import PROPOSER, brief, line_in, load_own, told
+from lexmove.trials.own_code_loading import PROPOSER, brief, line_in, load_own, told
 
 _RULE = "it must return a Suggestion, or None when nothing is worth starting now"
 

@@ -26,7 +26,7 @@ def settled(job: JobSpec) -> JobSpec:
     import torch
 
     from lexmove.trials.model import resolve_precision
-    from lexmove.trials.user_function import settled_name
+    from lexmove.trials.own_code_loading import settled_name
 
     metric = job.metric.model_copy(update={"name": settled_name(job.metric.name)})
     agent = job.agent.model_copy(update={"proposer": settled_name(job.agent.proposer)})

@@ -1,4 +1,4 @@
-"""What a folder's data files are, and which of their columns is what: guessed, and said."""
+"""What a folder's data files are, and which of their columns is what, guessed."""
 
 import re
 from collections.abc import Mapping, Sequence

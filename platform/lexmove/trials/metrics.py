@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lexmove.errors import TrialFailedError, UsageError, did_you_mean
 from lexmove.job.own_code import is_own
-from lexmove.trials.user_function import METRIC, load_own, one_number
+from lexmove.trials.own_code_loading import METRIC, load_own, one_number
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.float64]
