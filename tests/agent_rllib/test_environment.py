@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -27,13 +28,37 @@ from lexmove.coordinator.in_process import run_in_process
 from lexmove.coordinator.stage import Stage
 from lexmove.coordinator.store import MemoryStore
 from lexmove.coordinator.study_dir import StudyDir
+from lexmove.space.domain import Categorical
+from lexmove.space.search_space import Config, Hyperparameter, SearchSpace
 from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.protocols import Report
 from lexmove.study.study import Study, decision_rng
-from lexmove.study.trial import Continued, Ended, Started, TrialStatus
+from lexmove.study.trial import Continued, Ended, Measurement, Segment, Started, TrialStatus
 
 
 def make_env(**episode) -> TuningEnv:
     return TuningEnv({"make_objective": make_bowl, "episode": EpisodeSpec(**episode)})
+
+
+class Switches:
+    """Both on is best."""
+
+    def value(self, config: Config, fidelity: int) -> float:
+        return float(list(config.values()).count("on"))
+
+    def __call__(self, segment: Segment, *, trial_dir: Path, report: Report) -> None:
+        value = self.value(segment.config, segment.until)
+        report(Measurement(fidelity=segment.until, metrics={"value": value}, duration_s=1.0))
+
+
+def make_switches(seed: int) -> tuple[SearchSpace, Switches]:
+    """Four configs in all."""
+    switch = Categorical(values=("off", "on"))
+    pair = tuple(Hyperparameter(name=name, domain=switch) for name in "ab")
+    return SearchSpace(hyperparameters=pair), Switches()
+
+
+TASKS = (make_bowl, make_switches)
 
 
 def play(env: TuningEnv, seed: int) -> list[float]:
@@ -237,6 +262,18 @@ def test_an_episode_may_begin_in_the_middle_of_a_study() -> None:
     assert {trial.decision.proposer for trial in trials[:9]} == {"chance"}
     assert env.observation.mask.any()
     assert env.study.running, "the history ends while trials run"
+
+
+def test_a_space_that_chance_has_used_up_is_passed_over() -> None:
+    """It has ended a run of pre-training after 22,000 decisions."""
+    episode = EpisodeSpec(num_trials=40, num_seeded=30)
+    mixed = TuningEnv({"make_objective": lambda seed: TASKS[seed % 2](seed), "episode": episode})
+    for seed in range(8):
+        seen, _ = mixed.reset(seed=seed)
+        assert seen["mask"].any()
+        assert mixed.study.spec.space == SPACE
+    with pytest.raises(ValueError, match="nothing to decide"):
+        TuningEnv({"make_objective": make_switches, "episode": episode}).reset(seed=0)
 
 
 def test_learning_sees_the_truth_and_a_softer_prior() -> None:

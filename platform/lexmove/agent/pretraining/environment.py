@@ -26,6 +26,7 @@ from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import Decision, Suggestion
 
 _SEED_RANGE = 2**31
+_MAX_DRAWS = 64
 
 MakeObjective = Callable[[int], tuple[SearchSpace, KnownObjective]]
 """Draws the task of one episode from a seed."""
@@ -157,12 +158,33 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Any]]:
-        """Draws a task and an empty study."""
+        """Draws a task and a study that has something to decide.
+
+        Raises:
+            ValueError: none has.
+        """
         super().reset(seed=seed, options=options)
-        self._begin(int(self.np_random.integers(_SEED_RANGE)))
+        self._begin(self.np_random)
         return self._arrays(), {}
 
-    def _begin(self, episode_seed: int) -> None:
+    def _begin(self, rng: np.random.Generator) -> None:
+        """Draws episodes until one has something to decide.
+
+        Few discrete configs may all have been tried by chance before the first decision.
+
+        Raises:
+            ValueError: there was nothing to decide in any of 64.
+        """
+        for _ in range(_MAX_DRAWS):
+            self._observation = self._begin_one(int(rng.integers(_SEED_RANGE)))
+            if self._observation.mask.any():
+                return
+        raise ValueError(
+            f"{_MAX_DRAWS} episodes had nothing to decide: their spaces are smaller than what is "
+            "tried before the first decision; use larger spaces or a smaller num_seeded"
+        )
+
+    def _begin_one(self, episode_seed: int) -> Observation:
         space, self.objective = self._make_objective(episode_seed)
         rng = np.random.default_rng(episode_seed)
         episode = self._episode
@@ -182,7 +204,7 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
         self._regrets: dict[Incumbent, float] = {}
         self._workers = SimulatedWorkers(spec, self.objective)
         self._play_by_chance(episode.num_seeded, rng)
-        self._observation = self._next_decision()
+        return self._next_decision()
 
     def _play_by_chance(self, num_trials: int, rng: np.random.Generator) -> None:
         """A history that no policy made: random configs, and steps from the best so far."""
@@ -288,7 +310,7 @@ class TrainingEnv(TuningEnv):
         super(TuningEnv, self).reset(seed=seed, options=options)
         stream = np.random.default_rng([*self._seeds, self._iteration, self._num_episodes])
         self._num_episodes += 1
-        self._begin(int(stream.integers(_SEED_RANGE)))
+        self._begin(stream)
         return self._arrays(), {}
 
     def _arrays(self) -> dict[str, NDArray[np.float32]]:
