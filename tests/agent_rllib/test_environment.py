@@ -266,7 +266,7 @@ def test_an_episode_may_begin_in_the_middle_of_a_study() -> None:
 
 def test_a_space_that_chance_has_used_up_is_passed_over() -> None:
     """It has ended a run of pre-training after 22,000 decisions."""
-    episode = EpisodeSpec(num_trials=40, num_seeded=30)
+    episode = EpisodeSpec(num_trials=120, num_seeded=100)
     mixed = TuningEnv({"make_objective": lambda seed: TASKS[seed % 2](seed), "episode": episode})
     for seed in range(8):
         seen, _ = mixed.reset(seed=seed)
