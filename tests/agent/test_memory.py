@@ -20,7 +20,7 @@ from agent.landscapes import (
     random_study,
 )
 from lexmove.agent.floor import FloorProposer
-from lexmove.agent.memory import MAX_STARTS, PastStudy, learn_portfolio, why_unfit
+from lexmove.agent.memory import MAX_STARTS, PastStudy, learn_portfolio, past_results, why_unfit
 from lexmove.agent.shipped_starts import (
     StartTable,
     learn_table,
@@ -99,8 +99,8 @@ def at_random(index: int) -> Landscape:
 def regrets(kind: str | None, *, seed: int) -> np.ndarray:
     """Regret after each trial of a new task of the family, with memory of that kind or without."""
     studies = [] if kind is None else [past(kind, index) for index in range(10, 14)]
-    spec = {"num_trials": 16, "seed": seed, "starts": learn_portfolio(studies, MIXED)}
-    study = play(new_study(MIXED, **spec), FloorProposer(), task(seed))
+    memory = {"starts": learn_portfolio(studies, MIXED), "past": past_results(studies, MIXED)}
+    study = play(new_study(MIXED, num_trials=16, seed=seed, **memory), FloorProposer(), task(seed))
     reached = np.maximum.accumulate([study.best_score(trial) for trial in study.trials])
     return (BEST - reached) / (BEST - MEDIAN)
 

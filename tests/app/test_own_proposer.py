@@ -13,6 +13,7 @@ from lexmove.app.checking import check_words
 from lexmove.app.own_proposer import load_own_proposer
 from lexmove.app.planning import first_suggestions
 from lexmove.app.preparing import settled, study_spec
+from lexmove.app.remembering import Memory
 from lexmove.cluster.package import JOB_NAME, package_of
 from lexmove.errors import StudyFailedError, UsageError
 from lexmove.job.loading import load_job
@@ -51,7 +52,7 @@ def with_mine(folder: Path, text: str, **fields: object) -> JobSpec:
 def test_a_plan_asks_it_for_the_first_trials(tmp_path: Path) -> None:
     job = with_mine(tmp_path, mine())
     check_words(job, SPACE)
-    found = first_suggestions(job, SPACE)
+    found = first_suggestions(job, SPACE, Memory())
     assert [item.decision.proposer for item in found] == ["mine"] * 4
     assert len({item.config for item in found}) == 4
 
@@ -159,7 +160,7 @@ def test_what_the_user_asks_for_comes_before_what_it_says(tmp_path: Path) -> Non
     asked = {**with_mine(tmp_path, mine()).agent.model_dump(), "starts": starts}
     job = make_job(tmp_path, agent=asked)
     check_words(job, SPACE)
-    (first, second, third, *_) = first_suggestions(job, SPACE)
+    (first, second, third, *_) = first_suggestions(job, SPACE, Memory())
     assert [dict(item.config) for item in (first, second)] == starts
     assert first.decision.text.startswith("asked for by the job: learning_rate")
     assert third.decision.expert != "start:asked"

@@ -4,7 +4,7 @@
 random moves from the best one), then the agent plays a few trials on from it, so that every
 decision meets a history one trial longer than the last. "first" is the first decision of the
 process, loading and warming-up included; memory is what Python objects hold after a run at that
-length, over what they held before the first.
+length, over what they held before the first. `--past 8` gives every study as many earlier ones.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from agent.landscapes import Landscape, finish, newest, start
 from lexmove.space.domain import Categorical, Float, Integer, Ordinal
 from lexmove.space.move import apply_move, legal_moves
 from lexmove.space.search_space import Config, Hyperparameter, SearchSpace
+from lexmove.study.past import PastResults
 from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import (
     Decision,
@@ -68,6 +71,16 @@ def _landscape(seed: int) -> Landscape:
     return value
 
 
+@cache
+def _past(num: int) -> tuple[PastResults, ...]:
+    """As many earlier studies of 100 trials, the tasks those of the first seeds."""
+    from lexmove.agent.memory import PastStudy, past_results
+
+    seeds = range(num)
+    studies = [PastStudy.from_study(_history(100, seed, _landscape(seed))) for seed in seeds]
+    return past_results(studies, SPACE)
+
+
 def _history(length: int, seed: int, landscape: Landscape) -> Study:
     """Every other trial a random config, the others a random move from the best."""
     rng = np.random.default_rng(seed)
@@ -103,9 +116,12 @@ def _trial(index: int, config: Config, value: float) -> list[Event]:
     ]
 
 
-def _decisions_s(length: int, seed: int, propose: Callable[..., Suggestion | None]) -> list[float]:
+def _decisions_s(
+    length: int, seed: int, propose: Callable[..., Suggestion | None], num_past: int
+) -> list[float]:
     landscape = _landscape(seed)
     study = _history(length, seed, landscape)
+    study = replace(study, spec=replace(study.spec, past=_past(num_past)))
     times: list[float] = []
     for _ in range(NUM_DECISIONS):
         rng = decision_rng(study)
@@ -123,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lengths", type=int, nargs="*", default=LENGTHS)
     parser.add_argument("--studies", type=int, default=NUM_STUDIES)
+    parser.add_argument("--past", type=int, default=0)
     options = parser.parse_args()
     since = time.process_time()
     from lexmove.agent.proposer import PolicyProposer
@@ -140,7 +157,7 @@ def main() -> None:
         times = [
             value
             for seed in range(options.studies)
-            for value in _decisions_s(length, seed, proposer.propose)
+            for value in _decisions_s(length, seed, proposer.propose, options.past)
         ]
         cells = [*np.quantile(times, (0.5, 0.9, 0.99)), max(times)]
         row = "".join(f"{1e3 * cell:9.1f}" for cell in cells)

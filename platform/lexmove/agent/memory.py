@@ -17,10 +17,12 @@ from typing import Self
 import numpy as np
 
 from lexmove.agent.encoding import Array, Encoding, Mask, nearest
+from lexmove.agent.gaussian_process import thinned
 from lexmove.agent.history import read_history
 from lexmove.agent.surrogate import Surrogate
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.space.translation import translate
+from lexmove.study.past import PastResults
 from lexmove.study.scoring import Incumbent
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
@@ -37,6 +39,9 @@ MIN_SHARED = 0.5
 
 MAX_STUDIES = 16
 """Past studies that are looked into, those of the greatest weight first."""
+
+MAX_PAST = 8
+"""Past studies whose results a new one keeps."""
 
 MAX_EXCESS = 0.2
 """A value may lie this far outside a range (unit ranges): clipped there, too far beyond."""
@@ -158,8 +163,7 @@ def learn_portfolio(
     Returns:
         Valid configs of `space` that no past study failed on, each near a trial of a past study.
     """
-    fit = [past for past in studies if why_unfit(past, space) is None]
-    fit = sorted(fit, key=lambda past: -past.weight)[:MAX_STUDIES]
+    fit = _fit(studies, space)[:MAX_STUDIES]
     candidates = _candidates(fit, space)
     if not candidates or size < 1:
         return ()
@@ -170,6 +174,64 @@ def learn_portfolio(
     weights = np.repeat([past.weight for past in fit], _NUM_COPIES)
     chosen = _greedy(np.concatenate(regrets), weights / weights.sum(), size=size)
     return tuple(candidates[index - 1] for index in chosen)
+
+
+def past_results(studies: Sequence[PastStudy], space: SearchSpace) -> tuple[PastResults, ...]:
+    """What earlier studies found, as points of `space`, for a study to keep beside its own trials.
+
+    Of a study at most 64 trials, the best half and an even spread of the rest. One that stopped
+    early counts with what the study's surrogate expected of its end.
+
+    Args:
+        studies: what was done before; unfit ones (`why_unfit`) are passed over.
+        space: of the new study.
+
+    Returns:
+        At most `MAX_PAST` results, those of the greatest weight first.
+    """
+    found = (_results(past, space) for past in _fit(studies, space))
+    return tuple(results for results in found if results is not None)[:MAX_PAST]
+
+
+def _fit(studies: Sequence[PastStudy], space: SearchSpace) -> list[PastStudy]:
+    """Those that teach something about `space`, the greatest weight first."""
+    fit = [past for past in studies if why_unfit(past, space) is None]
+    return sorted(fit, key=lambda past: -past.weight)
+
+
+def _results(past: PastStudy, space: SearchSpace) -> PastResults | None:
+    """One study's; None where too little has a place in `space`, or nothing made a difference."""
+    reached = _ends(past.study)
+    there = {trial_id: translate(past.study.trials[trial_id].config, space) for trial_id in reached}
+    inside = [trial_id for trial_id, item in there.items() if item.excess <= MAX_EXCESS]
+    scores = np.array([reached[trial_id] for trial_id in inside])
+    if len(inside) < MIN_SCORED or not np.ptp(scores):
+        return None
+    kept = thinned(scores)
+    units = Encoding(space).units([there[inside[row]].config for row in kept])
+    standard = (scores[kept] - scores[kept].mean()) / scores[kept].std()
+    varied = {item.name for item in past.space.searched}
+    return PastResults(
+        source=past.name,
+        known=tuple(item.name for item in space.searched if item.name in varied),
+        units=tuple(map(tuple, units.round(4).tolist())),
+        scores=tuple(standard.round(5).tolist()),
+    )
+
+
+def _ends(study: Study) -> dict[int, float]:
+    """What each measured trial reached, higher better, or was expected to reach at its end."""
+    encoding = Encoding(study.spec.space)
+    history = read_history(study, encoding)
+    expected = Surrogate(history, encoding).predict(history.tried, np.ones(len(history.tried)))
+    measured = np.flatnonzero(~history.failed)
+    ends = {
+        int(trial_id): float(expected.gains[trial_id] + history.incumbent)
+        for trial_id in history.trial_ids[measured]
+    }
+    for row in measured[history.fidelity[measured] == 1.0]:
+        ends[int(history.trial_ids[row])] = float(history.scores[row])
+    return ends
 
 
 def _candidates(studies: Sequence[PastStudy], space: SearchSpace) -> list[PlannedStart]:

@@ -25,11 +25,11 @@ from lexmove.agent.features import (
     candidate_features,
     global_features,
 )
-from lexmove.agent.history import read_history
 from lexmove.agent.ledger import DEPARTURE
 from lexmove.agent.rows import fidelity_place
 from lexmove.agent.selection import Start, choose_starts
 from lexmove.agent.surrogate import Surrogate
+from lexmove.agent.warm_surrogate import surrogate_of
 from lexmove.space.move import Move, describe, move_between
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity
@@ -110,7 +110,7 @@ def observe(study: Study, rng: np.random.Generator) -> Observation:
     empty.
     """
     encoding = Encoding.of(study.spec.space)
-    surrogate = Surrogate(read_history(study, encoding), encoding)
+    surrogate = surrogate_of(study, encoding)
     rule = rule_of(len(study.trials))
     origins = origins_of(study)
     continued = choose_continuations(study, surrogate)

@@ -48,7 +48,7 @@ def next_start(
             kind="default", config=space.default, units=units, expert="start:default", is_alone=True
         )
     planned = asked_start(study, encoding, seen_ND) or _from_memory(study, encoding, seen_ND)
-    if planned is not None or num_scored >= NUM_SCORED_BEFORE_FLOOR:
+    if planned is not None or num_scored >= NUM_SCORED_BEFORE_FLOOR or has_past(study):
         return planned
     point = sobol_point(study, encoding, seen_ND)
     if point is None:
@@ -118,8 +118,15 @@ def misleads(study: Study) -> bool:
     planned = [study.trials[trial_id] for trial_id in Ledger.of(study).planned]
     reached = [_first_score(study, trial) for trial in planned]
     scores = [score for score in reached if score is not None]
+    if len(scores) < PATIENCE:
+        return False
     default = _first_score(study, study.trials[0])
-    return default is not None and len(scores) >= PATIENCE and max(scores) <= default
+    return default is not None and max(scores) <= default
+
+
+def has_past(study: Study) -> bool:
+    """Whether results of earlier studies say where to look, and nothing speaks against them yet."""
+    return bool(study.spec.past) and not misleads(study)
 
 
 def _first_score(study: Study, trial: Trial) -> float | None:

@@ -64,6 +64,7 @@ class Surrogate:
 
     A failure so leaves the scores around it as they are, and tells `feasibility` alone what it
     was. `feasibility` gives the probability that a trial at a point ends with a score.
+    `scored` (N,) are the rows of the history that the processes learn from, `targets` (2, N) what.
     """
 
     def __init__(self, history: History, encoding: Encoding) -> None:
@@ -75,6 +76,7 @@ class Surrogate:
         self._groups = np.append(groups, groups[-1] + 1) if self._has_fidelity else groups
         kept = _capped(history.scores)
         scored, failed = kept[~history.failed[kept]], kept[history.failed[kept]]
+        self.scored = scored
         scores = _clipped(history.scores[scored])
         self._shift, self._scale = _location(scores)
         self.targets = _targets(scores)
@@ -130,19 +132,25 @@ class Surrogate:
 
     def trust(self) -> float:
         """Leave-one-out rank correlation with the truth, in [−1, 1]; 0 where unknown."""
-        n = len(self.targets[0])
-        if n < 4 or not np.ptp(self.targets[0]):
+        if len(self.targets[0]) < 4 or not np.ptp(self.targets[0]):
             return 0.0
-        predicted = self._processes[0].leave_one_out()[:n]
-        return rank_correlation(predicted, self.targets[0]) or 0.0
+        return rank_correlation(self.leave_one_out(), self.targets[0]) or 0.0
+
+    def leave_one_out(self) -> Array:
+        """The first process's mean at each of its scores, predicted from the others, (N,)."""
+        return self._processes[0].leave_one_out()[: len(self.targets[0])]
 
     def predict(self, units_MD: Array, places_M: Array) -> Prediction:
         """Posterior of the config points at fidelities `places_M` (see `fidelity_place`)."""
         Z = self._embed(units_MD, places_M)
         means, stds = zip(*(process.predict(Z) for process in self._processes), strict=True)
+        return self._told(np.stack(means), np.stack(stds))
+
+    def _told(self, means: Array, stds: Array) -> Prediction:
+        """Standardised means and deviations, (2, M) each, and what the first say of gains."""
         return Prediction(
-            means=np.stack(means),
-            stds=np.stack(stds),
+            means=means,
+            stds=stds,
             gains=means[0] * self._scale + self._shift - self.history.incumbent,
             gain_stds=stds[0] * self._scale,
         )

@@ -19,7 +19,6 @@ from lexmove.cluster.dashboard import Node, find_dashboard
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.allowance import expected_epochs, most_epochs
-from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, decision_rng
 from lexmove.study.trial import Measurement, Segment, Started, Suggestion
 
@@ -143,7 +142,7 @@ def plan_job(
         card=None if task is None else _card(job, space, task),
         left_out=() if task is None else left_out(task),
         memory=memory,
-        suggestions=first_suggestions(job, space, starts=memory.starts),
+        suggestions=first_suggestions(job, space, memory),
         rungs=fidelity.rungs,
         search_epochs=epochs.search,
         search_most_epochs=epochs.search_most,
@@ -153,14 +152,12 @@ def plan_job(
     )
 
 
-def first_suggestions(
-    job: JobSpec, space: SearchSpace, *, starts: tuple[PlannedStart, ...] = ()
-) -> tuple[Suggestion, ...]:
+def first_suggestions(job: JobSpec, space: SearchSpace, memory: Memory) -> tuple[Suggestion, ...]:
     """What the agent would start first, before anything is measured."""
     from lexmove.app.own_proposer import planned_proposer
 
     propose = planned_proposer(job.agent.proposer)
-    study = Study(spec=study_spec(job, space, starts=starts))
+    study = Study(spec=study_spec(job, space, starts=memory.starts, past=memory.past))
     suggestions: list[Suggestion] = []
     num = max(_NUM_SUGGESTIONS, 1 + len(job.agent.starts))
     for _ in range(min(num, job.num_search_trials)):

@@ -10,6 +10,7 @@ from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec, TaskSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.past import PastResults
 from lexmove.study.starts import PlannedStart, asked_for
 from lexmove.study.study import StudySpec
 
@@ -111,9 +112,16 @@ def one_by_one(job: JobSpec) -> JobSpec:
 
 
 def study_spec(
-    job: JobSpec, space: SearchSpace, *, starts: tuple[PlannedStart, ...] = ()
+    job: JobSpec,
+    space: SearchSpace,
+    *,
+    starts: tuple[PlannedStart, ...] = (),
+    past: tuple[PastResults, ...] = (),
 ) -> StudySpec:
-    """The study that a job asks for; after the default and its own starts it begins with these."""
+    """The study that a job asks for; after the default and its own starts it begins with these.
+
+    `past` is what earlier studies have found.
+    """
     own = (asked_for(space.config(config), by="the job") for config in job.agent.starts)
     return StudySpec(
         name=job.name,
@@ -126,6 +134,7 @@ def study_spec(
         seed=job.seed,
         job=job_to_json(job),
         starts=(*own, *starts),
+        past=past,
     )
 
 

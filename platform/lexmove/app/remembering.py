@@ -11,6 +11,7 @@ from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM, arm_name, repeated_arms
 from lexmove.space.search_space import SearchSpace
+from lexmove.study.past import PastResults
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
 from lexmove.study.trial import Measured, Trial
@@ -35,11 +36,13 @@ another."""
 class Memory:
     """What a new study begins with, and what was left out of account.
 
-    `is_shipped` tells a table of the package from studies of the store. `left_out` holds a
-    sentence for each past study that could not be used.
+    `past` is what the studies behind the starts found. `is_shipped` tells a table of the package
+    from studies of the store. `left_out` holds a sentence for each past study that could not be
+    used.
     """
 
     starts: tuple[PlannedStart, ...] = ()
+    past: tuple[PastResults, ...] = ()
     is_shipped: bool = False
     left_out: tuple[str, ...] = ()
 
@@ -72,13 +75,14 @@ def recall(job: JobSpec, space: SearchSpace, *, store: str | None = None) -> Mem
     """
     if not job.agent.memory or job.agent.proposer not in _USING_STARTS or not space.searched:
         return Memory()
-    from lexmove.agent.memory import learn_portfolio
+    from lexmove.agent.memory import learn_portfolio, past_results
     from lexmove.agent.shipped_starts import shipped_starts, shipped_tables
 
     fit, left_out = _past_studies(job, space, store_url(job, store))
     starts = learn_portfolio(fit, space)
     if starts:
-        return Memory(starts=starts, left_out=tuple(left_out))
+        past = past_results(fit, space)
+        return Memory(starts=starts, past=past, left_out=tuple(left_out))
     if any(item.prior is not None for item in space.searched):
         return Memory(left_out=tuple(left_out))  # the user knows better than a table for anybody
     starts = shipped_starts(space, model=job.model.name, tables=shipped_tables())

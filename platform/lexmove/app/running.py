@@ -25,7 +25,7 @@ from lexmove.app.preparing import (
     with_precision,
     write_reference,
 )
-from lexmove.app.remembering import recall
+from lexmove.app.remembering import Memory, recall
 from lexmove.app.repeating import REPETITIONS, repetition_stage, repetition_work
 from lexmove.app.restoring import restore_study
 from lexmove.app.sizing import with_resources
@@ -52,7 +52,6 @@ from lexmove.job.own_code import is_own
 from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.protocols import TrialStore
-from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
 
 if TYPE_CHECKING:
@@ -113,7 +112,8 @@ def tune(
     place = _place_of(store_url(job, store))
     _check_no_other(job, study_dir, place)
     with study_dir.created():
-        opened.create(study_spec(job, space, starts=_remembered(job, space, store, progress)))
+        memory = _remembered(job, space, store, progress)
+        opened.create(study_spec(job, space, starts=memory.starts, past=memory.past))
     study_dir.write_json(_STORE, {"url": place})
     return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
 
@@ -151,14 +151,12 @@ def _check_no_backup(job: JobSpec, study_dir: StudyDir) -> None:
         )
 
 
-def _remembered(
-    job: JobSpec, space: SearchSpace, store: str | None, progress: Progress
-) -> tuple[PlannedStart, ...]:
+def _remembered(job: JobSpec, space: SearchSpace, store: str | None, progress: Progress) -> Memory:
     """What to begin with, from past studies; told once, for it is then part of the study."""
     memory = recall(job, space, store=store)
     for line in memory.lines:
         progress(line, None)
-    return memory.starts
+    return memory
 
 
 def resume(

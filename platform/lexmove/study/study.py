@@ -12,6 +12,7 @@ from lexmove.space.search_space import SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
 from lexmove.study.index import StudyIndex, in_order
 from lexmove.study.packing import Packed, dictionary_of
+from lexmove.study.past import PastResults
 from lexmove.study.scoring import Goal, Incumbent, Scoring
 from lexmove.study.sequence import Chunked
 from lexmove.study.starts import PlannedStart
@@ -46,7 +47,7 @@ class StudySpec:
     `metric` names the objective among a measurement's metrics. `num_trials` is the budget: how
     many trials may be started. `parallel` is how many run at once. `job` is the job as JSON
     text, for the record and for resuming; empty for `AskTell`. `starts` are configs to try first,
-    after the space's default.
+    after the space's default; `past` is what earlier studies have found.
     """
 
     name: str
@@ -59,6 +60,7 @@ class StudySpec:
     seed: int = 0
     job: str = ""
     starts: tuple[PlannedStart, ...] = ()
+    past: tuple[PastResults, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value from which `from_json` makes an equal spec."""
@@ -78,6 +80,7 @@ class StudySpec:
             "seed": self.seed,
             "job": self.job,
             "starts": [start.to_json() for start in self.starts],
+            **({"past": [results.to_json() for results in self.past]} if self.past else {}),
         }
 
     @classmethod
@@ -90,6 +93,7 @@ class StudySpec:
                 "fidelity": FidelityPlan(**data["fidelity"]),
                 # Studies made before there were planned starts have none.
                 "starts": tuple(PlannedStart.from_json(item) for item in data.get("starts", ())),
+                "past": tuple(PastResults.from_json(item) for item in data.get("past", ())),
             }
         )
 

@@ -4,7 +4,7 @@ A past study is what a user would have: 30 trials of the agent's own floor, one 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,8 @@ from benchmarks.search.arm import straight
 from benchmarks.search.play import Budget, played
 from benchmarks.search.task import SearchTask
 from lexmove.agent.baselines import make_proposer
-from lexmove.agent.memory import PastStudy, learn_portfolio
+from lexmove.agent.memory import PastStudy, learn_portfolio, past_results
+from lexmove.study.past import PastResults
 from lexmove.study.protocols import Proposer
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
@@ -22,16 +23,26 @@ from lexmove.study.trial import Suggestion
 NUM_PAST_TRIALS = 30
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taught:
+    """The start portfolio and the results that a study is created with."""
+
+    starts: tuple[PlannedStart, ...]
+    past: tuple[PastResults, ...]
+
+
 class Past:
     """One past study for each task of a family; they are played when first asked for."""
 
     def __init__(self, tasks: Sequence[SearchTask]) -> None:
         self._tasks = tuple(tasks)
 
-    def teach(self, task: SearchTask) -> tuple[PlannedStart, ...]:
-        """The start portfolio that the other tasks' studies give."""
+    def teach(self, task: SearchTask) -> Taught:
+        """What the other tasks' studies give a study to begin with."""
         others = [self._studies[other.name] for other in self._tasks if other.teaches(task)]
-        return learn_portfolio(others, task.space)
+        return Taught(
+            starts=learn_portfolio(others, task.space), past=past_results(others, task.space)
+        )
 
     @cached_property
     def _studies(self) -> dict[str, PastStudy]:
@@ -45,14 +56,14 @@ class Past:
 
 
 class Remembering:
-    """A proposer whose studies were created with planned starts."""
+    """A proposer whose studies were created with a memory."""
 
-    def __init__(self, proposer: Proposer, starts: tuple[PlannedStart, ...]) -> None:
-        self._proposer, self._starts = proposer, starts
+    def __init__(self, proposer: Proposer, taught: Taught) -> None:
+        self._proposer, self._taught = proposer, taught
         self.name = proposer.name
 
     def propose(
         self, study: Study, rng: np.random.Generator, *, lane: int = 0
     ) -> Suggestion | None:
-        spec = replace(study.spec, starts=self._starts)
+        spec = replace(study.spec, starts=self._taught.starts, past=self._taught.past)
         return self._proposer.propose(replace(study, spec=spec), rng, lane=lane)
