@@ -104,6 +104,14 @@ def test_before_any_trial_earlier_studies_say_where_to_look() -> None:
     assert at_best > at_worst + 1.0
 
 
+def test_of_another_model_little_counts_until_trials_speak_for_it() -> None:
+    other = replace(earlier(), weight=0.2)
+    assert warm(new_study(SPACE), results(other)).own_weight == pytest.approx(0.86)
+    both = warm(new_study(SPACE), results(earlier(seed=2), other))
+    assert both.own_weight == pytest.approx(0.3)
+    assert warm(few(), results(other)).own_weight == warm(few(), results()).own_weight < 0.5
+
+
 def test_even_a_study_of_the_same_task_fades() -> None:
     study = few(45)
     found = warm(study, results())

@@ -63,6 +63,7 @@ def test_past_studies_of_the_store_give_the_first_trials(tmp_path: Path) -> None
     assert memory.left_out == ()
     assert memory.starts[0].reason == "best of tos (trial 7: f1_macro 1)"
     assert memory.lines[0].endswith(" from 1 past study: tos")
+    assert memory.lines[1].startswith("memory: 8 results of 1 past study count beside this study's")
     plan = plan_job(job.model_copy(update={"store": url}), SPACE, offline=True)
     assert plan.memory == memory
     assert [item.decision.expert for item in plan.suggestions[:2]] == [
@@ -139,7 +140,7 @@ def test_unfit_studies_are_left_out_and_said_so(tmp_path: Path) -> None:
     assert begun_too == "study 'begun': it has not ended"
     assert other == "study 'other': 0 of 1 hyperparameters in common"
     assert short == "study 'short': 5 measured trials, 8 are needed"
-    assert memory.lines[1] == f"not used: {damaged}"
+    assert memory.lines[2] == f"not used: {damaged}"
 
 
 def _damage(path: Path, name: str) -> None:
@@ -197,6 +198,7 @@ def test_the_starts_are_part_of_the_new_study(
     memory = recall(job, SPACE, store=url)
     study = open_store(url).load("s")
     assert study.spec.starts == memory.starts != ()
+    assert study.spec.past == memory.past != ()
     assert set(memory.lines) < set(told)
     first = FloorProposer().propose(study, decision_rng(study))
     assert first is not None

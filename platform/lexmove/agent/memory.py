@@ -213,6 +213,7 @@ def _results(past: PastStudy, space: SearchSpace) -> PastResults | None:
     varied = {item.name for item in past.space.searched}
     return PastResults(
         source=past.name,
+        weight=past.weight,
         known=tuple(item.name for item in space.searched if item.name in varied),
         units=tuple(map(tuple, units.round(4).tolist())),
         scores=tuple(standard.round(5).tolist()),

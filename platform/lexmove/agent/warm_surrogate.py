@@ -22,8 +22,8 @@ _NUM_RESAMPLES = 64
 _MAX_RANKED = 96
 """Trials that the weights look at, the latest: their number squares the work."""
 
-_OWN_SHARE = 0.3
-"""Weight of the own process while fewer than two trials can be ranked."""
+_FIRST_SHARE = 0.7
+"""Of earlier studies together, while fewer than two trials can be ranked."""
 
 _COUNTS_FOR = 10.0
 """After so many results earlier studies fade: together they count for 10 / n at most."""
@@ -49,7 +49,9 @@ class WarmSurrogate(Surrogate):
     def __init__(self, history: History, encoding: Encoding, past: Sequence[PastResults]) -> None:
         super().__init__(history, encoding)
         told = [_Earlier(results, encoding) for results in past]
-        weights = _weights(self, told)
+        weights = _by_ranks(self, told)
+        if weights is None:
+            weights = _by_likeness(past)
         self._earlier = [
             (float(weight), earlier.beside(history.pending))
             for weight, earlier in zip(weights, told, strict=True)
@@ -139,17 +141,24 @@ def _history_of(results: PastResults, pending_PD: Array) -> History:
     )
 
 
-def _weights(own: Surrogate, told: Sequence[_Earlier]) -> Array:
+def _by_likeness(past: Sequence[PastResults]) -> Array:
+    """How much each earlier study counts before any trial: as much as it is alike."""
+    alike = np.array([results.weight for results in past])
+    return _FIRST_SHARE * alike.max() * alike / alike.sum() if len(alike) else alike
+
+
+def _by_ranks(own: Surrogate, told: Sequence[_Earlier]) -> Array | None:
     """How much each earlier study counts, (S,); what is left to 1 is the study's own.
 
     Of 64 resamples of the trials, the share in which a process misranks the fewest pairs. The own
-    one wins ties, equal earlier ones share them; and all earlier ones fade.
+    one wins ties, equal earlier ones share them; and all earlier ones fade. None while there is
+    nothing to rank.
     """
     ranked = _last_rows(own.history.trial_ids[own.scored])[-_MAX_RANKED:]
     targets, units = own.targets[0][ranked], own.history.units[own.scored[ranked]]
-    num_trials, num_told = len(targets), len(told)
+    num_trials = len(targets)
     if num_trials < 2 or not np.ptp(targets):
-        return np.full(num_told, (1.0 - _OWN_SHARE) / max(1, num_told))
+        return None
     says = [earlier.predict(units).means[0] for earlier in told]
     says.append(own.leave_one_out()[ranked])
     rng = np.random.default_rng(num_trials)

@@ -57,14 +57,24 @@ class Memory:
         told = [f"not used: {reason}" for reason in self.left_out[:_MAX_TOLD]]
         if (num_more := len(self.left_out) - _MAX_TOLD) > 0:
             told.append(f"not used: {num_more} more past studies")
-        return (f"memory: {self._origin()}", *told) if self.starts else tuple(told)
+        known = [f"memory: {self._origin()}"] if self.starts else []
+        if self.past:
+            num_results = sum(len(results.scores) for results in self.past)
+            known.append(
+                f"memory: {num_results} results of {_studies(len(self.past))} count beside this "
+                "study's own, as far as they rank its trials right"
+            )
+        return (*known, *told)
 
     def _origin(self) -> str:
         """`3 starts from 2 past studies: contracts, tos`."""
-        num, names = len(self.sources), ", ".join(self.sources)
-        studies = "1 past study" if num == 1 else f"{num} past studies"
+        studies, names = _studies(len(self.sources)), ", ".join(self.sources)
         starts = "1 start" if len(self.starts) == 1 else f"{len(self.starts)} starts"
         return f"{starts} from {'the shipped table' if self.is_shipped else studies}: {names}"
+
+
+def _studies(num: int) -> str:
+    return "1 past study" if num == 1 else f"{num} past studies"
 
 
 def recall(job: JobSpec, space: SearchSpace, *, store: str | None = None) -> Memory:

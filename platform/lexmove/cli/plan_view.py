@@ -206,6 +206,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
         "left_out": list(plan.left_out),
         "memory": {
             "starts": [start.to_json() for start in plan.memory.starts],
+            "results": {results.source: len(results.scores) for results in plan.memory.past},
             "left_out": list(plan.memory.left_out),
         },
         "suggestions": [
