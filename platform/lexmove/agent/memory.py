@@ -12,6 +12,7 @@ none of them.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -190,7 +191,7 @@ def past_results(studies: Sequence[PastStudy], space: SearchSpace) -> tuple[Past
         At most `MAX_PAST` results, those of the greatest weight first.
     """
     found = (_results(past, space) for past in _fit(studies, space))
-    return tuple(results for results in found if results is not None)[:MAX_PAST]
+    return tuple(islice((results for results in found if results is not None), MAX_PAST))
 
 
 def _fit(studies: Sequence[PastStudy], space: SearchSpace) -> list[PastStudy]:
