@@ -161,6 +161,8 @@ def _by_ranks(own: Surrogate, told: Sequence[_Earlier]) -> Array | None:
         return None
     says = [earlier.predict(units).means[0] for earlier in told]
     says.append(own.leave_one_out()[ranked])
+    # What is equal but for rounding, as far from all data, must rank alike in every process.
+    says = [np.round(said, 9) for said in says]
     rng = np.random.default_rng(num_trials)
     evenly = np.full(num_trials, 1 / num_trials)
     drawn: Array = rng.multinomial(num_trials, evenly, _NUM_RESAMPLES).astype(float)
