@@ -56,6 +56,7 @@ def test_every_block_has_a_name() -> None:
     assert len(files()) == len(re.findall(r"^```(?:python|yaml)$", text, re.MULTILINE)) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_job_with_its_rows_metric_and_proposer(tmp_path: Path) -> None:
     for name in ("letters.yaml", "rows.py", "costs.py", "near_best.py"):

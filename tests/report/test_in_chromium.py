@@ -139,6 +139,7 @@ def test_it_can_be_printed(tab: Tab, pages: dict[str, Path]) -> None:
     assert len(pdf) > 50_000, "the pictures are in it"
 
 
+@pytest.mark.slow
 def test_five_thousand_trials_are_interactive_in_time(tab: Tab, tmp_path: Path) -> None:
     path = written(study_page(subject_of(simulated_study(5000))), tmp_path)
     # Seconds of the page's own thread, so that a busy machine is no mistake of the page.

@@ -202,6 +202,7 @@ def test_all_levels_of_a_long_list_need_no_room() -> None:
     assert len(labels) == 6
 
 
+@pytest.mark.slow
 def test_five_thousand_trials_are_written_in_time_and_fit() -> None:
     study = simulated_study(5000)
     began_s = time.process_time()
