@@ -148,11 +148,14 @@ def finish(
     *,
     status: TrialStatus | None = None,
     fidelity: int | None = None,
+    duration_s: float = 0.0,
 ) -> Study:
     """The study with a result of a running trial; no value is a failure without measurement."""
     at = study.trials[trial_id].until if fidelity is None else fidelity
     if value is not None:
-        measurement = Measurement(fidelity=at, metrics={study.spec.metric: value})
+        measurement = Measurement(
+            fidelity=at, metrics={study.spec.metric: value}, duration_s=duration_s
+        )
         study = study.with_event(
             Measured(seq=study.num_events, at_s=0.0, trial_id=trial_id, measurement=measurement)
         )

@@ -16,7 +16,7 @@ from benchmarks.search.comparison import Comparison, fingerprint
 from benchmarks.search.results import Journal, Key, Record, load
 from benchmarks.search.run import main
 from benchmarks.search.schedule import Request, missing
-from benchmarks.search.setting import Setting
+from benchmarks.search.setting import UNITS, Setting
 from benchmarks.search.tables_text import END, START, write
 from search_benchmark.tiny_comparison import ABSENT, ARMS, make, task, tiny
 
@@ -80,8 +80,9 @@ def test_the_same_seed_is_the_same_study(tmp_path):
     }
 
 
-def test_both_axes_and_starts_are_played(tmp_path):
-    run(tmp_path, "--trials", "6", "--trainings", "3", "--seeds", "1", "--starts")
+def test_all_axes_and_starts_are_played(tmp_path):
+    asked = ("--trials", "6", "--trainings", "3", "--times", "3")
+    run(tmp_path, *asked, "--seeds", "1", "--starts")
     settings = {key.setting for key in load(tmp_path)}
     assert settings == {
         "trials 6 q1",
@@ -89,6 +90,7 @@ def test_both_axes_and_starts_are_played(tmp_path):
         "trials 6 q8",
         "epochs 3 q1",
         "epochs 3 q1 starts",
+        "time 3 q1",
     }
     arms = {key.arm for key in load(tmp_path)}
     assert arms == {"lexmove", "Sobol", "random", "copy"}
@@ -248,7 +250,7 @@ def judged() -> Comparison:
             f"{family}-a": lambda family=family: task(f"{family}-a", 0.3) for family in families
         },
         families={f"{family}-a": family for family in families},
-        arms={"trials": arms, "epochs": arms},
+        arms={"trials": arms, "epochs": arms, "time": arms},
         absent={},
     )
 
@@ -264,6 +266,7 @@ def make_up(
         Setting.usual("trials", 1),
         Setting.usual("trials", 8),
         Setting.usual("epochs", 1),
+        Setting.usual("time", 1),
         Setting.usual("trials", 1, starts=True),
         Setting.usual("epochs", 1, starts=True),
     )
@@ -298,11 +301,11 @@ def verdicts(shown: str) -> list[str]:
 def test_check_passes_when_every_target_is_met(tmp_path, capsys):
     make_up(tmp_path, judged())
     assert run(tmp_path, "--no-play", "--check", comparison=judged()) == 0
-    assert verdicts(capsys.readouterr().out) == ["ok"] * 15
+    assert verdicts(capsys.readouterr().out) == ["ok"] * 17
 
 
 @pytest.mark.parametrize(
-    ("worse", "num_short"), [("lexmove", 11), ("lexmove, learned", 2), ("lexmove, memory", 2)]
+    ("worse", "num_short"), [("lexmove", 13), ("lexmove, learned", 2), ("lexmove, memory", 2)]
 )
 def test_check_fails_when_a_target_is_short(tmp_path, capsys, worse, num_short):
     make_up(tmp_path, judged(), worse)
@@ -338,7 +341,7 @@ def test_tables_go_between_the_markers(tmp_path):
 
 
 def test_settings_are_named_and_read_back():
-    for axis, parallel, starts in product(("trials", "epochs"), (1, 4, 8, 32), (False, True)):
+    for axis, parallel, starts in product(UNITS, (1, 4, 8, 32), (False, True)):
         setting = Setting.usual(axis, parallel, starts=starts)
         assert Setting.parse(setting.name) == setting
         assert setting.checkpoints[-1] == setting.budget

@@ -1,6 +1,7 @@
 """The benchmark's tasks: truth, noise, crashes, curves, run times, the scale of their regret."""
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from benchmarks.search.tables import TableObjective
 from benchmarks.search.task import METRIC
 from lexmove.agent.baselines import make_proposer
 from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.study import Study
+from lexmove.study.trial import Suggestion
 from search_benchmark.measuring import draws, measure, task_of, truth
 
 TABLES = tuple(
@@ -92,6 +95,53 @@ def test_random_search_with_rungs_plays_it_on_the_axis_of_epochs(name: str) -> N
     assert trace.epochs[-1] >= 3 * task.max_fidelity
     assert np.isfinite(trace.regrets).all()
     assert trace.after_epochs(3 * task.max_fidelity) < 1
+
+
+@pytest.mark.parametrize("name", TABLES + FUNCTIONS + CURVES)
+def test_by_the_clock_a_study_ends_with_the_trial_that_runs_out_of_time(name: str) -> None:
+    task = task_of(name)
+    trace = play(
+        task,
+        make_proposer("random"),
+        Budget(training_times=3),
+        plan=FidelityPlan(maximum=task.max_fidelity),
+        seed=0,
+    )
+    limit_s = 3 * task.training_s
+    num_before = np.count_nonzero(trace.at_s < limit_s)
+    assert (np.diff(trace.at_s) >= 0).all()
+    assert trace.at_s[-1] >= limit_s
+    assert trace.after_seconds(limit_s) == (trace.regrets[num_before - 1] if num_before else 1.0)
+    assert trace.after_seconds(0.0) in (1.0, trace.regrets[0])
+
+
+@dataclass
+class _Told:
+    """Random search that notes which limit its study was told of."""
+
+    name = "told"
+    limits_s: set[float | None] = field(default_factory=set)
+
+    def propose(
+        self, study: Study, rng: np.random.Generator, *, lane: int = 0
+    ) -> Suggestion | None:
+        self.limits_s.add(study.spec.wall_clock_s)
+        return make_proposer("random").propose(study, rng)
+
+
+@pytest.mark.parametrize(
+    ("budget", "times"),
+    [
+        (Budget(training_times=2), 2),
+        (Budget(training_times=2, knows_time=False), None),
+        (Budget(trials=2), None),
+        (Budget(trainings=2), None),
+    ],
+)
+def test_only_who_may_know_is_told_the_time_that_a_study_has(budget, times) -> None:
+    task, told = task_of(CURVES[0]), _Told()
+    play(task, told, budget, plan=FidelityPlan(maximum=task.max_fidelity), seed=0)
+    assert told.limits_s == {None if times is None else times * task.training_s}
 
 
 # Tables

@@ -11,6 +11,7 @@ from benchmarks.search.arm import Arm, Make
 from benchmarks.search.asked_and_told import StartsFirst, rungs
 from benchmarks.search.comparison import Comparison
 from benchmarks.search.run import main
+from benchmarks.search.setting import UNITS
 from benchmarks.search.task import METRIC, SearchTask
 from lexmove.agent.baselines import make_proposer
 from lexmove.errors import TrialFailedError
@@ -88,7 +89,7 @@ def tiny(*, arms: tuple[Arm, ...] = ARMS, peak: float = 0.3) -> Comparison:
     return Comparison(
         tasks={name: cache(lambda name=name, at=at: task(name, at)) for name, at in tasks.items()},
         families=dict.fromkeys(tasks, "tiny"),
-        arms={"trials": (*arms, ABSENT), "epochs": (*arms, ABSENT)},
+        arms=dict.fromkeys(UNITS, (*arms, ABSENT)),
         absent={"elsewhere": "not installed: nowhere"},
     )
 

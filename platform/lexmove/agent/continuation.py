@@ -86,10 +86,14 @@ def _ordered(
 
 
 def start_gain_per_epoch(study: Study, surrogate: Surrogate, units_D: Array) -> float:
-    """The gain per epoch of starting a config, on the scale of a continuation's score."""
+    """The gain per epoch of starting a config, on the scale of a continuation's score.
+
+    Where time counts it is the gain per second, as a continuation's is too.
+    """
     maximum = study.spec.fidelity.maximum
     prediction = surrogate.predict(units_D[None], np.ones(1))
-    return float(log_gain_per_epoch(prediction, surrogate.best, np.array([maximum]))[0])
+    gains = log_gain_per_epoch(prediction, surrogate.best, np.array([maximum]))
+    return float((gains - surrogate.cost(units_D[None]))[0])
 
 
 def _gains_per_epoch(study: Study, surrogate: Surrogate, trials: Sequence[Trial]) -> Array:
@@ -98,7 +102,8 @@ def _gains_per_epoch(study: Study, surrogate: Surrogate, trials: Sequence[Trial]
     units = surrogate.history.tried[[trial.trial_id for trial in trials]]
     left = np.array([study.spec.fidelity.maximum - trial.fidelity for trial in trials])
     prediction = surrogate.predict(units, np.ones(len(units)))
-    return log_gain_per_epoch(prediction, surrogate.best, left)
+    gains: Array = log_gain_per_epoch(prediction, surrogate.best, left) - surrogate.cost(units)
+    return gains
 
 
 def log_gain_per_epoch(prediction: Prediction, best: Array, epochs_M: Array) -> Array:

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from lexmove.agent.cost import time_counts
 from lexmove.agent.encoding import Array, Encoding, Mask
 from lexmove.agent.ledger import Ledger
 from lexmove.study.study import Study
@@ -21,7 +22,8 @@ class History:
     in [0, 1], logarithmic, 1 the maximum. `trial_ids` says whose a row is. `units` (N, D) and
     `pending` (P, D) are points of the unit cube. `tried` (T, D) are those of all trials, by id.
     `num_scored` counts the trials with measured rows; `incumbent` is the best score as measured,
-    0 without one.
+    0 without one. `paces` (T,) are seconds per unit of fidelity, NaN where they are not known, and
+    of all trials where time is not the limit.
     """
 
     units: Array
@@ -34,6 +36,12 @@ class History:
     tried: Array
     num_scored: int
     incumbent: float
+    paces: Array
+
+    @property
+    def time_counts(self) -> bool:
+        """Whether an improvement is worth the more, the less time it takes."""
+        return bool(np.isfinite(self.paces).any())
 
     @property
     def points(self) -> Array:
@@ -47,6 +55,7 @@ def read_history(study: Study, encoding: Encoding) -> History:
     tried = ledger.units
     trial_ids, fidelity, measured = ledger.rows
     failed = np.isnan(measured)
+    is_timed = time_counts(study, ledger.seconds)
     return History(
         units=tried[trial_ids],
         scores=lifted(measured, fidelity, trial_ids),
@@ -58,6 +67,7 @@ def read_history(study: Study, encoding: Encoding) -> History:
         tried=tried,
         num_scored=int(np.count_nonzero(np.bincount(trial_ids[~failed]))),
         incumbent=0.0 if study.incumbent is None else study.sign * study.incumbent.value,
+        paces=ledger.paces if is_timed else np.full(len(tried), np.nan),
     )
 
 

@@ -13,8 +13,12 @@ from lexmove.study.trial import Continued, Decision, Event, Started, Trial, Tria
 DEPARTURE = "policy"
 """`Decision.expert` where the policy chose what the floor would not have chosen."""
 
-WIDTH = 1.2816
-"""Half of the central 80 % of a normal, in standard deviations."""
+WITHIN = {0.8: 1.2816, 0.95: 2.92}
+"""Predicted standard deviations to either side that hold such a share of the realised gains.
+
+The first as of a normal; the second as of a Student t with two degrees of freedom on that scale,
+because surprises have heavy tails ("Calibration" in README.md).
+"""
 
 _PENDING = (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
 _NO_ORIGIN, _DEFAULT = -2, -1
@@ -66,6 +70,7 @@ class Ledger:
         self._steps = _Column(float, encoding.num_dims)
         self._origins, self._experts = _Column(int), _Column(np.int8)
         self._best = _Column(float)
+        self._seconds, self._reached = _Column(float), _Column(float)
         self._is_pending, self._is_final = _Column(bool), _Column(bool)
         self._owners = _Column(int, fill=-1)
         self._places, self._scores = _Column(float), _Column(float)
@@ -106,7 +111,13 @@ class Ledger:
         self._steps.append(units_D - before)
         self._origins.append(origin)
         self._experts.append(_kind_of(decision))
-        for column in (self._best, self._is_pending, self._is_final):
+        for column in (
+            self._best,
+            self._seconds,
+            self._reached,
+            self._is_pending,
+            self._is_final,
+        ):
             column.append(0)
         if self._planned_configs and trial.config in self._planned_configs:
             self.planned.append(trial.trial_id)
@@ -120,6 +131,8 @@ class Ledger:
         """Where a trial stands now, and what it has reached."""
         index, best = trial.trial_id, study.best_score(trial)
         self._best.rows[index] = np.nan if best is None else best
+        self._seconds.rows[index] = sum(item.duration_s for item in trial.measurements)
+        self._reached.rows[index] = trial.fidelity
         self._is_pending.rows[index] = trial.status in _PENDING
         self._is_final.rows[index] = trial.status.is_final
         for row in rows_of(study, trial):
@@ -137,7 +150,7 @@ class Ledger:
         realised = study.realised_gain(trial)
         if realised is not None:
             self.num_checked += 1
-            self.num_covered += abs(realised - gain) <= WIDTH * std
+            self.num_covered += abs(realised - gain) <= WITHIN[0.8] * std
 
     @property
     def units(self) -> Array:
@@ -148,6 +161,19 @@ class Ledger:
     def steps(self) -> Array:
         """The step from its origin, else from the default, that every trial made, (T, D)."""
         return self._steps.rows
+
+    @property
+    def seconds(self) -> Array:
+        """How long every trial has trained until its last measurement, (T,)."""
+        return self._seconds.rows
+
+    @property
+    def paces(self) -> Array:
+        """Seconds per unit of fidelity of every trial, (T,); NaN where no time was measured."""
+        seconds, reached = self._seconds.rows, self._reached.rows
+        known = (seconds > 0.0) & (reached > 0.0)
+        paces: Array = np.where(known, seconds / np.maximum(reached, 1.0), np.nan)
+        return paces
 
     @property
     def pending(self) -> NDArray[np.int_]:

@@ -111,7 +111,7 @@ def observe(study: Study, rng: np.random.Generator) -> Observation:
     """
     encoding = Encoding.of(study.spec.space)
     surrogate = surrogate_of(study, encoding)
-    rule = rule_of(len(study.trials))
+    rule = rule_of(len(study.trials), time_counts=surrogate.history.time_counts)
     origins = origins_of(study)
     continued = choose_continuations(study, surrogate)
     starts: tuple[Start, ...] = ()

@@ -143,10 +143,10 @@ def _scored_pool(
 def _score(encoding: Encoding, surrogate: Surrogate, pool: Pool, rule: str) -> Array:
     prediction = surrogate.predict(pool.units, np.ones(len(pool.units)))
     scores = floor_scores(prediction, surrogate.best, rule=rule)
-    feasible: Array = scores + np.log(surrogate.feasibility(pool.units))
+    weighed: Array = scores + np.log(surrogate.feasibility(pool.units)) - surrogate.cost(pool.units)
     if encoding.has_priors:
-        feasible += log_belief(encoding, surrogate.history, pool.units, rule=rule)
-    return feasible
+        weighed += log_belief(encoding, surrogate.history, pool.units, rule=rule)
+    return weighed
 
 
 def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArray[np.int_]:

@@ -56,6 +56,11 @@ class SimulatedWorkers:
         return len(self.study.running) < self.study.spec.parallel
 
     @property
+    def now_s(self) -> float:
+        """The simulated clock, in seconds since the start."""
+        return self._now_s
+
+    @property
     def is_idle(self) -> bool:
         """Whether no segment runs."""
         return not self._due

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexmove.agent.belief import rank_correlation
+from lexmove.agent.cost import Cost
 from lexmove.agent.encoding import Array, Encoding
 from lexmove.agent.feasibility import Feasibility
 from lexmove.agent.gaussian_process import GaussianProcess, Hyper, fit, thinned
@@ -63,7 +64,8 @@ class Surrogate:
     """Two processes over one history; running and failed trials are fantasies at their means.
 
     A failure so leaves the scores around it as they are, and tells `feasibility` alone what it
-    was. `feasibility` gives the probability that a trial at a point ends with a score.
+    was. `feasibility` gives the probability that a trial at a point ends with a score, `cost` what
+    its time takes away.
     `scored` (N,) are the rows of the history that the processes learn from, `targets` (2, N) what.
     """
 
@@ -93,6 +95,12 @@ class Surrogate:
             history.failed,
             kept=kept,
             num_fitted=num_fitted(len(history.failed)),
+        )
+        self.cost = Cost(
+            encoding,
+            history.tried,
+            history.paces,
+            num_fitted=num_fitted(int(np.count_nonzero(np.isfinite(history.paces)))),
         )
 
     def _rows(self, rows_N: NDArray[np.int_]) -> Array:

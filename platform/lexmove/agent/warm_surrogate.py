@@ -138,6 +138,7 @@ def _history_of(results: PastResults, pending_PD: Array) -> History:
         tried=units,
         num_scored=num,
         incumbent=float(scores.max()),
+        paces=np.full(num, np.nan),
     )
 
 

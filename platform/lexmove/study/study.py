@@ -46,8 +46,9 @@ class StudySpec:
 
     `metric` names the objective among a measurement's metrics. `num_trials` is the budget: how
     many trials may be started. `parallel` is how many run at once. `job` is the job as JSON
-    text, for the record and for resuming; empty for `AskTell`. `starts` are configs to try first,
-    after the space's default; `past` is what earlier studies have found.
+    text, for the record and for resuming; empty for `AskTell`. No trial is started after
+    `wall_clock_s` seconds. `starts` are configs to try first, after the space's default; `past` is
+    what earlier studies have found.
     """
 
     name: str
@@ -59,6 +60,7 @@ class StudySpec:
     parallel: int = 1
     seed: int = 0
     job: str = ""
+    wall_clock_s: float | None = None
     starts: tuple[PlannedStart, ...] = ()
     past: tuple[PastResults, ...] = ()
 
@@ -79,6 +81,7 @@ class StudySpec:
             "parallel": self.parallel,
             "seed": self.seed,
             "job": self.job,
+            **({} if self.wall_clock_s is None else {"wall_clock_s": self.wall_clock_s}),
             "starts": [start.to_json() for start in self.starts],
             **({"past": [results.to_json() for results in self.past]} if self.past else {}),
         }

@@ -74,7 +74,8 @@ class Decision:
 
     `proposer` is the proposer's name and `expert` the part of it that chose. `text` is the move
     in words. `action` is the index of the chosen candidate, `log_probability` its logarithm
-    under the policy; `predicted_gain` and `predicted_gain_std` are in units of the objective.
+    under the policy; `predicted_gain` and `predicted_gain_std` are in units of the objective: 80 %
+    of the gains should come within 1.28 such deviations of it, 95 % within 2.92.
     `policy_version` is the hash of the policy's weights; `lane` the slot it was made for.
     """
 

@@ -30,7 +30,8 @@ class Arm:
     """One row of the tables.
 
     `plan` says where trials may be paused on the epoch axis. `version` changes when the arm
-    would decide differently: results are kept under it. A `Proposer` of a peer may keep state
+    would decide differently: results are kept under it. Whoever `knows_time` is told by the clock
+    how long the study may take. A `Proposer` of a peer may keep state
     between calls, one study long. Not every peer `searches_pools`: the config that it asked for
     and did not get stays open for it.
     """
@@ -41,3 +42,4 @@ class Arm:
     version: str
     plan: Callable[[SearchTask], FidelityPlan] = straight
     searches_pools: bool = True
+    knows_time: bool = True

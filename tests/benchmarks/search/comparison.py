@@ -83,7 +83,7 @@ class Comparison:
         of_task = self.task(task)
         if not setting.has(of_task):
             return False
-        if of_task.pool is not None and (setting.axis == "epochs" or not arm.searches_pools):
+        if of_task.pool is not None and (setting.axis != "trials" or not arm.searches_pools):
             return False
         return self._family(task).can_teach() if arm.name in _TAUGHT or setting.starts else True
 

@@ -14,6 +14,7 @@ def everything() -> Comparison:
         arms={
             "trials": (*ours.ARMS, *peers.ARMS),
             "epochs": (*ours.EPOCH_ARMS, *peers.EPOCH_ARMS),
+            "time": (*ours.TIME_ARMS, *peers.TIME_ARMS),
         },
         absent=peers.absent(),
         on_request=ours.ON_REQUEST,

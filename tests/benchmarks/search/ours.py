@@ -114,10 +114,18 @@ def _arm(
     *,
     group: Group = "ablation",
     plan: Callable[[SearchTask], FidelityPlan] = paused,
+    knows_time: bool = True,
 ) -> Arm:
     """An arm of ours; `make` is given the study's seed."""
     version = source_version(learns=make is OnlineProposer)
-    return Arm(name=name, group=group, make=_starting(make), version=version, plan=plan)
+    return Arm(
+        name=name,
+        group=group,
+        make=_starting(make),
+        version=version,
+        plan=plan,
+        knows_time=knows_time,
+    )
 
 
 def _starting(make: Callable[[int], Proposer]) -> Make:
@@ -145,6 +153,12 @@ EPOCH_ARMS: tuple[Arm, ...] = (
     *(arm for arm in ARMS if arm.name != "hill climbing"),
     _arm("lexmove − continue", _MAKE["lexmove"], plan=straight),
 )
+
+TIME_ARMS: tuple[Arm, ...] = (
+    *(arm for arm in ARMS if arm.name in ("lexmove", "lexmove floor")),
+    _arm("lexmove − cost", _MAKE["lexmove"], knows_time=False),
+)
+"""Without its weighing of time an arm searches as if trials were counted."""
 
 ON_REQUEST = frozenset({"lexmove, learning online", "lexmove − gate"})
 """Played only where `--arms` names them: without trained weights the gate changes nothing."""

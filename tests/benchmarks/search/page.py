@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from benchmarks.search.setting import Setting
+from benchmarks.search.setting import UNITS, Setting
 from benchmarks.search.standings import Standings
 from benchmarks.search.statistics import Estimate, iqm, shared
 from benchmarks.search.targets import SHIPPED, Target
@@ -43,7 +43,7 @@ def _section(standings: Standings, setting: Setting) -> Section:
         title="Regret by what was spent",
         caption="Interquartile mean of the normalised regret, lower is better: 0 is the best config"
         " of a task, 1 the median one. The band is the 95 % interval. A click on a name hides it.",
-        x_title=setting.axis if setting.axis == "trials" else "full trainings' worth of epochs",
+        x_title=UNITS[setting.axis],
         y_title="normalised regret",
         is_log=True,
     )

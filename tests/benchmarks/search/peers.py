@@ -61,6 +61,13 @@ EPOCH_ARMS: tuple[Arm, ...] = (
 )
 """The epochs axis: as shipped from epoch 1, tuned from a first rung at maximum / 13."""
 
+TIME_ARMS: tuple[Arm, ...] = (
+    _baseline("random", "random"),
+    _baseline("Sobol", "sobol"),
+    *optuna_arms.ARMS,
+)
+"""By the clock. SMAC3 plans by the number of trials, which nobody knows there."""
+
 _NEEDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((arm.name for arm in smac_arms.ARMS + smac_arms.EPOCH_ARMS), ("smac",)),
     **dict.fromkeys((arm.name for arm in botorch_arms.ARMS), ("ax", "botorch")),

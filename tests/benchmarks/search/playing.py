@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 
 import numpy as np
@@ -17,10 +17,9 @@ from benchmarks.search.comparison import Comparison
 from benchmarks.search.play import Trace, play
 from benchmarks.search.results import Journal, Key, Record
 from benchmarks.search.schedule import Clock, Planned
+from lexmove.agent.ledger import WITHIN
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_INTERVALS = (1.2816, 1.96)
-"""Half widths of the 80 % and the 95 % interval of a normal, in standard deviations."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +102,8 @@ def play_one(comparison: Comparison, planned: Planned) -> Record:
         # Not timed: what a peer imports, and what is searched for once to be copied.
         proposer = arm.make(task, setting.spend(), seed=planned.seed, starts=starts)
         since = time.process_time()
-        trace = play(task, proposer, setting.spend(), plan=plan, seed=planned.seed)
+        budget = replace(setting.spend(), knows_time=arm.knows_time)
+        trace = play(task, proposer, budget, plan=plan, seed=planned.seed)
         cpu_s = time.process_time() - since
     regrets = {at: round(regret, 4) for at, regret in setting.reached(trace, task).items()}
     median_s, p99_s = np.quantile(trace.decision_s, [0.5, 0.99])
@@ -125,7 +125,7 @@ def play_one(comparison: Comparison, planned: Planned) -> Record:
 
 def _surprises(trace: Trace) -> tuple[int, int, int]:
     sizes = np.abs(trace.surprises)
-    inner, outer = (int((sizes <= width).sum()) for width in _INTERVALS)
+    inner, outer = (int((sizes <= width).sum()) for width in WITHIN.values())
     return len(sizes), inner, outer
 
 

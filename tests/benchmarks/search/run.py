@@ -26,8 +26,8 @@ from lexmove.report.page import render as render_page
 
 README = Path(__file__).parents[3] / "platform" / "lexmove" / "agent" / "README.md"
 
-_AXES: tuple[Axis, ...] = ("trials", "epochs")
-_PARALLEL: Mapping[Axis, tuple[int, ...]] = {"trials": (1, 8), "epochs": (1,)}
+_AXES: tuple[Axis, ...] = ("trials", "epochs", "time")
+_PARALLEL: Mapping[Axis, tuple[int, ...]] = {"trials": (1, 8), "epochs": (1,), "time": (1,)}
 _QUICK_TASKS, _QUICK_SEEDS, _QUICK_TRIALS = 7, 2, 25
 _QUICK_ARMS = (SHIPPED, FLOOR, "random", TPE)
 _INTERRUPTED = 130
@@ -215,14 +215,15 @@ def _settings(options: argparse.Namespace) -> tuple[Setting, ...]:
 def _with_starts(axis: Axis, parallel: int, asks_for_starts: bool) -> list[Setting]:
     """A setting; with --starts, one trial at a time is also played from a shared portfolio."""
     usual = Setting.usual(axis, parallel)
-    if not asks_for_starts or parallel > 1:
+    if not asks_for_starts or parallel > 1 or axis == "time":
         return [usual]
     return [usual, Setting.usual(axis, parallel, starts=True)]
 
 
 def _with_budget(options: argparse.Namespace, setting: Setting) -> Setting:
     quick = _QUICK_TRIALS if options.quick else None
-    budget = (options.trials or quick) if setting.axis == "trials" else options.trainings
+    asked = {"trials": options.trials or quick, "epochs": options.trainings, "time": options.times}
+    budget = asked[setting.axis]
     if budget is None:
         return setting
     return Setting(
@@ -237,9 +238,15 @@ def _options() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--axis", choices=[*_AXES, "all"], default="all", help="what is spent (default: all)")
-    add("--parallel", type=int, nargs="+", help="trials at once (default: 1 and 8; 1 on epochs)")
+    add(
+        "--parallel",
+        type=int,
+        nargs="+",
+        help="trials at once (default: 1 and 8 by trials, else 1)",
+    )
     add("--trials", type=int, help="trials of a study (default: 50; 64 at 8 at once)")
     add("--trainings", type=int, help="full trainings' worth of epochs (default: 10)")
+    add("--times", type=int, help="median trainings' worth of time (default: 40)")
     add("--arms", nargs="+", default=[], help="play these arms only; all that are recorded show")
     add("--families", nargs="+", default=[], help="these families only")
     add("--tasks", nargs="+", default=[], help="these tasks only")

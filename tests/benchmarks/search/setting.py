@@ -7,7 +7,7 @@ from typing import Literal, Self
 from benchmarks.search.play import Budget, Trace
 from benchmarks.search.task import SearchTask
 
-Axis = Literal["trials", "epochs"]
+Axis = Literal["trials", "epochs", "time"]
 
 _QUARTER = 2.5
 """A quarter of ten trainings: a target asks for it, the tables leave it out."""
@@ -15,14 +15,32 @@ _QUARTER = 2.5
 _CHECKPOINTS: dict[Axis, tuple[float, ...]] = {
     "trials": (8, 16, 25, 32, 50, 64, 100, 128),
     "epochs": (2, _QUARTER, 5, 10, 20, 40),
+    "time": (5, 10, 20, 40),
 }
-_HEADLINES: dict[Axis, tuple[float, ...]] = {"trials": (25, 50), "epochs": (5, 10)}
-_NAME = re.compile(r"(trials|epochs) (\d+) q(\d+)( starts)?")
+_HEADLINES: dict[Axis, tuple[float, ...]] = {
+    "trials": (25, 50),
+    "epochs": (5, 10),
+    "time": (20, 40),
+}
+_BUDGETS: dict[Axis, int] = {"trials": 50, "epochs": 10, "time": 40}
+_TITLES: dict[Axis, str] = {
+    "trials": "Full fidelity",
+    "epochs": "Epoch axis",
+    "time": "Full fidelity by the clock",
+}
+UNITS: dict[Axis, str] = {
+    "trials": "trials",
+    "epochs": "full trainings' worth of epochs",
+    "time": "median trainings' worth of time",
+}
+"""What a budget counts."""
+
+_NAME = re.compile(r"(trials|epochs|time) (\d+) q(\d+)( starts)?")
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class Setting:
-    """`budget` counts trials at full fidelity, or full trainings' worth of epochs.
+    """`budget` counts what `UNITS` says; by the clock, too, every trial goes to full fidelity.
 
     `starts` hands every arm the same configs to begin with.
     """
@@ -34,9 +52,10 @@ class Setting:
 
     @classmethod
     def usual(cls, axis: Axis, parallel: int, *, starts: bool = False) -> Self:
-        """50 trials one by one, 64 at 8 at once, 128 at 32; 10 trainings' worth of epochs."""
-        trials = 50 if parallel == 1 else max(64, 4 * parallel)
-        budget = trials if axis == "trials" else 10
+        """50 trials one by one, 64 at 8 at once, 128 at 32; the epochs of 10, the time of 40."""
+        budget = _BUDGETS[axis]
+        if axis == "trials" and parallel > 1:
+            budget = max(64, 4 * parallel)
         return cls(axis=axis, parallel=parallel, starts=starts, budget=budget)
 
     @classmethod
@@ -44,7 +63,7 @@ class Setting:
         """Reads what `name` gives."""
         match = _NAME.fullmatch(name)
         assert match is not None, name
-        axis: Axis = "trials" if match[1] == "trials" else "epochs"
+        axis = next(axis for axis in UNITS if axis == match[1])
         return cls(
             axis=axis, budget=int(match[2]), parallel=int(match[3]), starts=match[4] is not None
         )
@@ -57,11 +76,9 @@ class Setting:
     @property
     def title(self) -> str:
         """What a table calls it."""
-        what = "Full fidelity" if self.axis == "trials" else "Epoch axis"
         how = "one at a time" if self.parallel == 1 else f"{self.parallel} at once"
-        unit = "trials" if self.axis == "trials" else "full trainings' worth of epochs"
         given = ", the same start portfolio for all" if self.starts else ""
-        return f"{what}, {how}, {self.budget} {unit}{given}"
+        return f"{_TITLES[self.axis]}, {how}, {self.budget} {UNITS[self.axis]}{given}"
 
     @property
     def checkpoints(self) -> tuple[float, ...]:
@@ -83,16 +100,20 @@ class Setting:
 
     def has(self, task: SearchTask) -> bool:
         """Whether the task can be played so: epochs are counted where there is a curve."""
-        return self.axis == "trials" or task.max_fidelity > 1
+        return self.axis != "epochs" or task.max_fidelity > 1
 
     def spend(self) -> Budget:
         """The budget of one study."""
         if self.axis == "trials":
             return Budget(trials=self.budget, parallel=self.parallel)
+        if self.axis == "time":
+            return Budget(training_times=self.budget, parallel=self.parallel)
         return Budget(trainings=self.budget, parallel=self.parallel)
 
     def reached(self, trace: Trace, task: SearchTask) -> dict[float, float]:
         """The regret at each checkpoint."""
         if self.axis == "trials":
             return {at: trace.after_trials(int(at)) for at in self.checkpoints}
+        if self.axis == "time":
+            return {at: trace.after_seconds(at * task.training_s) for at in self.checkpoints}
         return {at: trace.after_epochs(at * task.max_fidelity) for at in self.checkpoints}

@@ -69,6 +69,8 @@ def _targets(standings: Standings) -> Iterator[Target]:
     yield _ratio(standings, _Where("trials", 8, 64), _any_peer, "the best peer", 0.8)
     for at in (5, 10):
         yield _ratio(standings, _Where("epochs", 1, at), _epoch_rival, "the best rival", 0.5)
+    for at in (20, 40):
+        yield _ratio(standings, _Where("time", 1, at), _only(TPE), "TPE", 0.6)
     yield _memory(standings, "trials", ours_at=8, theirs_at=32)
     yield _memory(standings, "epochs", ours_at=2.5, theirs_at=10)
     yield _same_starts(standings, "trials", at=8)
@@ -89,7 +91,7 @@ class _Where:
 
     @property
     def words(self) -> str:
-        what = "full fidelity" if self.axis == "trials" else "epochs"
+        what = {"trials": "full fidelity", "epochs": "epochs", "time": "by the clock"}[self.axis]
         given = ", same starts" if self.starts else ""
         return f"{what}, q = {self.parallel}{given}, @{self.at:g}"
 

@@ -2,15 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
 
 from lexmove.agent.simulated_workers import KnownObjective
+from lexmove.errors import InfeasibleError, TrialFailedError
 from lexmove.space.domain import Value
 from lexmove.space.search_space import SearchSpace
+from lexmove.study.trial import Measurement, Segment
 
 Config = Mapping[str, Value]
 
 METRIC = "value"
 """The name under which every task reports; higher is better."""
+
+_NUM_TIMED = 65
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +42,24 @@ class SearchTask:
     max_fidelity: int = 1
     pool: tuple[Config, ...] | None = None
     data: str | None = None
+
+    @cached_property
+    def training_s(self) -> float:
+        """Median time of a full training, in seconds, over random configs that can be trained."""
+        rng = np.random.default_rng(0)
+        times = [self._time_s(self.space.sample(rng), seed) for seed in range(_NUM_TIMED)]
+        return float(np.nanmedian(times))
+
+    def _time_s(self, config: Config, seed: int) -> float:
+        found: list[Measurement] = []
+        segment = Segment(
+            trial_id=0, config=self.space.config(config), seed=seed, until=self.max_fidelity
+        )
+        try:
+            self.objective(segment, trial_dir=Path(), report=found.append)
+        except (TrialFailedError, InfeasibleError):
+            return np.nan
+        return sum(item.duration_s for item in found)
 
     def teaches(self, other: "SearchTask") -> bool:
         """Whether what is known of this task may be used on the other: not on its own answers."""
