@@ -83,6 +83,8 @@ def test_drivers_of_one_supervisor_share_the_wall_clock(
     monkeypatch.setenv(running.BEGAN, str(time.time() - 7200))
     with pytest.raises(NoSuccessfulTrialError, match="none of its 0 trials"):
         running.tune(job, SPACE, store=url, address="in-process", progress=silent)
+    # The agent weighs gains against this time.
+    assert open_store(url).load("s").spec.wall_clock_s == 3600.0
 
 
 def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path):

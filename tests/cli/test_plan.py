@@ -135,3 +135,14 @@ def test_offline_a_metric_is_known_without_torch(
     else:
         assert done.returncode == 2
         assert "unknown metric 'f1_marco'; did you mean 'f1_macro'?" in done.stderr
+
+
+def test_it_says_for_how_many_trials_the_time_will_do(job: Path, lexmove: Lexmove) -> None:
+    budget = {"trials": 1000, "wall_clock": "1s"}
+    job.write_text(json.dumps(JOB | {"budget": budget, "finalists": {"top": 1, "seeds": 1}}))
+    shown = lexmove("plan", "job.yaml").stdout
+    (said,) = re.findall(r"wall_clock: 1 s will do for about ([\d,]+) of these trials; so", shown)
+    assert 1 <= int(said.replace(",", "")) < 999
+    assert json.loads(lexmove("plan", "job.yaml", "--json").stdout)["budget"]["wall_clock_s"] == 1.0
+    job.write_text(json.dumps(JOB | {"budget": {"trials": 12, "wall_clock": "1d"}}))
+    assert "wall_clock" not in lexmove("plan", "job.yaml").stdout, "it is never reached"

@@ -230,10 +230,25 @@ def test_decisions_are_those_of_starts_and_of_deliberate_continuations(study: St
     assert all(decision is event.decision for event, decision in study.decisions)
 
 
-@given(search_spaces(), st.sampled_from(["maximize", "minimize"]), st.none() | st.integers(2, 4))
-def test_a_spec_comes_back_from_json(space: SearchSpace, goal: Goal, eta: int | None) -> None:
+@given(
+    search_spaces(),
+    st.sampled_from(["maximize", "minimize"]),
+    st.none() | st.integers(2, 4),
+    st.none() | st.floats(1.0, 1e7),
+)
+def test_a_spec_comes_back_from_json(
+    space: SearchSpace, goal: Goal, eta: int | None, wall_clock_s: float | None
+) -> None:
     plan = FidelityPlan(maximum=27, eta=eta, first=3)
-    spec = StudySpec(name="s", space=space, goal=goal, fidelity=plan, job='{"a": 1}', seed=3)
+    spec = StudySpec(
+        name="s",
+        space=space,
+        goal=goal,
+        fidelity=plan,
+        job='{"a": 1}',
+        seed=3,
+        wall_clock_s=wall_clock_s,
+    )
     assert StudySpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 

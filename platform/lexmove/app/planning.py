@@ -50,16 +50,6 @@ class Estimate:
     repetitions_s: float
     gpu_hours: float
 
-    @property
-    def total_s(self) -> float:
-        """Wall-clock seconds of the whole study."""
-        return self.search_s + self.repetitions_s
-
-    @property
-    def most_s(self) -> float:
-        """As `total_s`, with the epochs that promotions may add."""
-        return self.search_most_s + self.repetitions_s
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:

@@ -1,5 +1,6 @@
 """What `plan` prints: the space, the data, the first trials, the time, and whether it fits."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from lexmove.app.planning import Estimate, Fit, Plan
@@ -39,6 +40,7 @@ def write_plan(plan: Plan) -> None:
     _write_epochs(plan)
     if plan.estimate is not None:
         _write_estimate(plan.estimate)
+        _write_limit(plan, plan.estimate)
     write_sentence(_fit_words(plan), style=None if plan.fit.is_fitting else "yellow")
 
 
@@ -50,7 +52,9 @@ def _verdict(plan: Plan) -> str:
         fits = f"whether it fits {here} is open: its GPUs were not looked at"
     if plan.estimate is None:
         return f"{fits[0].upper()}{fits[1:]}; how long it takes was not measured"
-    least, most = plan.estimate.total_s, plan.estimate.most_s
+    limit_s = plan.job.budget.wall_clock or math.inf
+    searches_s = plan.estimate.search_s, plan.estimate.search_most_s
+    least, most = (min(it, limit_s) + plan.estimate.repetitions_s for it in searches_s)
     times = list(dict.fromkeys(map(say_duration, (least, most))))
     num = len(plan.card.warnings) if plan.card is not None else 0
     warned = f"; {say_count(num, 'warning')} about the data below" if num else ""
@@ -171,6 +175,17 @@ def _write_estimate(estimate: Estimate) -> None:
     )
 
 
+def _write_limit(plan: Plan, estimate: Estimate) -> None:
+    limit_s = plan.job.budget.wall_clock
+    if limit_s is None or limit_s >= estimate.search_s:
+        return
+    num = max(1, round(plan.job.num_search_trials * limit_s / estimate.search_s))
+    write_sentence(
+        f"wall_clock: {say_duration(limit_s)} will do for about {num:,} of these trials; so gains "
+        "are weighed against the seconds that they take, and quicker configs come first"
+    )
+
+
 def _fit_words(plan: Plan) -> str:
     fit, job = plan.fit, plan.job
     each = (
@@ -213,7 +228,11 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             {"config": dict(item.config), "fidelity": item.until, "text": item.decision.text}
             for item in plan.suggestions
         ],
-        "budget": {"trials": plan.job.budget.trials, "parallel": plan.job.budget.parallel},
+        "budget": {
+            "trials": plan.job.budget.trials,
+            "parallel": plan.job.budget.parallel,
+            "wall_clock_s": plan.job.budget.wall_clock,
+        },
         "rungs": list(plan.rungs),
         "epochs": {
             "search": plan.search_epochs,

@@ -194,7 +194,8 @@ class BudgetSpec(_Section):
 
     `wall_clock` and `trial` are durations in seconds (`90s`, `30m`, `6h`, `1d` in a file): no
     trial starts after the first, and a trial's segment is ended as failed after the second. The
-    first counts from each `tune` or `resume` and leaves the repetitions of finalists out.
+    first counts from each `tune` or `resume` and leaves the repetitions of finalists out. Where it
+    ends a search before `trials` do, the agent weighs gains against the seconds that they take.
     """
 
     trials: Annotated[int, Field(gt=0)] = 24
