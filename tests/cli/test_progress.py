@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,12 @@ def test_time_left_follows_the_rate_since_the_first_training(
     assert left_s == pytest.approx((measured_s[-1] - 0) / len(measured_s) * 6)
     later_s = seconds_left(study, since_s=START_S - 100, now_s=last_s + 10, epochs_after=1)
     assert later_s == pytest.approx(left_s - 10)
+    limited = Study.from_events(
+        replace(study.spec, wall_clock_s=130.0), tuple(study.events_since(0))
+    )
+    assert seconds_left(limited, since_s=START_S - 100, now_s=last_s) == pytest.approx(4.0)
+    assert seconds_left(limited, since_s=START_S - 100, now_s=last_s + 9) == 0.0
+    assert seconds_left(limited, since_s=START_S, now_s=last_s, epochs_after=1) == left_s
 
 
 def test_the_rate_counts_epochs_where_only_the_last_is_measured() -> None:

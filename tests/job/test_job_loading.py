@@ -34,6 +34,8 @@ def test_a_whole_job() -> None:
     assert mistakes == []
     assert job is not None
     assert job.budget == BudgetSpec(trials=48, wall_clock=21600.0, trial=90.0, parallel=4)
+    assert BudgetSpec().trials == BudgetSpec(trial=90.0).trials == 24
+    assert BudgetSpec(wall_clock=21600.0).trials == 1000, "time is the limit, and not a default"
     assert job.resources == ResourcesSpec(cpu=4.0, gpu=0.5)
     assert isinstance(job.resources.cpu, float)
     assert job_from_json(job_to_json(job)) == job

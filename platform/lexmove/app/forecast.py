@@ -32,6 +32,8 @@ def seconds_left(
 ) -> float | None:
     """Seconds until a study is done, at the rate of what was measured since `since_s`, or of late.
 
+    With a `wall_clock_s` the search is done when that has passed since `since_s`.
+
     Args:
         study: as it stands.
         since_s: Unix time at which the running process began with its trials.
@@ -49,8 +51,10 @@ def seconds_left(
     begun_s = max(since_s, measured[0].at_s - measured[0].measurement.duration_s)
     last_s = measured[-1].at_s
     epoch_s = (last_s - begun_s) / _epochs_of(study, measured)
-    left_s = (epochs_left(study) + epochs_after) * epoch_s
-    return max(0.0, left_s - (now_s - last_s))
+    left_s = epochs_left(study) * epoch_s - (now_s - last_s)
+    if study.spec.wall_clock_s is not None:
+        left_s = min(left_s, max(0.0, since_s + study.spec.wall_clock_s - now_s))
+    return max(0.0, left_s + epochs_after * epoch_s)
 
 
 def _epochs_of(study: Study, measured: Sequence[Measured]) -> int:

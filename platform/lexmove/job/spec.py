@@ -190,7 +190,7 @@ class MetricSpec(_Section):
 class BudgetSpec(_Section):
     """What the study may spend: trainings, hours, and how many trainings run at once.
 
-    `trials` pays for both the search and the repetitions of its finalists (`finalists`).
+    `trials` (24, or 1,000 beside a `wall_clock`) pays for search and repetitions (`finalists`).
 
     `wall_clock` and `trial` are durations in seconds (`90s`, `30m`, `6h`, `1d` in a file): no
     trial starts after the first, and a trial's segment is ended as failed after the second. The
@@ -202,6 +202,12 @@ class BudgetSpec(_Section):
     parallel: Annotated[int, Field(gt=0)] = 1
     wall_clock: Duration | None = None
     trial: Duration | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_many_as_time_allows(cls, data: Any) -> Any:
+        timed = isinstance(data, dict) and data.get("wall_clock") is not None
+        return {"trials": 1000, **data} if timed else data
 
 
 class FidelitySpec(_Section):
