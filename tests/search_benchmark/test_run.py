@@ -61,8 +61,9 @@ def test_it_plays_everything_once_and_shows_it(tmp_path, capsys):
     assert run(tmp_path, *SHORT) == 0
     shown = capsys.readouterr()
     assert num_to_play(shown.err) == len(load(tmp_path)) == NUM_SHORT
-    first, last = shown.out.splitlines()[0], shown.out.splitlines()[-1]
-    assert first == "**Full fidelity, one at a time, 6 trials**"
+    about, _, first, *_, last = shown.out.splitlines()
+    assert about.startswith("Normalised regret: interquartile means")
+    assert first == "**Full fidelity, one at a time, 6 trials** on tiny"
     assert "elsewhere (not installed: nowhere)" in shown.out
     assert last.endswith("short")
     assert run(tmp_path, *SHORT) == 0
@@ -346,4 +347,8 @@ def test_settings_are_named_and_read_back():
         assert Setting.parse(setting.name) == setting
         assert setting.checkpoints[-1] == setting.budget
         assert set(setting.headline) <= set(setting.checkpoints)
+        assert setting.is_usual is (parallel == 1 or (axis, parallel) == ("trials", 8))
+    longer = replace(Setting.usual("trials", 1), budget=100)
+    assert longer.headline == (25, 50, 100)
+    assert not longer.is_usual
     assert Key("lexmove", "trials 50 q1", "a-1", 0).setting == Setting.usual("trials", 1).name

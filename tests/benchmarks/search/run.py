@@ -17,7 +17,7 @@ from benchmarks.search.page import search_page
 from benchmarks.search.playing import Played, Stopped, play_all, stopping_on_signals, to_stderr
 from benchmarks.search.results import FOLDER, Journal, Key, Record, load
 from benchmarks.search.schedule import Clock, Request, is_current, missing
-from benchmarks.search.setting import Axis, Setting
+from benchmarks.search.setting import UNITS, USUAL_PARALLEL, Axis, Setting
 from benchmarks.search.standings import Standings
 from benchmarks.search.tables_text import render, targets_table, write
 from benchmarks.search.targets import FLOOR, SHIPPED, TPE, targets
@@ -26,8 +26,6 @@ from lexmove.report.page import render as render_page
 
 README = Path(__file__).parents[3] / "platform" / "lexmove" / "agent" / "README.md"
 
-_AXES: tuple[Axis, ...] = ("trials", "epochs", "time")
-_PARALLEL: Mapping[Axis, tuple[int, ...]] = {"trials": (1, 8), "epochs": (1,), "time": (1,)}
 _QUICK_TASKS, _QUICK_SEEDS, _QUICK_TRIALS = 7, 2, 25
 _QUICK_ARMS = (SHIPPED, FLOOR, "random", TPE)
 _INTERRUPTED = 130
@@ -200,13 +198,13 @@ def _check(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 
 def _settings(options: argparse.Namespace) -> tuple[Setting, ...]:
-    axes = _AXES if options.axis == "all" else (options.axis,)
+    axes: tuple[Axis, ...] = tuple(UNITS) if options.axis == "all" else (options.axis,)
     if options.quick:
         axes = ("trials",)
     found = [
         setting
         for axis in axes
-        for parallel in options.parallel or ((1,) if options.quick else _PARALLEL[axis])
+        for parallel in options.parallel or ((1,) if options.quick else USUAL_PARALLEL[axis])
         for setting in _with_starts(axis, parallel, options.starts)
     ]
     return tuple(_with_budget(options, setting) for setting in found)
@@ -237,7 +235,7 @@ def _options() -> argparse.ArgumentParser:
         description="Plays what the records lack, then prints tables and targets.",
     )
     add = parser.add_argument
-    add("--axis", choices=[*_AXES, "all"], default="all", help="what is spent (default: all)")
+    add("--axis", choices=[*UNITS, "all"], default="all", help="what is spent (default: all)")
     add(
         "--parallel",
         type=int,

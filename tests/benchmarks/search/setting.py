@@ -35,6 +35,9 @@ UNITS: dict[Axis, str] = {
 }
 """What a budget counts."""
 
+USUAL_PARALLEL: dict[Axis, tuple[int, ...]] = {"trials": (1, 8), "epochs": (1,), "time": (1,)}
+"""How many run at once unless one asks for more."""
+
 _NAME = re.compile(r"(trials|epochs|time) (\d+) q(\d+)( starts)?")
 
 
@@ -69,6 +72,12 @@ class Setting:
         )
 
     @property
+    def is_usual(self) -> bool:
+        """Whether it is played without being asked for, or with `--starts`."""
+        usual = type(self).usual(self.axis, self.parallel, starts=self.starts)
+        return self == usual and self.parallel in USUAL_PARALLEL[self.axis]
+
+    @property
     def name(self) -> str:
         """What records call it: `trials 50 q1`, `epochs 10 q1 starts`."""
         return f"{self.axis} {self.budget} q{self.parallel}" + " starts" * self.starts
@@ -93,10 +102,15 @@ class Setting:
 
     @property
     def headline(self) -> tuple[float, ...]:
-        """The checkpoints that are given with an interval: those that the targets ask for."""
+        """The checkpoints that are given with an interval: those that the targets ask for.
+
+        A budget beyond them is one, too.
+        """
         if self.axis == "trials" and self.parallel > 1:
             return (self.budget,)
-        return tuple(at for at in self.checkpoints if at in _HEADLINES[self.axis]) or (self.budget,)
+        asked = [at for at in self.checkpoints if at in _HEADLINES[self.axis]]
+        is_beyond = self.budget > max(_HEADLINES[self.axis])
+        return (*asked, *([self.budget] if is_beyond or not asked else []))
 
     def has(self, task: SearchTask) -> bool:
         """Whether the task can be played so: epochs are counted where there is a curve."""

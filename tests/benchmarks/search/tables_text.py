@@ -21,10 +21,18 @@ START, END = "<!-- bench-search -->", "<!-- /bench-search -->"
 
 _NONE = "–"
 
+_ABOUT = (
+    "Normalised regret: interquartile means, the last ones with 95 % intervals, over the pairs of "
+    "task and seed that lexmove has too, whose own figure on these pairs stands beside them, since "
+    "slow arms have fewer seeds. Mean, rank, and the probability that lexmove ends below the row's "
+    "arm are of the last checkpoint that has an interval."
+)
+
 
 def render(standings: Standings, *, absent: Mapping[str, str]) -> str:
-    """A section for each setting, and which arms are missing."""
-    parts = [part for setting in standings.settings for part in _section(standings, setting)]
+    """A section for each setting, a short one where it is not usual, and which arms are missing."""
+    parts = [_ABOUT] if standings.settings else []
+    parts += [part for setting in standings.settings for part in _section(standings, setting)]
     if absent:
         listed = "; ".join(f"{arm} ({why})" for arm, why in absent.items())
         parts.append(f"Not compared: {listed}.")
@@ -46,16 +54,14 @@ def _section(standings: Standings, setting: Setting) -> list[str]:
     reference = SHIPPED if SHIPPED in arms else arms[0]
     families = standings.families(setting)
     at = setting.headline[-1]
-    about = (
-        f"Normalised regret on {', '.join(families)}. Interquartile means with 95 % intervals; "
-        f"mean, rank, and the probability that {reference} ends below the row's arm are @{at:g}. "
-        f"A row's figures are over the pairs of task and seed that {reference} has too, whose own "
-        f"figure on these pairs stands beside them, since slow arms have fewer seeds."
-    )
-    return [
-        f"**{setting.title}**",
-        about,
+    main = [
+        f"**{setting.title}** on {', '.join(families)}",
         _main_table(standings, setting, arms, reference),
+    ]
+    if not setting.is_usual:
+        return main
+    return [
+        *main,
         f"By family, interquartile mean @{at:g}:",
         _family_table(standings, setting, arms, families),
         *_coverage(standings, setting, arms),
