@@ -1,6 +1,6 @@
 """Cost: how long configs train is learned, and weighs where time is the limit and only there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -8,15 +8,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from agent.landscapes import MIXED, finish, floats, new_study, random_study, rungs, start
+from agent.landscapes import finish, floats, new_study, rungs, start
 from lexmove.agent.baselines import RandomProposer, make_proposer
-from lexmove.agent.cost import Cost, time_counts
+from lexmove.agent.cost import Cost
 from lexmove.agent.encoding import Encoding
-from lexmove.agent.ledger import Ledger
+from lexmove.agent.history import read_history
 from lexmove.agent.observation import observe
 from lexmove.space.domain import Value
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.study import Study, StudySpec, decision_rng
+from lexmove.study.trial import Event, Measured, Started
 
 Array = NDArray[np.float64]
 
@@ -61,52 +62,24 @@ def test_the_pace_of_configs_is_learned_with_its_scale():
     assert 50 < np.exp(said[-1] - said[0]) < 150
 
 
-def _timed(study: Study, num: int, seconds: float) -> Study:
-    for index in range(num):
-        suggestion = RandomProposer().propose(study, np.random.default_rng(index))
-        assert suggestion is not None
-        study = start(study, suggestion)
-        study = finish(study, index, 0.1 * index, duration_s=seconds)
-    return study
+def test_without_a_limit_of_time_nothing_is_weighed():
+    """The same trials, of 1 s to 4 min each, with and without."""
+    study, floor = _paused_at_two_paces(None), make_proposer("floor")
+    slow = Study.from_events(study.spec, _ten_times_slower(study))
+    assert np.isnan(read_history(slow, Encoding.of(study.spec.space)).paces).all()
+    assert floor.propose(study, decision_rng(study)) == floor.propose(slow, decision_rng(slow))
 
 
-@pytest.mark.parametrize(
-    ("wall_clock_s", "parallel", "expected"),
-    [
-        (None, 1, False),
-        (19 * 60.0, 1, True),  # 20 trials of a minute each
-        (21 * 60.0, 1, False),
-        (9 * 60.0, 2, True),
-        (11 * 60.0, 2, False),
-    ],
-)
-def test_time_counts_where_it_ends_before_the_trials_do(wall_clock_s, parallel, expected):
-    study = new_study(floats(2), num_trials=20, wall_clock_s=wall_clock_s, parallel=parallel)
-    assert not time_counts(study, Ledger.of(study).seconds)
-    study = _timed(study, 4, 60.0)
-    assert time_counts(study, Ledger.of(study).seconds) is expected
-
-
-def test_time_is_the_limit_no_longer_once_trials_have_become_quick():
-    study = new_study(floats(2), num_trials=20, wall_clock_s=HOUR_S)
-    study = _timed(study, 4, 300.0)
-    assert time_counts(study, Ledger.of(study).seconds)
-    for index in range(4, 12):
-        suggestion = RandomProposer().propose(study, np.random.default_rng(index))
-        assert suggestion is not None
-        study = finish(start(study, suggestion), index, 0.0, duration_s=10.0)
-    assert not time_counts(study, Ledger.of(study).seconds)
-
-
-def test_no_limit_and_one_that_is_never_reached_decide_alike():
-    study = random_study(MIXED, num_trials=20, seed=3)
-    ample = Study(spec=replace(study.spec, wall_clock_s=1e9), trials=tuple(study.trials))
-    ample = replace(ample, num_events=study.num_events)
-    floor = make_proposer("floor")
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        again = np.random.default_rng(seed)
-        assert floor.propose(study, rng) == floor.propose(ample, again)
+def _ten_times_slower(study: Study) -> list[Event]:
+    return [
+        replace(
+            event,
+            measurement=replace(event.measurement, duration_s=10 * event.measurement.duration_s**2),
+        )
+        if isinstance(event, Measured)
+        else event
+        for event in study.events_since(0)
+    ]
 
 
 def _paused_at_two_paces(wall_clock_s: float | None) -> Study:
@@ -126,6 +99,27 @@ def _paused_at_two_paces(wall_clock_s: float | None) -> Study:
         study = start(study, replace(suggestion, config=config))
         study = finish(study, index, x, duration_s=100.0 if slow else 10.0)
     return study
+
+
+def test_a_longer_budget_leaves_earlier_decisions_as_they_were():
+    study = _after(StudySpec(name="s", space=_space(), num_trials=30, wall_clock_s=900.0), 900.0)
+    longer, floor = replace(study.spec, num_trials=60), make_proposer("floor")
+    events = study.events_since(0)
+    starts = [event for event in events if isinstance(event, Started)]
+    assert len(starts) > 10
+    for start_event in starts:
+        before = Study.from_events(longer, [item for item in events if item.seq < start_event.seq])
+        suggestion = floor.propose(before, decision_rng(before))
+        assert suggestion is not None
+        assert suggestion.config == start_event.config
+        assert suggestion.decision == start_event.decision
+
+
+def test_the_move_log_says_that_seconds_were_weighed():
+    study = _after(StudySpec(name="s", space=_space(), num_trials=30, wall_clock_s=900.0), 900.0)
+    experts = {trial.decision.expert for trial in study.trials}
+    assert "floor:EI_per_second" in experts
+    assert not experts & {"floor:EI", "floor:UCB"}
 
 
 def test_the_quicker_of_two_equal_trials_goes_on_where_time_is_the_limit():
@@ -150,15 +144,14 @@ def _seconds(config: Mapping[str, Value]) -> float:
     return 6.0 * 100.0 ** float(config["x2"])
 
 
-def _after(
-    spec: StudySpec, seconds: Callable[[Mapping[str, Value]], float], limit_s: float
-) -> Study:
-    """A study that the floor has played until so much time was spent."""
+def _after(spec: StudySpec, limit_s: float) -> Study:
+    """A study that the floor has played until so much time, or its trials, were spent."""
     study, spent_s, floor = Study(spec=spec), 0.0, make_proposer("floor")
     while spent_s < limit_s:
         suggestion = floor.propose(study, decision_rng(study))
-        assert suggestion is not None
-        took_s = seconds(suggestion.config)
+        if suggestion is None:
+            break
+        took_s = _seconds(suggestion.config)
         study = start(study, suggestion)
         spent_s += took_s
         if spent_s <= limit_s:
@@ -178,7 +171,7 @@ def test_within_the_same_time_more_is_tried_and_the_best_is_better():
     for seed in range(8):
         blind = StudySpec(name="s", space=_space(), num_trials=200, seed=seed)
         told = replace(blind, wall_clock_s=HOUR_S / 2)
-        studies = [_after(spec, _seconds, HOUR_S / 2) for spec in (blind, told)]
+        studies = [_after(spec, HOUR_S / 2) for spec in (blind, told)]
         best = [study.incumbent.value for study in studies if study.incumbent]
         better.append(best[1] > best[0])
         assert len(studies[1].trials) > 3 * len(studies[0].trials)

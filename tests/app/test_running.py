@@ -87,6 +87,39 @@ def test_drivers_of_one_supervisor_share_the_wall_clock(
     assert open_store(url).load("s").spec.wall_clock_s == 3600.0
 
 
+def test_a_search_that_its_clock_has_ended_is_over_until_more_is_bought(tmp_path: Path):
+    phases: list[str] = []
+
+    def note(phase: str, study: Study | None) -> None:
+        phases.append(phase)
+
+    def leave_at_a_repetition(phase: str, study: Study | None) -> None:
+        if phase == "repetitions":
+            raise KeyboardInterrupt
+
+    job = make_job(
+        tmp_path,
+        budget={"wall_clock": "2s"},
+        fidelity={"max_epochs": 1},
+        finalists={"top": 1, "seeds": 1},
+    )
+    url = f"sqlite:///{tmp_path}/studies.db"
+    here = {"store": url, "address": "in-process"}
+    with pytest.raises(KeyboardInterrupt):
+        running.tune(job, SPACE, **here, progress=leave_at_a_repetition)
+    num_trials = len(open_store(url).load("s").trials)
+    assert 1 <= num_trials < 900
+    study = running.resume("s", **here, progress=note).study
+    assert len(study.trials) == num_trials
+    assert "repetitions" in phases
+    assert "trials" not in phases
+    phases.clear()
+    running.resume("s", **here, progress=note)
+    assert phases == []
+    more = running.resume("s", **here, extra_trials=1, progress=note)
+    assert len(more.study.trials) > num_trials
+
+
 def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path):
     url = make_store(tmp_path)
     study_dir = StudyDir(tmp_path / "studies" / "clauses")

@@ -138,11 +138,24 @@ def test_offline_a_metric_is_known_without_torch(
 
 
 def test_it_says_for_how_many_trials_the_time_will_do(job: Path, lexmove: Lexmove) -> None:
-    budget = {"trials": 1000, "wall_clock": "1s"}
-    job.write_text(json.dumps(JOB | {"budget": budget, "finalists": {"top": 1, "seeds": 1}}))
+    job.write_text(json.dumps(JOB | {"budget": {"wall_clock": "2s"}}))
     shown = lexmove("plan", "job.yaml").stdout
-    (said,) = re.findall(r"wall_clock: 1 s will do for about ([\d,]+) of these trials; so", shown)
-    assert 1 <= int(said.replace(",", "")) < 999
-    assert json.loads(lexmove("plan", "job.yaml", "--json").stdout)["budget"]["wall_clock_s"] == 1.0
+    assert shown.startswith("Plan of clauses: minimize costs.py:cost in 2 s of search, ")
+    (said,) = re.findall(r"ends the search after 2 s: time for about ([\d,]+) trials? like", shown)
+    assert 1 <= int(said.replace(",", "")) < 500
+    assert "as many as the time allows in all for the search" in shown
+    assert "gains are weighed against the seconds that they take" in shown
+    plan = json.loads(lexmove("plan", "job.yaml", "--json").stdout)
+    assert plan["budget"] == {"trials": 1000, "parallel": 1, "wall_clock_s": 2.0, "limit": "time"}
+    assert plan["estimate"]["search_s"] == plan["estimate"]["search_most_s"] == 2.0
+
+
+def test_a_clock_beside_a_number_of_trials_changes_nothing_of_what_is_tried(
+    job: Path, lexmove: Lexmove
+) -> None:
+    job.write_text(json.dumps(JOB | {"budget": {"trials": 900, "wall_clock": "2s"}}))
+    shown = lexmove("plan", "job.yaml").stdout
+    assert "the clock ends the search after 2 s: time for about" in shown
+    assert "gains are weighed" not in shown
     job.write_text(json.dumps(JOB | {"budget": {"trials": 12, "wall_clock": "1d"}}))
-    assert "wall_clock" not in lexmove("plan", "job.yaml").stdout, "it is never reached"
+    assert "the clock" not in lexmove("plan", "job.yaml").stdout, "it is never reached"

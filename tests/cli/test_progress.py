@@ -159,11 +159,12 @@ def test_time_left_follows_the_rate_since_the_first_training(
     later_s = seconds_left(study, since_s=START_S - 100, now_s=last_s + 10, epochs_after=1)
     assert later_s == pytest.approx(left_s - 10)
     limited = Study.from_events(
-        replace(study.spec, wall_clock_s=130.0), tuple(study.events_since(0))
+        replace(study.spec, wall_clock_s=30.0), tuple(study.events_since(0))
     )
+    # From the first event on, whenever one begins to look; of a later session since it began.
     assert seconds_left(limited, since_s=START_S - 100, now_s=last_s) == pytest.approx(4.0)
-    assert seconds_left(limited, since_s=START_S - 100, now_s=last_s + 9) == 0.0
-    assert seconds_left(limited, since_s=START_S, now_s=last_s, epochs_after=1) == left_s
+    assert seconds_left(limited, since_s=START_S + 10, now_s=last_s) == pytest.approx(4.0)
+    assert seconds_left(limited, since_s=START_S + 10, now_s=last_s + 9) == pytest.approx(5.0)
 
 
 def test_the_rate_counts_epochs_where_only_the_last_is_measured() -> None:

@@ -35,7 +35,13 @@ def test_a_whole_job() -> None:
     assert job is not None
     assert job.budget == BudgetSpec(trials=48, wall_clock=21600.0, trial=90.0, parallel=4)
     assert BudgetSpec().trials == BudgetSpec(trial=90.0).trials == 24
-    assert BudgetSpec(wall_clock=21600.0).trials == 1000, "time is the limit, and not a default"
+    assert job.budget.limit == BudgetSpec().limit == "trials"
+    timed = BudgetSpec(wall_clock=21600.0)
+    assert (timed.trials, timed.limit) == (1000, "time"), "no default ends it earlier"
+    assert BudgetSpec.model_validate_json(timed.model_dump_json()) == timed
+    assert BudgetSpec(trials=60, wall_clock=9.0, limit="time").trials == 60
+    with pytest.raises(ValueError, match="limit: time needs a wall_clock"):
+        BudgetSpec(limit="time")
     assert job.resources == ResourcesSpec(cpu=4.0, gpu=0.5)
     assert isinstance(job.resources.cpu, float)
     assert job_from_json(job_to_json(job)) == job

@@ -25,12 +25,12 @@ def log_expected_improvement(means: Array, stds: Array, best: Array | float) -> 
     return result
 
 
-def rule_of(num_starts: int, *, time_counts: bool = False) -> str:
+def rule_of(num_starts: int, *, is_timed: bool = False) -> str:
     """The floor's rule after that many starts: EI and UCB take turns, whatever is continued.
 
-    Where time counts, every turn is EI's: an improvement can be had per second, a bound cannot.
+    Where time is the limit, every turn is EI's: a gain can be had per second, a bound cannot.
     """
-    return "EI" if time_counts or num_starts % 2 == 0 else "UCB"
+    return "EI" if is_timed or num_starts % 2 == 0 else "UCB"
 
 
 def floor_scores(prediction: Prediction, best: Array, *, rule: str) -> Array:

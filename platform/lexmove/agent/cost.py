@@ -4,26 +4,11 @@ import numpy as np
 
 from lexmove.agent.encoding import Array, Encoding
 from lexmove.agent.gaussian_process import GaussianProcess, fit, thinned
-from lexmove.study.study import Study
 
 _MIN_TIMED = 3
 """Trials before anything is said about the time of others."""
 
 _MAX_TIMED = 128
-
-
-def time_counts(study: Study, seconds_T: Array) -> bool:
-    """Whether the study runs out of its `wall_clock_s` before it runs out of trials.
-
-    So it is where those left to start take longer, at the mean of the others, than what is left
-    of the time. `seconds_T` is what every trial has trained, 0 where that is not known.
-    """
-    spec = study.spec
-    timed = seconds_T[seconds_T > 0.0]
-    if spec.wall_clock_s is None or not len(timed):
-        return False
-    left_s = spec.wall_clock_s * spec.parallel - timed.sum()
-    return bool(study.num_trials_left * timed.mean() > left_s)
 
 
 class Cost:
@@ -51,10 +36,12 @@ class Cost:
         if len(timed) < _MIN_TIMED or not np.ptp(logs):
             return
         self._scale = float(logs.std())
-        y = (logs - logs.mean()) / self._scale
+        y = _standardised(logs)
         Z = encoding.embed(units_TD[timed])
-        first = thinned(y[:num_fitted])
-        hyper = fit(Z[first], y[first], encoding.groups)
+        # Standardised by themselves, so that later decisions find the same fit.
+        first = _standardised(logs[:num_fitted])
+        kept = thinned(first)
+        hyper = fit(Z[kept], first[kept], encoding.groups)
         self._process = GaussianProcess(
             Z[-_MAX_TIMED:], y[-_MAX_TIMED:], groups_E=encoding.groups, hyper=hyper
         )
@@ -66,3 +53,9 @@ class Cost:
         means, _ = self._process.predict(self._encoding.embed(units_MD))
         logs: Array = self._scale * means
         return logs
+
+
+def _standardised(values_N: Array) -> Array:
+    spread = float(values_N.std())
+    standard: Array = (values_N - values_N.mean()) / (spread or 1.0)
+    return standard

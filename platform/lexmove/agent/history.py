@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from lexmove.agent.cost import time_counts
 from lexmove.agent.encoding import Array, Encoding, Mask
 from lexmove.agent.ledger import Ledger
 from lexmove.study.study import Study
@@ -39,11 +38,6 @@ class History:
     paces: Array
 
     @property
-    def time_counts(self) -> bool:
-        """Whether an improvement is worth the more, the less time it takes."""
-        return bool(np.isfinite(self.paces).any())
-
-    @property
     def points(self) -> Array:
         """`units`, each trial once."""
         return self.tried[np.bincount(self.trial_ids, minlength=len(self.tried)) > 0]
@@ -55,7 +49,7 @@ def read_history(study: Study, encoding: Encoding) -> History:
     tried = ledger.units
     trial_ids, fidelity, measured = ledger.rows
     failed = np.isnan(measured)
-    is_timed = time_counts(study, ledger.seconds)
+    is_timed = study.spec.wall_clock_s is not None
     return History(
         units=tried[trial_ids],
         scores=lifted(measured, fidelity, trial_ids),

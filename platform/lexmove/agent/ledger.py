@@ -163,11 +163,6 @@ class Ledger:
         return self._steps.rows
 
     @property
-    def seconds(self) -> Array:
-        """How long every trial has trained until its last measurement, (T,)."""
-        return self._seconds.rows
-
-    @property
     def paces(self) -> Array:
         """Seconds per unit of fidelity of every trial, (T,); NaN where no time was measured."""
         seconds, reached = self._seconds.rows, self._reached.rows

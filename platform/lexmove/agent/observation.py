@@ -111,7 +111,7 @@ def observe(study: Study, rng: np.random.Generator) -> Observation:
     """
     encoding = Encoding.of(study.spec.space)
     surrogate = surrogate_of(study, encoding)
-    rule = rule_of(len(study.trials), time_counts=surrogate.history.time_counts)
+    rule = rule_of(len(study.trials), is_timed=study.spec.wall_clock_s is not None)
     origins = origins_of(study)
     continued = choose_continuations(study, surrogate)
     starts: tuple[Start, ...] = ()

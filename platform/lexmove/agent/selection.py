@@ -68,7 +68,9 @@ def choose_starts(
     scored = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
     taken = np.concatenate([seen, *(start.units[None] for start in first)])
     kept = _spread(scored.pool, scored.scores, taken, room=room - len(first))
-    starts = _floor_starts(encoding, origins, scored, kept, rule)
+    is_timed = study.spec.wall_clock_s is not None
+    expert = f"floor:{rule}{'_per_second' * is_timed}"
+    starts = _floor_starts(encoding, origins, scored, kept, expert)
     return (*first, *starts)
 
 
@@ -95,7 +97,7 @@ def _floor_starts(
     origins: Sequence[Origin],
     scored: _Scored,
     kept: NDArray[np.int_],
-    rule: str,
+    expert: str,
 ) -> list[Start]:
     pool = scored.pool.take(kept)
     rows = zip(
@@ -112,7 +114,7 @@ def _floor_starts(
             origin=origin,
             kind="global" if is_global else "move",
             score=score,
-            expert=f"floor:{rule}",
+            expert=expert,
         )
         for units, origin, is_global, score in rows
     ]

@@ -32,7 +32,8 @@ def seconds_left(
 ) -> float | None:
     """Seconds until a study is done, at the rate of what was measured since `since_s`, or of late.
 
-    With a `wall_clock_s` the search is done when that has passed since `since_s`.
+    Where time is the limit, the search is done when its `wall_clock_s` has passed since its first
+    event, or if it goes on after that, since `since_s`.
 
     Args:
         study: as it stands.
@@ -53,7 +54,10 @@ def seconds_left(
     epoch_s = (last_s - begun_s) / _epochs_of(study, measured)
     left_s = epochs_left(study) * epoch_s - (now_s - last_s)
     if study.spec.wall_clock_s is not None:
-        left_s = min(left_s, max(0.0, since_s + study.spec.wall_clock_s - now_s))
+        first_s = study.trials[0].started.at_s
+        is_first = now_s <= first_s + study.spec.wall_clock_s
+        ends_s = (first_s if is_first else since_s) + study.spec.wall_clock_s
+        left_s = min(left_s, max(0.0, ends_s - now_s))
     return max(0.0, left_s + epochs_after * epoch_s)
 
 

@@ -3,6 +3,7 @@
 Offline, nothing heavy is imported and neither the data nor the model is looked at.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -40,13 +41,15 @@ class Estimate:
     """Extrapolated from one small epoch of the default config on this machine; seconds, hours.
 
     `epoch_s` is one epoch on the whole task, `search_s` and `repetitions_s` wall-clock times with
-    `parallel` trials at once. `search_most_s` is the search with the epochs that ASHA's
-    promotions may add; with them, `gpu_hours` is what search and repetitions take of GPUs.
+    `parallel` trials at once, in which `search_trials` have room. `search_most_s` is the search
+    with the epochs that ASHA's promotions may add; with them, `gpu_hours` is what search and
+    repetitions take of GPUs. The job's `wall_clock` cuts the search.
     """
 
     epoch_s: float
     search_s: float
     search_most_s: float
+    search_trials: int
     repetitions_s: float
     gpu_hours: float
 
@@ -246,12 +249,17 @@ def _estimate(
 ) -> Estimate:
     epoch_s = time_epoch(job, space, task)
     lanes = max(1, min(job.budget.parallel, fit.num_slots))
+    limit_s = job.budget.wall_clock or math.inf
+    search_s = epochs.search * epoch_s / lanes
+    search_most_s = min(limit_s, epochs.search_most * epoch_s / lanes)
+    repetitions_s = epochs.repetitions * epoch_s / lanes
     return Estimate(
         epoch_s=epoch_s,
-        search_s=epochs.search * epoch_s / lanes,
-        search_most_s=epochs.search_most * epoch_s / lanes,
-        repetitions_s=epochs.repetitions * epoch_s / lanes,
-        gpu_hours=(epochs.search_most + epochs.repetitions) * epoch_s * job.resources.gpu / 3600,
+        search_s=min(limit_s, search_s),
+        search_most_s=search_most_s,
+        search_trials=math.ceil(job.num_search_trials * min(1.0, limit_s / search_s)),
+        repetitions_s=repetitions_s,
+        gpu_hours=(search_most_s + repetitions_s) * lanes * job.resources.gpu / 3600,
     )
 
 

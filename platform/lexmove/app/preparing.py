@@ -133,7 +133,7 @@ def study_spec(
         parallel=job.budget.parallel,
         seed=job.seed,
         job=job_to_json(job),
-        wall_clock_s=job.budget.wall_clock,
+        wall_clock_s=job.budget.wall_clock if job.budget.limit == "time" else None,
         starts=(*own, *starts),
         past=past,
     )

@@ -210,8 +210,14 @@ def _is_done(store: TrialStore, job: JobSpec, study: Study, study_dir: StudyDir)
     """Whether the search, the repetitions and the judgement on them have nothing left."""
     repetitions = repetitions_of(store, study)
     is_judged = judgement_of(study, repetitions, study_dir) is not None
-    is_scored = study.incumbent is not None and is_searched(study)
+    is_at_end = is_searched(study) or _was_ended_by_time(job, repetitions)
+    is_scored = study.incumbent is not None and is_at_end
     return is_scored and is_over(study, repetitions, job, is_judged=is_judged)
+
+
+def _was_ended_by_time(job: JobSpec, repetitions: Study | None) -> bool:
+    """Whether the search is over for its clock: what it found is being repeated, or was."""
+    return job.budget.limit == "time" and repetitions is not None
 
 
 def _run(
@@ -247,7 +253,8 @@ def _run(
             works = {name: with_inputs(work, job) for name, work in works.items()}
             if extra_trials:  # now that nothing stands in the way, or each vain call would buy them
                 store.extend(job.name, store.load(job.name).spec.num_trials + extra_trials)
-            execute(_stages(store, job, study_dir, progress), works, job, study_dir)
+            stages = _stages(store, job, study_dir, progress, is_extended=bool(extra_trials))
+            execute(stages, works, job, study_dir)
         _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))
 
@@ -267,7 +274,9 @@ def _judge(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progr
     judge(job, study, repetitions, study_dir)
 
 
-def _stages(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> Stages:
+def _stages(
+    store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress, *, is_extended: bool
+) -> Stages:
     """The search, then the repetitions of what it found; first, while workers start, the reference.
 
     The reference of an older study of that name may be there still.
@@ -275,7 +284,9 @@ def _stages(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
     if not store.load(job.name).trials or study_dir.read_json("reference") is None:
         progress("scoring the reference", None)
         write_reference(job, study_dir)
-    yield from _search(store, job, study_dir, progress)
+    repeated = repetitions_of(store, store.load(job.name))
+    if is_extended or not _was_ended_by_time(job, repeated):
+        yield from _search(store, job, study_dir, progress)
     study = store.load(job.name)
     if study.incumbent is None:
         raise NoSuccessfulTrialError(_why_none(study))

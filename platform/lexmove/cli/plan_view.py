@@ -1,6 +1,5 @@
 """What `plan` prints: the space, the data, the first trials, the time, and whether it fits."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from lexmove.app.planning import Estimate, Fit, Plan
@@ -52,9 +51,8 @@ def _verdict(plan: Plan) -> str:
         fits = f"whether it fits {here} is open: its GPUs were not looked at"
     if plan.estimate is None:
         return f"{fits[0].upper()}{fits[1:]}; how long it takes was not measured"
-    limit_s = plan.job.budget.wall_clock or math.inf
     searches_s = plan.estimate.search_s, plan.estimate.search_most_s
-    least, most = (min(it, limit_s) + plan.estimate.repetitions_s for it in searches_s)
+    least, most = (search_s + plan.estimate.repetitions_s for search_s in searches_s)
     times = list(dict.fromkeys(map(say_duration, (least, most))))
     num = len(plan.card.warnings) if plan.card is not None else 0
     warned = f"; {say_count(num, 'warning')} about the data below" if num else ""
@@ -69,7 +67,11 @@ def _goal(plan: Plan) -> str:
         if repeated
         else ", too few to repeat the best: no test score, no model"
     )
-    return f"{metric.goal} {say_metric(metric.name)} in {say_count(search, 'trial')}{after}"
+    budget = plan.job.budget
+    within = say_count(search, "trial")
+    if budget.limit == "time" and budget.wall_clock is not None:
+        within = f"{say_duration(budget.wall_clock)} of search"
+    return f"{metric.goal} {say_metric(metric.name)} in {within}{after}"
 
 
 def _write_space(plan: Plan) -> None:
@@ -156,6 +158,8 @@ def _write_epochs(plan: Plan) -> None:
     write_sentence(", ".join(filter(None, [epochs, pauses])))
     least, most = plan.search_epochs, say_count(plan.search_most_epochs, "epoch")
     search = f"{least} to {most}" if least < plan.search_most_epochs else f"about {most}"
+    if plan.job.budget.limit == "time":
+        search = "as many as the time allows"
     write_sentence(
         f"{search} in all for the search, "
         f"at most {plan.repetition_epochs} for the repetitions after it"
@@ -176,14 +180,16 @@ def _write_estimate(estimate: Estimate) -> None:
 
 
 def _write_limit(plan: Plan, estimate: Estimate) -> None:
-    limit_s = plan.job.budget.wall_clock
-    if limit_s is None or limit_s >= estimate.search_s:
+    """For how many trials the time will do, and what the agent makes of that."""
+    budget, num = plan.job.budget, estimate.search_trials
+    if budget.wall_clock is None or num >= plan.job.num_search_trials:
         return
-    num = max(1, round(plan.job.num_search_trials * limit_s / estimate.search_s))
     write_sentence(
-        f"wall_clock: {say_duration(limit_s)} will do for about {num:,} of these trials; so gains "
-        "are weighed against the seconds that they take, and quicker configs come first"
+        f"the clock ends the search after {say_duration(budget.wall_clock)}: time for about "
+        f"{say_count(num, 'trial')} like the default"
     )
+    if budget.limit == "time" and plan.job.agent.proposer in ("policy", "floor"):
+        write_sentence("gains are weighed against the seconds that they take: quick configs first")
 
 
 def _fit_words(plan: Plan) -> str:
@@ -232,6 +238,7 @@ def plan_json(plan: Plan) -> dict[str, Any]:
             "trials": plan.job.budget.trials,
             "parallel": plan.job.budget.parallel,
             "wall_clock_s": plan.job.budget.wall_clock,
+            "limit": plan.job.budget.limit,
         },
         "rungs": list(plan.rungs),
         "epochs": {
@@ -264,6 +271,7 @@ def _estimate_json(estimate: Estimate) -> dict[str, Any]:
         "epoch_s": estimate.epoch_s,
         "search_s": estimate.search_s,
         "search_most_s": estimate.search_most_s,
+        "search_trials": estimate.search_trials,
         "repetitions_s": estimate.repetitions_s,
         "gpu_hours": estimate.gpu_hours,
     }

@@ -6,7 +6,7 @@ from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_metric, say_move
 from lexmove.results.judgement import Winner
 from lexmove.results.summary import Arm, best_moves, doubts
 from lexmove.results.verdict import contenders, verdict
-from lexmove.results.wording import say_repeated, say_spread, spread_note
+from lexmove.results.wording import say_repeated, say_spread, say_started, spread_note
 from lexmove.space.move import say_value
 from lexmove.study.study import Study
 
@@ -31,8 +31,9 @@ def write_result(outcome: Outcome) -> None:
 
 def _write_what_is_missing(study: Study) -> None:
     """That this is no result yet, and what makes it one."""
-    name, num_trials = study.spec.name, len(study.trials)
-    line = f"study {name}: interrupted, {num_trials} of {study.spec.num_trials} trials"
+    name = study.spec.name
+    started = say_started(study.spec, len(study.trials))
+    line = f"study {name}: interrupted, {started} trials"
     if not study.num_trials_left:
         line += ", its last steps are missing"
     if study.spec.job:  # else lexmove cannot resume it

@@ -82,6 +82,9 @@ def standing(study: Study) -> str:
         if incumbent is None
         else f"best {say_number(incumbent.value)} (trial {incumbent.trial_id})"
     )
+    if study.spec.wall_clock_s is not None:
+        num = len(study.trials)
+        return f"{best} · {num} trial{'s' * (num != 1)} started; the clock ends the search"
     return f"{best} · {study.num_trials_left} of {study.spec.num_trials} trials left to start"
 
 

@@ -15,6 +15,7 @@ from lexmove.cli.wording import (
     say_value_of,
     say_why,
 )
+from lexmove.results.wording import say_started
 from lexmove.space.move import say_value
 from lexmove.study.study import Study
 from lexmove.study.trial import Trial
@@ -33,7 +34,7 @@ def write_studies(outcomes: Sequence[Outcome]) -> None:
             [
                 study.spec.name,
                 outcome.state,
-                f"{len(study.trials)} of {study.spec.num_trials}",
+                say_started(study.spec, len(study.trials)),
                 say_metric(study.spec.metric),
                 say_number(None if incumbent is None else incumbent.value),
                 NOTHING if incumbent is None else str(incumbent.trial_id),

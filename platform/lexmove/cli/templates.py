@@ -26,7 +26,7 @@ space: {space}  # what may be tried
 budget:
   trials: 24      # trainings: most for the search, at most a third to repeat the best
   parallel: {parallel}     # trials at once
-  # wall_clock: 6h  # start nothing after this time; with many trials, the most in this time
+  # wall_clock: 6h  # with `trials` left out: as many as this time allows
   # trial: 30m      # end a trial's segment after this time
 
 fidelity:

@@ -10,46 +10,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from lexmove.job.durations import Duration
 from lexmove.job.repetitions import Repetitions, affordable
 from lexmove.job.storage import checked_storage
 from lexmove.job.tracking import Track
-
-_DURATION_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def _duration_s(value: Any) -> Any:
-    """Seconds of `90s`, `30m`, `6h` or `1d`; a number is in seconds already."""
-    if not isinstance(value, str):
-        return value
-    number, unit = value.strip()[:-1], value.strip()[-1:]
-    try:
-        seconds = float(number) * _DURATION_UNITS_S[unit]
-    except (KeyError, ValueError):
-        raise ValueError(f"{value!r} is no duration; write 90s, 30m, 6h or 1d") from None
-    if not 0 < seconds < math.inf:
-        raise ValueError(f"{value!r} is no duration above 0; write 90s, 30m, 6h or 1d")
-    return seconds
-
-
-Duration = Annotated[
-    float,
-    Field(gt=0),
-    BeforeValidator(_duration_s),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "number", "exclusiveMinimum": 0},
-                {"type": "string", "pattern": r"^[0-9.]+[smhd]$"},
-            ]
-        }
-    ),
-]
-"""A time in seconds; a file may say `90s`, `30m`, `6h` or `1d`."""
 
 
 class _Section(BaseModel):
@@ -190,24 +158,35 @@ class MetricSpec(_Section):
 class BudgetSpec(_Section):
     """What the study may spend: trainings, hours, and how many trainings run at once.
 
-    `trials` (24, or 1,000 beside a `wall_clock`) pays for search and repetitions (`finalists`).
+    `trials` pays for both the search and the repetitions of its finalists (`finalists`).
 
     `wall_clock` and `trial` are durations in seconds (`90s`, `30m`, `6h`, `1d` in a file): no
     trial starts after the first, and a trial's segment is ended as failed after the second. The
-    first counts from each `tune` or `resume` and leaves the repetitions of finalists out. Where it
-    ends a search before `trials` do, the agent weighs gains against the seconds that they take.
+    first counts from each `tune` or `resume` and leaves the repetitions of finalists out.
+
+    With `limit: time` the clock and not the trials ends the search, and the agent weighs gains
+    against the seconds that they take. So it is where `wall_clock` is given and `trials` is not;
+    `trials` is 1,000 then.
     """
 
     trials: Annotated[int, Field(gt=0)] = 24
     parallel: Annotated[int, Field(gt=0)] = 1
     wall_clock: Duration | None = None
     trial: Duration | None = None
+    limit: Literal["trials", "time"] = "trials"
 
     @model_validator(mode="before")
     @classmethod
     def _as_many_as_time_allows(cls, data: Any) -> Any:
-        timed = isinstance(data, dict) and data.get("wall_clock") is not None
-        return {"trials": 1000, **data} if timed else data
+        if isinstance(data, dict) and data.get("wall_clock") is not None and "trials" not in data:
+            return {"trials": 1000, "limit": "time", **data}
+        return data
+
+    @model_validator(mode="after")
+    def _with_a_clock(self) -> Self:
+        if self.limit == "time" and self.wall_clock is None:
+            raise ValueError("limit: time needs a wall_clock, such as wall_clock: 6h")
+        return self
 
 
 class FidelitySpec(_Section):

@@ -48,6 +48,7 @@ _DETAILS: Mapping[str, str] = {
     "start:memory": "earlier studies",
     "start:asked": "asked for",
     "floor:EI": "expected improvement",
+    "floor:EI_per_second": "expected improvement per second",
     "floor:UCB": "promising, or little known",
     "floor:gain_per_epoch": "gain per epoch",
     "asha": "among the best of its rung",

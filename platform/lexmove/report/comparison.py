@@ -12,7 +12,14 @@ from lexmove.report.look import SERIES, figure, plain, series_line
 from lexmove.report.subject import Subject
 from lexmove.report.verdict_part import forest
 from lexmove.results.summary import DEFAULT_ARM
-from lexmove.results.wording import NOTHING, is_share, say_duration, say_number, say_repeated
+from lexmove.results.wording import (
+    NOTHING,
+    is_share,
+    say_duration,
+    say_number,
+    say_repeated,
+    say_started,
+)
 from lexmove.space.move import say_value
 
 
@@ -90,7 +97,7 @@ def _overview_row(subject: Subject) -> list[str]:
     return [
         subject.name,
         subject.state,
-        f"{len(chronicle.rows):,} of {chronicle.spec.num_trials:,}",
+        say_started(chronicle.spec, len(chronicle.rows)),
         say_number(None if best is None else best.value),
         say_repeated(None if own is None else own.validation),
         say_repeated(None if own is None else own.test),

@@ -8,12 +8,19 @@ from ruamel.yaml import YAML
 
 from lexmove.report.blocks import Block, Code, Section, Table, Words
 from lexmove.report.subject import Subject
-from lexmove.results.wording import NOTHING, say_count, say_metric
+from lexmove.results.wording import NOTHING, say_count, say_duration, say_metric
 from lexmove.space.declaration import declared_prior
 from lexmove.space.domain import Constant, Domain, Float, Integer, Ordinal
 from lexmove.space.search_space import SearchSpace
+from lexmove.study.study import StudySpec
 
 _MAX_VERSIONS = 8
+
+
+def _limit(spec: StudySpec) -> str:
+    if spec.wall_clock_s is None:
+        return say_count(spec.num_trials, "trial")
+    return f"{say_duration(spec.wall_clock_s)} for the search"
 
 
 def environment(subject: Subject) -> Section:
@@ -21,7 +28,7 @@ def environment(subject: Subject) -> Section:
     spec, job = subject.chronicle.spec, subject.job
     rows = [
         ["objective", f"{say_metric(spec.metric)}, to {spec.goal}"],
-        ["budget", f"{say_count(spec.num_trials, 'trial')}, {spec.parallel} at once"],
+        ["budget", f"{_limit(spec)}, {spec.parallel} at once"],
         ["training", _training(subject)],
         ["seed", str(spec.seed)],
         ["proposer", ", ".join(_proposers(subject)) or NOTHING],

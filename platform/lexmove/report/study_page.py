@@ -10,6 +10,7 @@ from lexmove.report.setting import environment, reproduction
 from lexmove.report.subject import Subject
 from lexmove.report.timeline import timeline
 from lexmove.report.verdict_part import verdict_section
+from lexmove.results.wording import say_started
 
 
 def study_page(subject: Subject) -> Page:
@@ -30,7 +31,7 @@ def study_page(subject: Subject) -> Page:
     ]
     facts = {
         "state": subject.state,
-        "trials": f"{len(chronicle.rows):,} of {chronicle.spec.num_trials:,}",
+        "trials": say_started(chronicle.spec, len(chronicle.rows)),
         "objective": f"{subject.metric}, to {chronicle.spec.goal}",
     }
     if subject.job is not None:

@@ -70,6 +70,8 @@ def _standing(subject: Subject) -> str:
         )
     left = chronicle.spec.num_trials - len(chronicle.rows)
     rest = f"{say_count(left, 'trial')} left to start" if left > 0 else "its last steps are missing"
+    if chronicle.spec.wall_clock_s is not None:
+        rest = "its search ends by the clock, its last steps come after it"
     flattered = "" if subject.arms else ", and its score the best of many, which flatters it"
     return f"The study is {subject.state}; {rest}. The winner is the best so far{flattered}."
 

@@ -9,6 +9,7 @@ from lexmove.space.declaration import declared_prior
 from lexmove.space.domain import Categorical, Ordinal
 from lexmove.space.move import say_value
 from lexmove.space.search_space import Hyperparameter
+from lexmove.study.study import StudySpec
 
 NOTHING = "–"
 """Stands for what is not there."""
@@ -136,3 +137,9 @@ def _most_seeds(arms: Sequence[Arm]) -> int:
 def is_share(metric: str) -> bool:
     """Whether a metric is known to lie between 0 and 1."""
     return metric in _SHARES
+
+
+def say_started(spec: StudySpec, num_trials: int) -> str:
+    """How many trials were started, `17 of 60`; without a budget of trials `17`."""
+    of = f" of {spec.num_trials:,}" if spec.wall_clock_s is None else ""
+    return f"{num_trials:,}{of}"

@@ -46,9 +46,9 @@ class StudySpec:
 
     `metric` names the objective among a measurement's metrics. `num_trials` is the budget: how
     many trials may be started. `parallel` is how many run at once. `job` is the job as JSON
-    text, for the record and for resuming; empty for `AskTell`. No trial is started after
-    `wall_clock_s` seconds. `starts` are configs to try first, after the space's default; `past` is
-    what earlier studies have found.
+    text, for the record and for resuming; empty for `AskTell`. `wall_clock_s` is the time of the
+    search in seconds where that and not `num_trials` is its limit. `starts` are configs to try
+    first, after the space's default; `past` is what earlier studies have found.
     """
 
     name: str
