@@ -15,6 +15,7 @@ from lexmove.coordinator.store_rules import without_password
 from lexmove.errors import StorageError, StoreError, TaskError
 from lexmove.job.spec import JobSpec
 from lexmove.job.storage import is_remote
+from lexmove.results.wording import say_duration
 from lexmove.space.loading import load_job_and_space
 from lexmove.space.search_space import SearchSpace
 
@@ -120,7 +121,10 @@ def _look_at_job(path: Path, found: list[tuple[JobSpec, SearchSpace]]) -> str:
     job, space = load_job_and_space(path)
     found.append((job, space))
     check_words(job, space)
-    return f"{job.name}: {len(space.searched)} hyperparameters, {job.budget.trials} trials"
+    budget = f"{job.budget.trials} trials"
+    if job.budget.limit == "time" and job.budget.wall_clock is not None:
+        budget = f"{say_duration(job.budget.wall_clock)} of search"
+    return f"{job.name}: {len(space.searched)} hyperparameters, {budget}"
 
 
 def _check_job(

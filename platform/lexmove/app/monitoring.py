@@ -19,6 +19,7 @@ from lexmove.cluster.metrics import Reading, StudyMetrics, open_metrics
 from lexmove.coordinator.stage import Stage
 from lexmove.job.spec import JobSpec
 from lexmove.results.profile import profile_of
+from lexmove.results.wording import say_started
 from lexmove.study.study import Study
 from lexmove.study.trial import (
     Continued,
@@ -52,13 +53,18 @@ class Room:
 
 
 def standing(study: Study) -> tuple[Reading, ...]:
-    """Where a study stands, whatever the time; without an incumbent none is told."""
+    """Where a study stands, whatever the time; without an incumbent none is told.
+
+    Nor are trials left where time is the limit.
+    """
     counts, best = study.counts, study.incumbent
     trials = [
         Reading("lexmove_trials", counts.get(status, 0), {"state": status.value})
         for status in TrialStatus
     ]
-    found = [*trials, Reading("lexmove_trials_left", study.num_trials_left)]
+    found = trials
+    if study.spec.wall_clock_s is None:
+        found.append(Reading("lexmove_trials_left", study.num_trials_left))
     if best is not None:
         label = {"metric": study.spec.metric}
         found.append(Reading("lexmove_incumbent_value", best.value, label))
@@ -71,7 +77,7 @@ def headline(stage: str, study: Study) -> dict[str, str]:
     Repetitions have no incumbent: the judgement follows them.
     """
     num_ended = sum(count for status, count in study.counts.items() if status.is_final)
-    found = {stage: f"{num_ended} of {study.spec.num_trials} trials ended"}
+    found = {stage: f"{say_started(study.spec, num_ended)} trials ended"}
     if REPETITIONS not in study.spec.name and (best := study.incumbent) is not None:
         score = f"{study.spec.metric} {best.value:.4f}"
         found["incumbent"] = f"{score}, trial {best.trial_id} after {best.fidelity} epochs"

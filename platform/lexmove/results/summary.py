@@ -125,7 +125,7 @@ def show_json(study: Study, state: str) -> dict[str, Any]:
         "state": state,
         "goal": study.spec.goal,
         "metric": study.spec.metric,
-        "budget": {"trials": study.spec.num_trials},
+        "budget": {"trials": study.spec.num_trials, "wall_clock_s": study.spec.wall_clock_s},
         "incumbent": _incumbent_json(study),
         "trials": [trial_json(study, trial) for trial in study.trials],
     }

@@ -17,7 +17,7 @@ from lexmove.study.trial import TrialStatus
 
 _CRASH_ROOM = 3
 _FAST_ROOM = 10
-"""Trials that may be started in the time of one median training: more than anyone needs."""
+"""Trials that may be started in the time of one median training, where configs are so quick."""
 
 
 @dataclass(frozen=True, kw_only=True)

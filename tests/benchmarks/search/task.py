@@ -48,6 +48,7 @@ class SearchTask:
         """Median time of a full training, in seconds, over random configs that can be trained."""
         rng = np.random.default_rng(0)
         times = [self._time_s(self.space.sample(rng), seed) for seed in range(_NUM_TIMED)]
+        assert np.isfinite(times).any(), f"no random config of {self.name} can be trained"
         return float(np.nanmedian(times))
 
     def _time_s(self, config: Config, seed: int) -> float:
