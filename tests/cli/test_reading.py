@@ -46,7 +46,7 @@ def test_show_json(lexmove: Lexmove, store: str) -> None:
         "state": "interrupted",
         "goal": "maximize",
         "metric": "f1_macro",
-        "budget": {"trials": 6},
+        "budget": {"trials": 6, "wall_clock_s": None},
         "incumbent": {"trial_id": 2, "value": 0.6},
     }
     assert [trial["state"] for trial in trials] == ["PAUSED", "PAUSED", "PAUSED", "FAILED"]
