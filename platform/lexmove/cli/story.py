@@ -84,7 +84,7 @@ def standing(study: Study) -> str:
     )
     if study.spec.wall_clock_s is not None:
         num = len(study.trials)
-        return f"{best} · {num} trial{'s' * (num != 1)} started; the clock ends the search"
+        return f"{best} · {num} trial{'s' * (num != 1)} by the clock"
     return f"{best} · {study.num_trials_left} of {study.spec.num_trials} trials left to start"
 
 

@@ -60,6 +60,7 @@ _EXPERTS = {
     "start:asked": "asked for",
     "start:memory": "memory",
     "start:sobol": "first look",
+    "floor:EI_per_second": "EI per second",
 }
 
 
