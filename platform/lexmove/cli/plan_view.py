@@ -157,12 +157,13 @@ def _write_epochs(plan: Plan) -> None:
     epochs = f"up to {say_count(plan.rungs[-1], 'epoch')} a trial"
     write_sentence(", ".join(filter(None, [epochs, pauses])))
     least, most = plan.search_epochs, say_count(plan.search_most_epochs, "epoch")
-    search = f"{least} to {most}" if least < plan.search_most_epochs else f"about {most}"
+    search = (
+        f"{least} to {most} in all" if least < plan.search_most_epochs else f"about {most} in all"
+    )
     if plan.job.budget.limit == "time":
         search = "as many as the time allows"
     write_sentence(
-        f"{search} in all for the search, "
-        f"at most {plan.repetition_epochs} for the repetitions after it"
+        f"{search} for the search, at most {plan.repetition_epochs} for the repetitions after it"
     )
 
 

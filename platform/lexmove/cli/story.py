@@ -6,6 +6,7 @@ from lexmove.cli.wording import (
     NOTHING,
     gain_over_parent,
     say_arm,
+    say_count,
     say_duration,
     say_epoch,
     say_gain,
@@ -83,8 +84,7 @@ def standing(study: Study) -> str:
         else f"best {say_number(incumbent.value)} (trial {incumbent.trial_id})"
     )
     if study.spec.wall_clock_s is not None:
-        num = len(study.trials)
-        return f"{best} · {num} trial{'s' * (num != 1)} by the clock"
+        return f"{best} · {say_count(len(study.trials), 'trial')} by the clock"
     return f"{best} · {study.num_trials_left} of {study.spec.num_trials} trials left to start"
 
 
