@@ -84,6 +84,11 @@ class Encoding:
         """Which dimensions have levels, (D,)."""
         return self.levels > 0
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether any dimension is active under a condition only."""
+        return bool(self._conditional)
+
     @cached_property
     def _conditional(self) -> tuple[int, ...]:
         return tuple(i for i, item in enumerate(self.space.searched) if item.when)

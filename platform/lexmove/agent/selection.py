@@ -15,6 +15,7 @@ from lexmove.agent.candidates import Kind, Origin, Pool, build_pool, refine_pool
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart, nearest
 from lexmove.agent.portfolio import Opening, next_start
 from lexmove.agent.surrogate import Surrogate
+from lexmove.agent.trust_region import outside
 from lexmove.space.search_space import Config
 from lexmove.study.study import Study
 
@@ -23,6 +24,9 @@ MIN_DISTANCE = 0.02
 
 MIN_GLOBAL_RATIO = 0.125
 """Share of the slots kept for global points."""
+
+_FAR_OFF = 100.0
+"""Taken from the score of what lies outside the trust region: behind all that lies inside."""
 
 _MAX_RANKED = 400
 _BLOCK = 96
@@ -65,7 +69,7 @@ def choose_starts(
     first = [] if opening is None else [_portfolio_start(opening)]
     if opening is not None and opening.is_alone:
         return tuple(first)
-    scored = _scored_pool(encoding, surrogate, origins, rng, rule=rule)
+    scored = _scored_pool(study, encoding, surrogate, origins, rng, rule=rule)
     taken = np.concatenate([seen, *(start.units[None] for start in first)])
     kept = _spread(scored.pool, scored.scores, taken, room=room - len(first))
     is_timed = study.spec.wall_clock_s is not None
@@ -121,6 +125,7 @@ def _floor_starts(
 
 
 def _scored_pool(
+    study: Study,
     encoding: Encoding,
     surrogate: Surrogate,
     origins: Sequence[Origin],
@@ -132,23 +137,24 @@ def _scored_pool(
     pool = build_pool(encoding, origins, rng)
     if not len(pool.units):
         return _Scored(pool=pool, scores=np.empty(0))
-    scores = _score(encoding, surrogate, pool, rule)
+    scores = _score(study, encoding, surrogate, pool, rule)
     finer = refine_pool(encoding, pool, int(np.argmax(scores)), rng)
     if len(finer.units):
         pool, scores = (
             Pool.join([pool, finer]),
-            np.append(scores, _score(encoding, surrogate, finer, rule)),
+            np.append(scores, _score(study, encoding, surrogate, finer, rule)),
         )
     return _Scored(pool=pool, scores=scores)
 
 
-def _score(encoding: Encoding, surrogate: Surrogate, pool: Pool, rule: str) -> Array:
+def _score(study: Study, encoding: Encoding, surrogate: Surrogate, pool: Pool, rule: str) -> Array:
     prediction = surrogate.predict(pool.units, np.ones(len(pool.units)))
     scores = floor_scores(prediction, surrogate.best, rule=rule)
     weighed: Array = scores + np.log(surrogate.feasibility(pool.units)) - surrogate.cost(pool.units)
     if encoding.has_priors:
         weighed += log_belief(encoding, surrogate.history, pool.units, rule=rule)
-    return weighed
+    num_scored = surrogate.history.num_scored
+    return weighed - _FAR_OFF * outside(study, encoding, pool.units, num_scored=num_scored)
 
 
 def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArray[np.int_]:
