@@ -161,15 +161,15 @@ def _random_domain(rng: np.random.Generator) -> Domain:
     return Float(low=0.0, high=1.0)
 
 
-def random_function(index: int) -> Task:
-    """Random Fourier features over a mixed space of 3 to 10 hyperparameters.
+def random_function(index: int, *, num_dims: int | None = None) -> Task:
+    """Random Fourier features over a mixed space of `num_dims` hyperparameters, by chance 3 to 10.
 
     Student-t frequencies with 5 degrees of freedom are those of Matérn-5/2. Three dimensions in
     ten are irrelevant, ordered ones are warped, categories are shuffled, a trend leads to one
     place, and every third function is stretched exponentially towards the bad.
     """
     rng = np.random.default_rng(1000 + index)
-    num_dims = int(rng.integers(3, 11))
+    num_dims = num_dims or int(rng.integers(3, 11))
     space = SearchSpace(
         hyperparameters=tuple(
             Hyperparameter(name=f"x{i}", domain=_random_domain(rng)) for i in range(num_dims)
