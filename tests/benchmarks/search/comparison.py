@@ -26,6 +26,9 @@ COPY = "copy"
 MEMORY = "lexmove, memory"
 _TAUGHT = (COPY, MEMORY)
 
+_PAST = "a past for every seed"
+"""What the memory arm remembers: with one past for all seeds, its luck was in every pair."""
+
 _NUM_PROBES = 6
 
 
@@ -54,7 +57,7 @@ class Comparison:
         self._make = tasks
         self._made: dict[str, SearchTask] = {}
         self._versions: dict[str, str] = {}
-        self._past: dict[str, Past] = {}
+        self._past: dict[tuple[str, int], Past] = {}
         self.families = families
         self.absent = absent
         self.on_request = on_request
@@ -126,13 +129,14 @@ class Comparison:
         def make(
             task: SearchTask, budget: Budget, *, seed: int, starts: Sequence[Config]
         ) -> Proposer:
-            family = self.families[task.name]
-            if family not in self._past:
-                self._past[family] = Past(self.members(family))
-            agent = Remembering(PolicyProposer(sample=True), self._past[family].teach(task))
+            key = self.families[task.name], seed
+            if key not in self._past:
+                self._past[key] = Past(self.members(key[0]), seed=seed)
+            agent = Remembering(PolicyProposer(sample=True), self._past[key].teach(task))
             return StartsFirst(agent, starts=starts) if starts else agent
 
-        return Arm(name=MEMORY, group="ours", make=make, version=source_version(), plan=paused)
+        version = f"{source_version()}/{_PAST}"
+        return Arm(name=MEMORY, group="ours", make=make, version=version, plan=paused)
 
 
 class _Families(dict[str, Family]):

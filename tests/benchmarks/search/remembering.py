@@ -32,10 +32,13 @@ class Taught:
 
 
 class Past:
-    """One past study for each task of a family; they are played when first asked for."""
+    """One past study for each task of a family; they are played when first asked for.
 
-    def __init__(self, tasks: Sequence[SearchTask]) -> None:
-        self._tasks = tuple(tasks)
+    `seed` is theirs: what a study remembers is as much a draw as the study itself.
+    """
+
+    def __init__(self, tasks: Sequence[SearchTask], *, seed: int) -> None:
+        self._tasks, self._seed = tuple(tasks), seed
 
     def teach(self, task: SearchTask) -> Taught:
         """What the other tasks' studies give a study to begin with."""
@@ -49,7 +52,9 @@ class Past:
         budget = Budget(trials=NUM_PAST_TRIALS)
         return {
             task.name: PastStudy.from_study(
-                played(task, make_proposer("floor"), budget, plan=straight(task), seed=0).study
+                played(
+                    task, make_proposer("floor"), budget, plan=straight(task), seed=self._seed
+                ).study
             )
             for task in self._tasks
         }
