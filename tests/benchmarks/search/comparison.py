@@ -129,10 +129,11 @@ class Comparison:
         def make(
             task: SearchTask, budget: Budget, *, seed: int, starts: Sequence[Config]
         ) -> Proposer:
-            key = self.families[task.name], seed
-            if key not in self._past:
-                self._past[key] = Past(self.members(key[0]), seed=seed)
-            agent = Remembering(PolicyProposer(sample=True), self._past[key].teach(task))
+            family = self.families[task.name]
+            if (family, seed) not in self._past:
+                self._past[family, seed] = Past(self.members(family), seed=seed)
+            taught = self._past[family, seed].teach(task)
+            agent = Remembering(PolicyProposer(sample=True), taught)
             return StartsFirst(agent, starts=starts) if starts else agent
 
         version = f"{source_version()}/{_PAST}"

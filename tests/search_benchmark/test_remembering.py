@@ -1,0 +1,20 @@
+"""What the memory arm remembers: past studies of the other tasks, others for every seed."""
+
+from benchmarks.search.remembering import Past
+from search_benchmark.tiny_comparison import SPACE, task
+
+LOW, HIGH = task("low", 0.3), task("high", 0.7)
+
+
+def test_the_past_of_the_other_task_is_remembered_and_not_its_own():
+    taught = Past([LOW, HIGH], seed=0).teach(LOW)
+    assert {results.source for results in taught.past} == {"high-0"}
+    # The other task's best place; its own is at .3.
+    assert abs(taught.starts[0].config["x"] - 0.7) < 0.15
+    assert all(SPACE.is_valid(start.config) for start in taught.starts)
+
+
+def test_every_seed_has_a_past_of_its_own():
+    first, again, other = (Past([LOW, HIGH], seed=seed).teach(LOW) for seed in (0, 0, 1))
+    assert first == again
+    assert first.past != other.past
