@@ -14,18 +14,10 @@ import optuna
 from numpy.typing import NDArray
 
 from agent.landscapes import Landscape, floats, hartmann6
-from benchmarks.proposers import (
-    Arm,
-    by_optuna,
-    by_proposer,
-    interquartile_mean,
-    regrets,
-)
+from benchmarks.proposers import PEERS, Arm, interquartile_mean, regrets
 from benchmarks.tasks import Task, ackley, levy, random_function
 from lexmove.agent import trust_region
-from lexmove.agent.baselines import make_proposer
 from lexmove.space.search_space import SearchSpace
-from lexmove.study.protocols import Proposer
 
 NUM_DIMS = (8, 16, 24)
 NUM_TRIALS = 50
@@ -46,27 +38,20 @@ def tasks(num_dims: int) -> Iterator[Task]:
         yield random_function(100 * num_dims + index, num_dims=num_dims)
 
 
-def _floor() -> Proposer:
-    return make_proposer("floor")
+_KNOWN = {arm.name: arm for arm in PEERS}
 
 
 def _play_without(space: SearchSpace, objective: Landscape, seed: int, num_trials: int) -> None:
     with patch.object(trust_region, "MIN_DIMS", _UNBOUNDED):
-        by_proposer(_floor)(space, objective, seed, num_trials)
+        _KNOWN["floor"].play(space, objective, seed, num_trials)
 
 
 ARMS = (
-    Arm(name="floor", play=by_proposer(_floor)),
+    _KNOWN["floor"],
     Arm(name="floor − trust region", play=_play_without),
-    Arm(name="random", play=by_proposer(lambda: make_proposer("random"))),
-    Arm(
-        name="Optuna TPE, multivariate",
-        play=by_optuna(lambda seed: optuna.samplers.TPESampler(seed=seed, multivariate=True)),
-    ),
-    Arm(
-        name="Optuna GPSampler",
-        play=by_optuna(lambda seed: optuna.samplers.GPSampler(seed=seed)),
-    ),
+    _KNOWN["random"],
+    _KNOWN["Optuna TPE, multivariate"],
+    _KNOWN["Optuna GPSampler"],
 )
 
 
@@ -87,9 +72,10 @@ def main() -> None:
             every[arm.name] += played
             print(_row([str(num_dims), arm.name, *_figures(played)]), flush=True)
     for arm in arms:
-        gap = np.array(every[ARMS[0].name]) - np.array(every[arm.name])
         print(_row(["all", arm.name, *_figures(every[arm.name])]))
-        print(_row(["", "floor less it, mean ± error", *_differences(gap)]))
+    for arm in arms[1:]:
+        gap = np.array(every[arms[0].name]) - np.array(every[arm.name])
+        print(_row(["all", f"floor less {arm.name}, mean ± error", *_differences(gap)]))
 
 
 def _figures(played: Sequence[NDArray[np.float64]]) -> list[str]:
