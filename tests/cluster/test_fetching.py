@@ -55,6 +55,7 @@ def test_a_report_comes_from_the_head(head: Head, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [f"{NAME}.report.html"]
 
 
+@pytest.mark.slow
 def test_an_export_comes_from_the_head_with_its_model(head: Head, tmp_path: Path) -> None:
     words = ("export", NAME, "--out", "best", "--without-data", "--format", "hydra")
     done = lexmove(head, tmp_path, *words)
@@ -77,6 +78,7 @@ def test_an_export_comes_from_the_head_with_its_model(head: Head, tmp_path: Path
     assert "best is there already and is not empty" in again.stderr
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_there_is_said_here(head: Head, tmp_path: Path) -> None:
     absent = lexmove(head, tmp_path, "report", "absent")
     assert absent.returncode == 2

@@ -180,7 +180,7 @@ def test_a_server_killed_and_started_again_loses_nothing(mortal):
             mortal.start()
             kept = open_store(url).load("contracts").num_events
             while open_store(url).load("contracts").num_events < kept + 5:
-                assert writer.poll() is None
+                assert writer.poll() is None, writer.communicate()[1]
                 time.sleep(0.1)
     finally:
         writer.kill()
