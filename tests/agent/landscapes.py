@@ -21,6 +21,9 @@ from lexmove.study.trial import (
 
 Landscape = Callable[[Mapping[str, Value]], float]
 
+Objective = Callable[[Mapping[str, Value]], float | None]
+"""A landscape with places that fail: they have no value."""
+
 
 def floats(num_dims: int) -> SearchSpace:
     return SearchSpace(
@@ -172,7 +175,7 @@ def newest(study: Study, suggestion: Suggestion) -> int:
 
 
 def play(
-    study: Study, proposer: Proposer, landscape: Landscape, *, num_steps: int = 10_000
+    study: Study, proposer: Proposer, landscape: Objective, *, num_steps: int = 10_000
 ) -> Study:
     """Asks and answers, one trial at a time, until the proposer has nothing more to do."""
     for _ in range(num_steps):

@@ -1,13 +1,16 @@
 """The start portfolio in a study: the default, what memory offers, Sobol points, then the floor."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from agent.landscapes import MIXED, config_of, finish, new_study, rungs, start
+from agent.landscapes import MIXED, config_of, finish, new_study, play, rungs, start
 from lexmove.agent.floor import FloorProposer
-from lexmove.space.search_space import Config
+from lexmove.space.domain import Categorical, Value
+from lexmove.space.search_space import Config, Hyperparameter, SearchSpace
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import TrialStatus
@@ -121,3 +124,42 @@ def test_without_memory_nothing_changes() -> None:
     study = go_on(new_study(MIXED), 0.1, 0.2, 0.3)
     assert experts(study) == ["start:default", "start:sobol", "start:sobol"]
     assert np.isfinite(FloorProposer().propose(study, decision_rng(study)).decision.predicted_gain)
+
+
+@pytest.mark.parametrize(
+    ("values", "floor_from"),
+    [
+        ((0.5, None, 0.4, None, 0.3, 0.2), 5),  # three results
+        ((0.5, None, None, None, 0.3, 0.2), 4),  # three failures, and one that held
+        ((None, None, None, 0.5, 0.3, 0.2), 4),
+        ((None, None, None, None, None, None), 6),  # nothing to move from
+    ],
+)
+def test_where_most_configs_fail_one_result_is_enough(
+    values: tuple[float | None, ...], floor_from: int
+) -> None:
+    decided = [expert.startswith("floor:") for expert in experts(go_on(new_study(MIXED), *values))]
+    assert decided == [index >= floor_from for index in range(len(values))]
+
+
+def test_a_good_config_is_found_where_few_configs_hold() -> None:
+    """Neighbours that both differ from the default fail: 5,461 of 531,441 configs hold."""
+    space = SearchSpace(
+        hyperparameters=tuple(
+            Hyperparameter(name=f"c{i}", domain=Categorical(values=(0, 1, 2))) for i in range(12)
+        )
+    )
+
+    def objective(config: Mapping[str, Value]) -> float | None:
+        levels = [int(value) for value in config.values()]
+        if any(one and other for one, other in pairwise(levels)):
+            return None
+        return float(sum(levels))
+
+    reached = []
+    for seed in range(4):
+        study = play(new_study(space, num_trials=40, seed=seed), FloorProposer(), objective)
+        assert study.incumbent is not None
+        reached.append(study.incumbent.value)
+    # 12, 12, 10 and 10; with Sobol points until three have held 0, 0, 6 and 0.
+    assert sum(value >= 8 for value in reached) >= 3

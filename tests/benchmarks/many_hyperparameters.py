@@ -13,7 +13,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from agent.landscapes import Landscape, floats, hartmann6
+from agent.landscapes import Objective, floats, hartmann6
 from benchmarks.proposers import PEERS, Arm, interquartile_mean, regrets
 from benchmarks.tasks import Task, ackley, levy, random_function
 from lexmove.agent import trust_region
@@ -41,7 +41,7 @@ def tasks(num_dims: int) -> Iterator[Task]:
 _KNOWN = {arm.name: arm for arm in PEERS}
 
 
-def _play_without(space: SearchSpace, objective: Landscape, seed: int, num_trials: int) -> None:
+def _play_without(space: SearchSpace, objective: Objective, seed: int, num_trials: int) -> None:
     with patch.object(trust_region, "MIN_DIMS", _UNBOUNDED):
         _KNOWN["floor"].play(space, objective, seed, num_trials)
 

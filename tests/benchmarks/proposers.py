@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from agent.landscapes import Landscape, new_study, play
+from agent.landscapes import Objective, new_study, play
 from benchmarks.tasks import TASKS, Task
 from lexmove.agent.baselines import make_proposer
 from lexmove.agent.proposer import PolicyProposer
@@ -26,7 +26,7 @@ NUM_TRIALS = 50
 CHECKPOINTS = (10, 16, 25, 50)
 PAIRS_AT = 25
 
-Play = Callable[[SearchSpace, Landscape, int, int], None]
+Play = Callable[[SearchSpace, Objective, int, int], None]
 """Evaluates an objective over a space: the seed, then how many trials."""
 
 
@@ -41,7 +41,7 @@ class Arm:
 def by_proposer(make: Callable[[], Proposer]) -> Play:
     """Plays a proposer of this project."""
 
-    def run(space: SearchSpace, objective: Landscape, seed: int, num_trials: int) -> None:
+    def run(space: SearchSpace, objective: Objective, seed: int, num_trials: int) -> None:
         play(new_study(space, num_trials=num_trials, seed=seed), make(), objective)
 
     return run
@@ -50,12 +50,14 @@ def by_proposer(make: Callable[[], Proposer]) -> Play:
 def by_optuna(make: Callable[[int], optuna.samplers.BaseSampler]) -> Play:
     """Plays an Optuna sampler from the space's default on."""
 
-    def run(space: SearchSpace, objective: Landscape, seed: int, num_trials: int) -> None:
+    def run(space: SearchSpace, objective: Objective, seed: int, num_trials: int) -> None:
         study = optuna.create_study(direction="maximize", sampler=make(seed))
         study.enqueue_trial(dict(space.default))
         for _ in range(num_trials):
             trial = study.ask()
-            study.tell(trial, objective(_suggest(trial, space)))
+            value = objective(_suggest(trial, space))
+            state = optuna.trial.TrialState.FAIL if value is None else None
+            study.tell(trial, value, state=state)
 
     return run
 

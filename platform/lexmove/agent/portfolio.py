@@ -6,6 +6,7 @@ import numpy as np
 
 from lexmove.agent.candidates import Kind
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart
+from lexmove.agent.history import History
 from lexmove.agent.ledger import Ledger
 from lexmove.space.move import describe, move_between
 from lexmove.space.search_space import Config
@@ -14,6 +15,12 @@ from lexmove.study.trial import Decision, Suggestion, Trial
 
 NUM_SCORED_BEFORE_FLOOR = 3
 """Trials with a result before the floor decides (measured: README.md)."""
+
+NUM_FAILED_BEFORE_FLOOR = 3
+"""Failures after which one result is enough.
+
+Where most configs fail, Sobol points may never have three; moves from what held have.
+"""
 
 PATIENCE = 2
 """Starts from memory with a result, none above the default's, after which memory is left aside."""
@@ -37,9 +44,7 @@ class Opening:
     is_alone: bool = False
 
 
-def next_start(
-    study: Study, encoding: Encoding, seen_ND: Array, *, num_scored: int
-) -> Opening | None:
+def next_start(study: Study, encoding: Encoding, history: History) -> Opening | None:
     """What to start without asking the surrogate; None when the surrogate should decide."""
     space = encoding.space
     if not study.trials:
@@ -47,14 +52,22 @@ def next_start(
         return Opening(
             kind="default", config=space.default, units=units, expert="start:default", is_alone=True
         )
+    seen_ND = history.tried
     planned = asked_start(study, encoding, seen_ND) or _from_memory(study, encoding, seen_ND)
-    if planned is not None or num_scored >= NUM_SCORED_BEFORE_FLOOR or has_past(study):
+    if planned is not None or has_past(study) or _is_enough(history):
         return planned
     point = sobol_point(study, encoding, seen_ND)
     if point is None:
         return None
     config = encoding.config(point)
     return Opening(kind="global", config=config, units=point, expert="start:sobol")
+
+
+def _is_enough(history: History) -> bool:
+    """Whether the surrogate knows enough to decide."""
+    num_failed = np.count_nonzero(history.failed)
+    num_needed = 1 if num_failed >= NUM_FAILED_BEFORE_FLOOR else NUM_SCORED_BEFORE_FLOOR
+    return history.num_scored >= num_needed
 
 
 def asked_start(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:

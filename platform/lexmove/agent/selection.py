@@ -65,7 +65,7 @@ def choose_starts(
     candidates.
     """
     seen = surrogate.history.tried
-    opening = next_start(study, encoding, seen, num_scored=surrogate.history.num_scored)
+    opening = next_start(study, encoding, surrogate.history)
     first = [] if opening is None else [_portfolio_start(opening)]
     if opening is not None and opening.is_alone:
         return tuple(first)
