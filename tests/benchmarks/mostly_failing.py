@@ -83,10 +83,10 @@ class Choices:
         return self._value(choices) - 2.0 * float(np.sum((numbers - self._formula.centre) ** 2))
 
     def regret(self, values: Sequence[float | None]) -> NDArray[np.float64]:
-        """Regret of the best so far: 0 the best known, 1 the default, which is tried first."""
-        scores = [-np.inf if value is None else value for value in values]
-        reached = self._best - np.maximum.accumulate(scores)
-        return np.maximum(0.0, reached) / (self._best - self._default)
+        """Regret of the best so far: 0 the best known, 1 the default, whether tried or not."""
+        scores = [self._default if value is None else value for value in values]
+        incumbents = np.maximum.accumulate([self._default, *scores])[1:]
+        return np.maximum(0.0, self._best - incumbents) / (self._best - self._default)
 
     @property
     def has_better(self) -> bool:
