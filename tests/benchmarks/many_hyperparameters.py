@@ -7,17 +7,15 @@ there, most of them mixed and with irrelevant ones; nothing was chosen on them.
 
 import argparse
 from collections.abc import Iterator, Sequence
-from unittest.mock import patch
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from agent.landscapes import Objective, floats, hartmann6
-from benchmarks.proposers import PEERS, Arm, interquartile_mean, regrets
+from agent.landscapes import floats, hartmann6
+from benchmarks.proposers import KNOWN, Arm, floor_with, interquartile_mean, markdown_row, regrets
 from benchmarks.tasks import Task, ackley, levy, random_function
 from lexmove.agent import trust_region
-from lexmove.space.search_space import SearchSpace
 
 NUM_DIMS = (8, 16, 24)
 NUM_TRIALS = 50
@@ -38,20 +36,12 @@ def tasks(num_dims: int) -> Iterator[Task]:
         yield random_function(100 * num_dims + index, num_dims=num_dims)
 
 
-_KNOWN = {arm.name: arm for arm in PEERS}
-
-
-def _play_without(space: SearchSpace, objective: Objective, seed: int, num_trials: int) -> None:
-    with patch.object(trust_region, "MIN_DIMS", _UNBOUNDED):
-        _KNOWN["floor"].play(space, objective, seed, num_trials)
-
-
 ARMS = (
-    _KNOWN["floor"],
-    Arm(name="floor − trust region", play=_play_without),
-    _KNOWN["random"],
-    _KNOWN["Optuna TPE, multivariate"],
-    _KNOWN["Optuna GPSampler"],
+    KNOWN["floor"],
+    Arm(name="floor − trust region", play=floor_with(trust_region, "MIN_DIMS", _UNBOUNDED)),
+    KNOWN["random"],
+    KNOWN["Optuna TPE, multivariate"],
+    KNOWN["Optuna GPSampler"],
 )
 
 
@@ -61,8 +51,8 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     seeds = range(1 if options.quick else options.seeds)
     arms = ARMS[:2] if options.quick else ARMS
-    print(_row(["hyperparameters", "arm", *(f"@{at}" for at in CHECKPOINTS)]))
-    print(_row(["---"] * (2 + len(CHECKPOINTS))))
+    print(markdown_row(["hyperparameters", "arm", *(f"@{at}" for at in CHECKPOINTS)]))
+    print(markdown_row(["---"] * (2 + len(CHECKPOINTS))))
     every: dict[str, list[NDArray[np.float64]]] = {arm.name: [] for arm in arms}
     for num_dims in NUM_DIMS:
         for arm in arms:
@@ -70,12 +60,12 @@ def main() -> None:
                 regrets(task, arm, seed, NUM_TRIALS) for task in tasks(num_dims) for seed in seeds
             ]
             every[arm.name] += played
-            print(_row([str(num_dims), arm.name, *_figures(played)]), flush=True)
+            print(markdown_row([str(num_dims), arm.name, *_figures(played)]), flush=True)
     for arm in arms:
-        print(_row(["all", arm.name, *_figures(every[arm.name])]))
+        print(markdown_row(["all", arm.name, *_figures(every[arm.name])]))
     for arm in arms[1:]:
         gap = np.array(every[arms[0].name]) - np.array(every[arm.name])
-        print(_row(["all", f"floor less {arm.name}, mean ± error", *_differences(gap)]))
+        print(markdown_row(["all", f"floor less {arm.name}, mean ± error", *_differences(gap)]))
 
 
 def _figures(played: Sequence[NDArray[np.float64]]) -> list[str]:
@@ -86,10 +76,6 @@ def _figures(played: Sequence[NDArray[np.float64]]) -> list[str]:
 def _differences(gaps: NDArray[np.float64]) -> list[str]:
     columns = [gaps[:, checkpoint - 1] for checkpoint in CHECKPOINTS]
     return [f"{gap.mean():+.3f} ± {gap.std() / len(gap) ** 0.5:.3f}" for gap in columns]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _options() -> argparse.Namespace:

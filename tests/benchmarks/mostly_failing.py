@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, count, islice
 from typing import NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from agent.landscapes import Objective
-from benchmarks.proposers import PEERS, Arm, interquartile_mean
+from benchmarks.proposers import KNOWN, Arm, floor_with, interquartile_mean, markdown_row
 from lexmove.agent import portfolio
 from lexmove.space.domain import Categorical, Float, Value
 from lexmove.space.search_space import Hyperparameter, SearchSpace
@@ -171,21 +169,16 @@ def tasks(num_tasks: int) -> Iterator[tuple[str, list[Choices]]]:
         yield f"{num_choices} choices of {num_levels}{numbers}", list(some)
 
 
-_KNOWN = {arm.name: arm for arm in PEERS}
-
-
-def _play_without(space: SearchSpace, objective: Objective, seed: int, num_trials: int) -> None:
-    with patch.object(portfolio, "NUM_FAILED_BEFORE_FLOOR", _NEVER):
-        _KNOWN["floor"].play(space, objective, seed, num_trials)
-
-
 ARMS = (
-    _KNOWN["floor"],
-    Arm(name="floor, Sobol until three have a score", play=_play_without),
-    _KNOWN["random"],
-    _KNOWN["hill_climbing"],
-    _KNOWN["Optuna TPE, multivariate"],
-    _KNOWN["Optuna GPSampler"],
+    KNOWN["floor"],
+    Arm(
+        name="floor, Sobol until three have a score",
+        play=floor_with(portfolio, "NUM_FAILED_BEFORE_FLOOR", _NEVER),
+    ),
+    KNOWN["random"],
+    KNOWN["hill_climbing"],
+    KNOWN["Optuna TPE, multivariate"],
+    KNOWN["Optuna GPSampler"],
 )
 
 
@@ -194,8 +187,8 @@ def main() -> None:
     options = _options()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     arms, num_tasks = (ARMS[:2], 1) if options.quick else (ARMS, options.tasks)
-    print(_row(["space", "arm", *(f"@{at}" for at in CHECKPOINTS), "failed"]))
-    print(_row(["---"] * (3 + len(CHECKPOINTS))))
+    print(markdown_row(["space", "arm", *(f"@{at}" for at in CHECKPOINTS), "failed"]))
+    print(markdown_row(["---"] * (3 + len(CHECKPOINTS))))
     for name, some in tasks(num_tasks):
         failing = np.mean([task.failing for task in some])
         for arm in arms:
@@ -206,7 +199,7 @@ def main() -> None:
             cells = [f"{interquartile_mean(regrets[:, at - 1]):.3f}" for at in CHECKPOINTS]
             failed = np.mean([value is None for values in played for value in values])
             print(
-                _row([f"{name} ({failing:.1%} fail)", arm.name, *cells, f"{failed:.0%}"]),
+                markdown_row([f"{name} ({failing:.1%} fail)", arm.name, *cells, f"{failed:.0%}"]),
                 flush=True,
             )
 
@@ -220,10 +213,6 @@ def _played(task: Choices, arm: Arm, seed: int) -> list[float | None]:
 
     arm.play(task.space, recorded, seed, NUM_TRIALS)
     return values
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def _options() -> argparse.Namespace:

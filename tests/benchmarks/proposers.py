@@ -7,8 +7,10 @@ and those in which it has more.
 
 import argparse
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import ModuleType
+from unittest.mock import patch
 
 import numpy as np
 import optuna
@@ -104,6 +106,25 @@ PEERS = (
     Arm(name="Optuna TPE, multivariate", play=by_optuna(_tpe)),
     Arm(name="Optuna GPSampler", play=by_optuna(_gp)),
 )
+
+
+KNOWN = {arm.name: arm for arm in PEERS}
+"""The same by name."""
+
+
+def floor_with(module: ModuleType, constant: str, value: object) -> Play:
+    """Plays the floor with another value of a constant of one of its modules."""
+
+    def run(space: SearchSpace, objective: Objective, seed: int, num_trials: int) -> None:
+        with patch.object(module, constant, value):
+            KNOWN["floor"].play(space, objective, seed, num_trials)
+
+    return run
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    """One row of a table in Markdown."""
+    return "| " + " | ".join(cells) + " |"
 
 
 def regrets(
