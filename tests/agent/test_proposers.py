@@ -131,7 +131,8 @@ def test_it_continues_what_asha_would_and_spends_no_trial_on_it(proposer: Propos
     while (ready := promotable(study)) == ():
         suggestion = proposer.propose(study, decision_rng(study))
         assert suggestion is not None
-        assert (suggestion.trial_id, suggestion.until) == (None, 1)
+        # The agent's first trial goes to the end at once (test_pilot.py).
+        assert (suggestion.trial_id, suggestion.until) in ((None, 1), (0, 3), (0, 9))
         study = start(study, suggestion)
         study = finish(study, newest(study, suggestion), float(suggestion.config["x0"]))
     suggestion = proposer.propose(study, decision_rng(study))

@@ -7,7 +7,8 @@ import numpy as np
 
 from lexmove.agent.acquisition import log_expected_improvement
 from lexmove.agent.encoding import Array
-from lexmove.agent.ledger import DEPARTURE
+from lexmove.agent.ledger import DEPARTURE, Ledger
+from lexmove.agent.portfolio import START
 from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.study.allowance import affordable
 from lexmove.study.fidelity import Fidelity, promotable
@@ -26,7 +27,8 @@ class Continuation:
     """A paused trial that may go on `until` its next rung.
 
     `units` (D,) is its config. `score` is its gain per epoch (see `log_gain_per_epoch`), or minus
-    its place in ASHA's order; comparable within one rule, `expert`, only.
+    its place in ASHA's order; comparable within one rule, `expert`, only. The pilot bears the
+    expert that started it, and stands before all others.
     """
 
     trial: Trial
@@ -35,9 +37,33 @@ class Continuation:
     score: float
     expert: str
 
+    @property
+    def is_pilot(self) -> bool:
+        """Whether it is trained to the end before all else."""
+        return self.expert.startswith(START)
 
-def continuable(study: Study) -> tuple[Trial, ...]:
-    """The paused trials that the floor may continue now, by `FidelityPlan.promotion`."""
+
+def pilot_of(study: Study) -> Trial | None:
+    """The trial that is trained to the end before all else, while it waits at a rung; else None.
+
+    The first start from memory; without a memory the default. By `gain_per_epoch` a study whose
+    allowance does not pay for it has none.
+    """
+    has_memory = any(not start.is_asked for start in study.spec.starts)
+    first = Ledger.of(study).planned[:1] if has_memory else [0]
+    for trial in (study.trials[trial_id] for trial_id in first if trial_id < len(study.trials)):
+        if trial.is_paused and trial.decision.expert.startswith(START) and _may_go_on(study, trial):
+            return trial
+    return None
+
+
+def _may_go_on(study: Study, trial: Trial) -> bool:
+    is_free = study.spec.fidelity.promotion == "asha"
+    return is_free or any(other.trial_id == trial.trial_id for other in affordable(study))
+
+
+def _promoted(study: Study) -> tuple[Trial, ...]:
+    """The paused trials that the floor may continue by `FidelityPlan.promotion`."""
     if study.spec.fidelity.promotion == "asha":
         return tuple(study.trials[trial_id] for trial_id in promotable(study))
     return affordable(study)
@@ -45,29 +71,39 @@ def continuable(study: Study) -> tuple[Trial, ...]:
 
 def has_options(study: Study) -> bool:
     """Whether anything may be started or continued, without looking for what; False is certain."""
-    return bool(study.num_trials_left or continuable(study))
+    return bool(study.num_trials_left or _promoted(study) or pilot_of(study))
 
 
 def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuation, ...]:
     """The paused trials that may go on now, the best first, at most `MAX_CONTINUED`.
 
-    By the study's `FidelityPlan.promotion`: all that it can afford, by their gain per epoch; or
-    those that ASHA promotes, in ASHA's order, and after them those that wait, which a trained
-    policy alone would choose. Who waits is on offer beside something else only, so that a study
-    ends when ASHA would end it.
+    First the pilot, whose whole curve says what the early values of the others are worth. Then by
+    the study's `FidelityPlan.promotion`: all that it can afford, by their gain per epoch; or those
+    that ASHA promotes, in ASHA's order, and after them those that wait, which a trained policy
+    alone would choose. Who waits is on offer beside something else only, so that a study ends when
+    ASHA would end it.
     """
-    trials = continuable(study)
+    pilot = pilot_of(study)
+    ahead = () if pilot is None else (_as_pilot(study, surrogate, pilot),)
+    known = {item.trial.trial_id for item in ahead}
+    trials = [trial for trial in _promoted(study) if trial.trial_id not in known]
     if study.spec.fidelity.promotion == "gain_per_epoch":
         gains = _gains_per_epoch(study, surrogate, trials)
-        return _ordered(study, surrogate, trials, gains, expert="floor:gain_per_epoch")
+        found = _ordered(study, surrogate, trials, gains, expert="floor:gain_per_epoch")
+        return (*ahead, *found)[:MAX_CONTINUED]
     places = -np.arange(len(trials), dtype=float)
-    found = _ordered(study, surrogate, trials, places, expert="asha")
+    found = (*ahead, *_ordered(study, surrogate, trials, places, expert="asha"))
     if not has_options(study):
         return found
-    chosen = {trial.trial_id for trial in trials}
+    chosen = {item.trial.trial_id for item in found}
     waiting = [trial for trial in affordable(study) if trial.trial_id not in chosen]
     gains = _gains_per_epoch(study, surrogate, waiting)
     return (*found, *_ordered(study, surrogate, waiting, gains, expert=DEPARTURE))[:MAX_CONTINUED]
+
+
+def _as_pilot(study: Study, surrogate: Surrogate, trial: Trial) -> Continuation:
+    (pilot,) = _ordered(study, surrogate, [trial], np.zeros(1), expert=trial.decision.expert)
+    return pilot
 
 
 def _ordered(

@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ray
 import torch
@@ -21,11 +21,17 @@ from lexmove.agent.policy import PointerPolicy, weights_hash
 from lexmove.study.study import Study
 from lexmove.study.trial import TrialStatus
 
+if TYPE_CHECKING:
+    from ray.rllib.env.single_agent_episode import SingleAgentEpisode
+
 MIN_TRIALS = 16
 """Trials that must have ended or paused before the weights may change.
 
 The observation adapts to the job long before.
 """
+
+NUM_HALVINGS = 10
+"""A step that leads too far is halved so often before it is given up."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -35,8 +41,8 @@ class LearningSettings:
     """How far one call of `learn` may go.
 
     `num_epochs` is the number of gradient steps, each on all transitions; `learning_rate` that of
-    Adam; `max_kl` the mean KL divergence in nats, from the policy before to the policy after,
-    beyond which a step is taken back and learning ends.
+    Adam; `max_kl` the mean KL divergence in nats, from the policy before to the policy after. A
+    step that leads beyond it is halved until it does not, and learning ends with it.
     """
 
     learning_rate: float = 5e-4
@@ -73,8 +79,9 @@ def learn(
     """Improves a policy on what its decisions brought in `study`, if there is enough of it.
 
     θ ← θ + α ∇J(θ) with PPO's clipped surrogate of ∇J (Schulman et al. 2017, arXiv 1707.06347,
-    algorithm 1), advantages by GAE over the lanes, stopped by the KL divergence. A function of
-    its arguments.
+    algorithm 1), advantages by GAE over the lanes. The KL divergence bounds it by the backtracking
+    line search of TRPO (Schulman et al. 2015, arXiv 1502.05477, appendix C): how far a step of Adam
+    leads depends on how sharp the weights are. A function of its arguments.
 
     Args:
         weights: the policy's weights; not changed.
@@ -83,7 +90,7 @@ def learn(
         earlier_versions: hashes of former weights of this job whose decisions count too.
         settings: how far to go.
     """
-    from lexmove.agent.lanes import episodes, mean_divergence
+    from lexmove.agent.lanes import episodes
     from lexmove.agent.policy_learner import PolicyLearner
 
     settings = settings or LearningSettings()
@@ -99,11 +106,14 @@ def learn(
     accepted, mean_kl, loss = weights, 0.0, math.nan
     for _ in range(settings.num_epochs):
         step_loss = learner.step(lanes)
-        stepped = learner.weights
-        kl = mean_divergence(lanes, _policy(stepped))
-        if not (math.isfinite(step_loss) and kl <= settings.max_kl):
+        if not math.isfinite(step_loss):
             break
-        accepted, mean_kl, loss = stepped, kl, step_loss
+        step = _bounded(accepted, learner.weights, lanes, max_kl=settings.max_kl)
+        if step is None:
+            break
+        accepted, mean_kl, loss = step.weights, step.mean_kl, step_loss
+        if step.is_shortened:
+            break
     return LearningResult(
         weights=accepted,
         policy_version=weights_hash(accepted),
@@ -123,6 +133,34 @@ def _unchanged(weights: Mapping[str, torch.Tensor]) -> LearningResult:
         loss=math.nan,
         applied=False,
     )
+
+
+class _Step(NamedTuple):
+    weights: Mapping[str, torch.Tensor]
+    mean_kl: float
+    is_shortened: bool
+
+
+def _bounded(
+    before: Mapping[str, torch.Tensor],
+    after: Mapping[str, torch.Tensor],
+    lanes: "list[SingleAgentEpisode]",
+    *,
+    max_kl: float,
+) -> _Step | None:
+    """The step from `before` to `after`, halved until it is within `max_kl`; None if it never is.
+
+    NaN is beyond any bound.
+    """
+    from lexmove.agent.lanes import mean_divergence
+
+    for halvings in range(NUM_HALVINGS + 1):
+        share = 0.5**halvings
+        weights = {name: before[name] + share * (after[name] - before[name]) for name in before}
+        mean_kl = mean_divergence(lanes, _policy(weights))
+        if mean_kl <= max_kl:
+            return _Step(weights, mean_kl, is_shortened=halvings > 0)
+    return None
 
 
 def _policy(weights: Mapping[str, torch.Tensor]) -> PointerPolicy:

@@ -156,9 +156,9 @@ def _continue_logits(
 ) -> list[float]:
     """The prior of continuations, on the scale of the starts', whose best has 0.
 
-    Gains per epoch are compared with that of the best start by the floor's rule. A point of the
-    start portfolio stands before them; what ASHA promotes stands before any start, and what
-    waits at a rung behind the best ones.
+    The pilot stands before all else. Gains per epoch are compared with that of the best start by
+    the floor's rule. A point of the start portfolio stands before them; what ASHA promotes stands
+    before the floor's starts, and what waits at a rung behind the best ones.
     """
     if not continued:
         return []
@@ -168,16 +168,20 @@ def _continue_logits(
     if scored:
         reference = start_gain_per_epoch(study, surrogate, scored[0].units)
     else:
-        reference = max(item.score for item in continued)
+        reference = max((item.score for item in continued if not item.is_pilot), default=0.0)
     highest = _HIGHEST_PRIOR if len(scored) == len(starts) else 0.0
     sharpness = PRIOR_SHARPNESS["EI"]
     return [
-        float(np.clip(sharpness * (item.score - reference), _LOWEST_PRIOR, highest))
+        _HIGHEST_PRIOR
+        if item.is_pilot
+        else float(np.clip(sharpness * (item.score - reference), _LOWEST_PRIOR, highest))
         for item in continued
     ]
 
 
 def _asha_logit(item: Continuation) -> float:
+    if item.is_pilot:
+        return _HIGHEST_PRIOR
     if item.expert == DEPARTURE:
         return _WAITING_PRIOR
     return max(_ASHA_PRIOR + _ASHA_STEP * item.score, _WAITING_PRIOR)

@@ -13,6 +13,9 @@ from lexmove.space.search_space import Config
 from lexmove.study.study import Study
 from lexmove.study.trial import Decision, Suggestion, Trial
 
+START = "start:"
+"""How the log's name for what put a config of the portfolio forward begins."""
+
 NUM_SCORED_BEFORE_FLOOR = 3
 """Trials with a result before the floor decides (measured: README.md)."""
 
@@ -50,7 +53,11 @@ def next_start(study: Study, encoding: Encoding, history: History) -> Opening | 
     if not study.trials:
         units = space.to_unit(space.default)
         return Opening(
-            kind="default", config=space.default, units=units, expert="start:default", is_alone=True
+            kind="default",
+            config=space.default,
+            units=units,
+            expert="start:default",
+            is_alone=True,
         )
     seen_ND = history.tried
     planned = asked_start(study, encoding, seen_ND) or _from_memory(study, encoding, seen_ND)

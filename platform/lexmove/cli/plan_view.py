@@ -147,13 +147,22 @@ def _write_suggestions(plan: Plan) -> None:
         write_sentence(line)
 
 
+def _pilot(plan: Plan) -> str:
+    return "the best of earlier studies" if plan.memory.starts else "the default"
+
+
+def _has_pilot(plan: Plan) -> bool:
+    return plan.job.agent.proposer in ("policy", "floor")
+
+
 def _write_epochs(plan: Plan) -> None:
     write()
     write("Training", style="bold")
     rungs = ", ".join(map(str, plan.rungs[:-1]))
     by_rank = plan.job.fidelity.promotion == "asha"
     who = f"the best 1 in {plan.job.fidelity.eta} go on" if by_rank else "the most promising go on"
-    pauses = f"pause after {rungs}, {who}" if rungs else ""
+    first = f", {_pilot(plan)} to the end first" if _has_pilot(plan) else ""
+    pauses = f"pause after {rungs}, {who}{first}" if rungs else ""
     epochs = f"up to {say_count(plan.rungs[-1], 'epoch')} a trial"
     write_sentence(", ".join(filter(None, [epochs, pauses])))
     least, most = plan.search_epochs, say_count(plan.search_most_epochs, "epoch")

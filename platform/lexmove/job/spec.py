@@ -193,7 +193,8 @@ class FidelitySpec(_Section):
     """How long one trial trains, and whether weak ones are paused on the way.
 
     `eta: null` trains every trial to `max_epochs`. Otherwise trials pause after `first_rung`
-    epochs, after `eta` times as many, and so on; the best 1/`eta` of a rung go on. With
+    epochs, after `eta` times as many, and so on; the best 1/`eta` of a rung go on. The default, or
+    the first config from earlier studies, is trained to the end before the others. With
     `promotion: gain_per_epoch` those go on that promise the most gain per epoch, weighed against
     starting other trials, within the epochs that the best 1/`eta` would take.
 

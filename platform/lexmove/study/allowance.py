@@ -27,13 +27,14 @@ def expected_epochs(plan: FidelityPlan, num_trials: int) -> Fidelity:
 def most_epochs(plan: FidelityPlan, num_trials: int) -> Fidelity:
     """The most epochs that so many trials can be expected to take.
 
-    With rungs and ASHA's rule that is `ASHA_FACTOR` times `expected_epochs`, at most full
-    trainings; otherwise `expected_epochs` itself.
+    With rungs and ASHA's rule that is `ASHA_FACTOR` times `expected_epochs`, and what the pilot
+    takes from its first rung to the end, at most full trainings; otherwise `expected_epochs`.
     """
     expected = expected_epochs(plan, num_trials)
     if plan.eta is None or plan.promotion != "asha":
         return expected
-    return min(round(ASHA_FACTOR * expected), num_trials * plan.maximum)
+    pilot = plan.maximum - plan.rungs[0]
+    return min(round(ASHA_FACTOR * expected) + pilot, num_trials * plan.maximum)
 
 
 def epochs_ahead(study: Study) -> int:
