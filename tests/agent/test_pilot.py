@@ -1,0 +1,130 @@
+"""The pilot: the first config of the portfolio is trained to the end before all else."""
+
+from dataclasses import replace
+
+import pytest
+
+from agent.landscapes import (
+    MIXED,
+    config_of,
+    fine_tuning,
+    finish,
+    new_study,
+    newest,
+    play,
+    rungs,
+    start,
+)
+from lexmove.agent.baselines import RandomProposer
+from lexmove.agent.continuation import pilot_of
+from lexmove.agent.floor import FloorProposer
+from lexmove.agent.proposer import PolicyProposer
+from lexmove.study.allowance import expected_epochs
+from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.protocols import Proposer
+from lexmove.study.starts import PlannedStart
+from lexmove.study.study import Study, decision_rng
+from lexmove.study.trial import Suggestion, TrialStatus
+
+STARTS = tuple(
+    PlannedStart(config=config_of(MIXED, seed), source="tos", reason="from tos")
+    for seed in range(2)
+)
+PROMOTIONS = ("asha", "gain_per_epoch")
+PROPOSERS = (FloorProposer(), PolicyProposer(sample=True, gated=True))
+
+
+def _plan(promotion: str = "asha", maximum: int = 9) -> FidelityPlan:
+    return replace(rungs(maximum=maximum), promotion=promotion)
+
+
+def _next(study: Study, proposer: Proposer | None = None) -> Suggestion:
+    suggestion = (proposer or FloorProposer()).propose(study, decision_rng(study))
+    assert suggestion is not None
+    return suggestion
+
+
+def _told(study: Study, value: float | None, proposer: Proposer | None = None) -> Study:
+    suggestion = _next(study, proposer)
+    study = start(study, suggestion)
+    return finish(study, newest(study, suggestion), value)
+
+
+@pytest.mark.parametrize("promotion", PROMOTIONS)
+@pytest.mark.parametrize("proposer", PROPOSERS, ids=("floor", "drawn"))
+def test_the_default_is_trained_to_the_end_first(proposer: Proposer, promotion: str) -> None:
+    study = new_study(MIXED, fidelity=_plan(promotion), num_trials=20)
+    stops = []
+    for value in (0.1, 0.2, 0.3):
+        suggestion = _next(study, proposer)
+        stops.append((suggestion.trial_id, suggestion.until, suggestion.decision.expert))
+        study = _told(study, value, proposer)
+    first, then, end = stops
+    assert first == (None, 1, "start:default")
+    assert (then, end) == ((0, 3, "start:default"), (0, 9, "start:default"))
+    assert study.trials[0].status is TrialStatus.COMPLETED
+    assert (_next(study, proposer).trial_id, _next(study, proposer).until) == (None, 1)
+
+
+@pytest.mark.parametrize("promotion", PROMOTIONS)
+def test_with_a_memory_its_first_start_is(promotion: str) -> None:
+    study = new_study(MIXED, fidelity=_plan(promotion), num_trials=20, starts=STARTS)
+    for value in (0.5, 0.4, 0.4, 0.4):
+        study = _told(study, value)
+    fidelities = [trial.fidelity for trial in study.trials]
+    assert fidelities == [1, 9]
+    assert study.trials[1].config == STARTS[0].config
+    assert _next(study).decision.expert == "start:memory"
+    assert _next(study).trial_id is None
+
+
+def test_what_was_asked_for_makes_no_pilot() -> None:
+    asked = replace(STARTS[0], is_asked=True)
+    study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=(asked,))
+    study = _told(_told(_told(study, 0.5), 0.5), 0.5)
+    assert [trial.fidelity for trial in study.trials] == [9]
+    assert _next(study).decision.expert == "start:asked"
+
+
+def test_other_slots_start_meanwhile() -> None:
+    study = new_study(MIXED, fidelity=_plan(), num_trials=20, parallel=2)
+    study = _told(study, 0.5)
+    study = start(study, _next(study))
+    assert study.running[0].trial_id == 0
+    assert pilot_of(study) is None
+    beside = _next(study)
+    assert (beside.trial_id, beside.decision.expert) == (None, "start:sobol")
+
+
+@pytest.mark.parametrize("promotion", PROMOTIONS)
+def test_one_that_fails_holds_nothing_up(promotion: str) -> None:
+    study = new_study(MIXED, fidelity=_plan(promotion), num_trials=6)
+    study = _told(_told(study, 0.5), None)
+    assert study.trials[0].status is TrialStatus.FAILED
+    assert pilot_of(study) is None
+    ended = play(study, FloorProposer(), fine_tuning)
+    assert len(ended.trials) == 6
+
+
+def test_a_single_trial_is_trained_to_the_end() -> None:
+    ended = play(new_study(MIXED, fidelity=_plan(), num_trials=1), FloorProposer(), fine_tuning)
+    assert ended.trials[0].status is TrialStatus.COMPLETED
+
+
+@pytest.mark.parametrize("num_trials", [1, 2, 3, 5, 9])
+def test_by_gain_per_epoch_it_keeps_to_the_allowance(num_trials: int) -> None:
+    plan = _plan("gain_per_epoch", maximum=27)
+    study = new_study(MIXED, fidelity=plan, num_trials=num_trials)
+    ended = play(study, FloorProposer(), fine_tuning)
+    assert len(ended.trials) == num_trials
+    assert ended.num_epochs <= expected_epochs(plan, num_trials)
+
+
+def test_without_rungs_and_for_baselines_there_is_none() -> None:
+    straight = _told(new_study(MIXED, num_trials=5), 0.5)
+    assert pilot_of(straight) is None
+    study = new_study(MIXED, fidelity=_plan(), num_trials=5)
+    study = _told(study, 0.5, RandomProposer())
+    assert study.trials[0].is_paused
+    assert pilot_of(study) is None
+    assert _next(study, RandomProposer()).trial_id is None
