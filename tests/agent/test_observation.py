@@ -20,6 +20,7 @@ from agent.landscapes import (
     rungs,
     start,
 )
+from lexmove.agent.candidates import Candidate
 from lexmove.agent.continuation import log_gain_per_epoch
 from lexmove.agent.encoding import SAME_TOLERANCE, Encoding
 from lexmove.agent.floor import FloorProposer
@@ -176,15 +177,34 @@ def test_equal_studies_give_equal_observations_and_seeds_differ() -> None:
 def _paused_study(
     num_trials: int = 6, num_left: int = 4, promotion: str = "gain_per_epoch"
 ) -> Study:
-    """Trials that all wait at the first rung."""
+    """Trials that all wait at the first rung, but for the pilot, which has been trained."""
     plan = replace(rungs(), promotion=promotion)
     study = new_study(SQUARE, fidelity=plan, num_trials=num_trials + num_left)
-    for value in np.random.default_rng(0).normal(size=num_trials):
+    for index, value in enumerate(np.random.default_rng(0).normal(size=num_trials)):
         fresh = next(c for c in _observe(study).candidates if c.kind != "continue")
-        suggestion = fresh.to_suggestion(Decision(proposer="test"))
-        study = start(study, suggestion)
-        study = finish(study, newest(study, suggestion), float(value))
+        study = _carried_out(study, fresh, float(value))
+        while index == 0 and study.trials[0].is_paused:
+            study = _carried_out(study, _observe(study).candidates[0], float(value))
     return study
+
+
+def _carried_out(study: Study, candidate: Candidate, value: float) -> Study:
+    suggestion = candidate.to_suggestion(Decision(proposer="test"))
+    study = start(study, suggestion)
+    return finish(study, newest(study, suggestion), value)
+
+
+@pytest.mark.parametrize("promotion", ["asha", "gain_per_epoch"])
+def test_the_pilot_stands_before_all_else(promotion: str) -> None:
+    plan = replace(rungs(), promotion=promotion)
+    study = new_study(SQUARE, fidelity=plan, num_trials=9)
+    study = _carried_out(study, _observe(study).candidates[0], 0.1)
+    observation = _observe(study)
+    first = observation.candidates[0]
+    assert (first.trial_id, first.until, first.expert) == (0, 3, "start:default")
+    assert first.text == "continue trial 0 from 1 to 3"
+    # So far before the rest that whoever draws takes it.
+    assert observation.prior_logits[0] > observation.prior_logits[1:].max() + 10
 
 
 def test_what_asha_promotes_stands_before_every_start() -> None:
@@ -210,7 +230,7 @@ def test_by_gain_per_epoch_all_paused_trials_may_be_chosen() -> None:
     study = _paused_study(num_trials=12, num_left=4)
     observation = _observe(study)
     offered = [c.trial_id for c in observation.candidates if c.kind == "continue"]
-    assert sorted(offered) == list(range(12))
+    assert sorted(offered) == list(range(1, 12))
     assert observation.mask[: len(observation.candidates)].all()
     kinds = {candidate.kind for candidate in observation.candidates}
     assert kinds == {"move", "global", "continue"}
@@ -241,7 +261,7 @@ def test_the_start_portfolio_stands_before_continuations() -> None:
     study = _paused_study(num_trials=2, num_left=14)
     observation = _observe(study)
     assert observation.candidates[0].expert == "start:sobol"
-    assert {c.trial_id for c in observation.candidates if c.kind == "continue"} == {0, 1}
+    assert {c.trial_id for c in observation.candidates if c.kind == "continue"} == {1}
 
 
 @pytest.mark.parametrize("promotion", ["asha", "gain_per_epoch"])

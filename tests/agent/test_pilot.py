@@ -24,7 +24,7 @@ from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Proposer
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, decision_rng
-from lexmove.study.trial import Suggestion, TrialStatus
+from lexmove.study.trial import Decision, Suggestion, TrialStatus
 
 STARTS = tuple(
     PlannedStart(config=config_of(MIXED, seed), source="tos", reason="from tos")
@@ -123,8 +123,15 @@ def test_by_gain_per_epoch_it_keeps_to_the_allowance(num_trials: int) -> None:
 def test_without_rungs_and_for_baselines_there_is_none() -> None:
     straight = _told(new_study(MIXED, num_trials=5), 0.5)
     assert pilot_of(straight) is None
-    study = new_study(MIXED, fidelity=_plan(), num_trials=5)
-    study = _told(study, 0.5, RandomProposer())
+    study = _told(new_study(MIXED, fidelity=_plan(), num_trials=5), 0.5, RandomProposer())
     assert study.trials[0].is_paused
-    assert pilot_of(study) is None
     assert _next(study, RandomProposer()).trial_id is None
+
+
+def test_whoever_decides_it_is_the_same() -> None:
+    study = new_study(MIXED, fidelity=_plan(), num_trials=5)
+    decision = Decision(proposer="environment", expert="policy")
+    study = start(study, Suggestion(config=MIXED.default, until=1, decision=decision))
+    pilot = pilot_of(finish(study, 0, 0.5))
+    assert pilot is not None
+    assert pilot.trial_id == 0

@@ -42,7 +42,7 @@ def test_a_built_in_task_can_be_planned_at_once(
     assert plan["study"] == task.replace("_", "-")
     assert plan["task"] is plan["estimate"] is plan["fit"]["gpus"] is None
     assert plan["rungs"] == [1, 2, 4]
-    assert plan["epochs"] == {"search": 32, "search_most": 58, "repetitions": 32}
+    assert plan["epochs"] == {"search": 32, "search_most": 61, "repetitions": 32}
     assert plan["suggestions"][0]["config"]["learning_rate"] == 5e-5
 
 

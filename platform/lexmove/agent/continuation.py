@@ -28,7 +28,7 @@ class Continuation:
 
     `units` (D,) is its config. `score` is its gain per epoch (see `log_gain_per_epoch`), or minus
     its place in ASHA's order; comparable within one rule, `expert`, only. The pilot bears the
-    expert that started it, and stands before all others.
+    expert of its start, and stands before all others.
     """
 
     trial: Trial
@@ -49,12 +49,23 @@ def pilot_of(study: Study) -> Trial | None:
     The first start from memory; without a memory the default. By `gain_per_epoch` a study whose
     allowance does not pay for it has none.
     """
-    has_memory = any(not start.is_asked for start in study.spec.starts)
-    first = Ledger.of(study).planned[:1] if has_memory else [0]
-    for trial in (study.trials[trial_id] for trial_id in first if trial_id < len(study.trials)):
-        if trial.is_paused and trial.decision.expert.startswith(START) and _may_go_on(study, trial):
-            return trial
-    return None
+    trial = _first_start(study)
+    if trial is None or not trial.is_paused or not _may_go_on(study, trial):
+        return None
+    return trial
+
+
+def _first_start(study: Study) -> Trial | None:
+    # Told by what it is and not by the log: whatever decided, learning and serving see the same.
+    if _has_memory(study):
+        planned = Ledger.of(study).planned
+        return study.trials[planned[0]] if planned else None
+    trial = next(iter(study.trials), None)
+    return trial if trial is not None and trial.config == study.spec.space.default else None
+
+
+def _has_memory(study: Study) -> bool:
+    return any(not start.is_asked for start in study.spec.starts)
 
 
 def _may_go_on(study: Study, trial: Trial) -> bool:
@@ -102,7 +113,8 @@ def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuati
 
 
 def _as_pilot(study: Study, surrogate: Surrogate, trial: Trial) -> Continuation:
-    (pilot,) = _ordered(study, surrogate, [trial], np.zeros(1), expert=trial.decision.expert)
+    expert = f"{START}memory" if _has_memory(study) else f"{START}default"
+    (pilot,) = _ordered(study, surrogate, [trial], np.zeros(1), expert=expert)
     return pilot
 
 

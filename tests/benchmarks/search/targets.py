@@ -35,7 +35,7 @@ UNSEEN = (
 )
 """Families on which nothing was trained.
 
-Two rules of the floor were looked at on them before they were kept: see the project's README.
+Three rules of the floor were looked at on them before they were kept: see the project's README.
 """
 
 _FINE_TUNING, _CRASHES = ("fine_tuning",), ("crash_noise",)
