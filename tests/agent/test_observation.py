@@ -21,7 +21,7 @@ from agent.landscapes import (
     start,
 )
 from lexmove.agent.candidates import Candidate
-from lexmove.agent.continuation import log_gain_per_epoch
+from lexmove.agent.continuation import log_gain_per_epoch, pilot_of
 from lexmove.agent.encoding import SAME_TOLERANCE, Encoding
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.history import read_history
@@ -180,10 +180,10 @@ def _paused_study(
     """Trials that all wait at the first rung, but for the pilot, which has been trained."""
     plan = replace(rungs(), promotion=promotion)
     study = new_study(SQUARE, fidelity=plan, num_trials=num_trials + num_left)
-    for index, value in enumerate(np.random.default_rng(0).normal(size=num_trials)):
+    for value in np.random.default_rng(0).normal(size=num_trials):
         fresh = next(c for c in _observe(study).candidates if c.kind != "continue")
         study = _carried_out(study, fresh, float(value))
-        while index == 0 and study.trials[0].is_paused:
+        while pilot_of(study) is not None:
             study = _carried_out(study, _observe(study).candidates[0], float(value))
     return study
 
