@@ -165,7 +165,10 @@ def test_a_clock_beside_a_number_of_trials_changes_nothing_of_what_is_tried(
 def test_it_says_who_goes_to_the_end_first(
     job: Path, lexmove: Lexmove, proposer: str, *, is_said: bool
 ) -> None:
-    fields = {"fidelity": {"max_epochs": 4, "eta": 2}, "agent": {"proposer": proposer}}
+    fields = {
+        "fidelity": {"max_epochs": 4, "eta": 2},
+        "agent": {"proposer": proposer, "memory": False},
+    }
     job.write_text(json.dumps({**JOB, **fields}))
     page = " ".join(lexmove("plan", "job.yaml", "--offline").stdout.split())
     assert "pause after 1, 2, the best 1 in 2 go on" in page
