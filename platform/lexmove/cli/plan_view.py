@@ -147,12 +147,11 @@ def _write_suggestions(plan: Plan) -> None:
         write_sentence(line)
 
 
-def _pilot(plan: Plan) -> str:
+def _pilot(plan: Plan) -> str | None:
+    """Who goes to the end before the others; None with a proposer that sends nobody ahead."""
+    if plan.job.agent.proposer not in ("policy", "floor"):
+        return None
     return "the best of earlier studies" if plan.memory.starts else "the default"
-
-
-def _has_pilot(plan: Plan) -> bool:
-    return plan.job.agent.proposer in ("policy", "floor")
 
 
 def _write_epochs(plan: Plan) -> None:
@@ -161,7 +160,8 @@ def _write_epochs(plan: Plan) -> None:
     rungs = ", ".join(map(str, plan.rungs[:-1]))
     by_rank = plan.job.fidelity.promotion == "asha"
     who = f"the best 1 in {plan.job.fidelity.eta} go on" if by_rank else "the most promising go on"
-    first = f", {_pilot(plan)} to the end first" if _has_pilot(plan) else ""
+    pilot = _pilot(plan)
+    first = f", {pilot} to the end first" if pilot else ""
     pauses = f"pause after {rungs}, {who}{first}" if rungs else ""
     epochs = f"up to {say_count(plan.rungs[-1], 'epoch')} a trial"
     write_sentence(", ".join(filter(None, [epochs, pauses])))
