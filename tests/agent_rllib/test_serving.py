@@ -84,7 +84,7 @@ def test_new_weights_are_on_disk_before_they_are_served(
     save_weights(policy, tmp_path / f"{old}.safetensors")
     serving = ServedProposer("policy", study=served, weights_dir=tmp_path, learns=True)
     study = extended(served)
-    for _ in range(600):
+    for _ in range(2000):
         proposer = serving.after(study)
         if proposer.policy_version != old:
             break

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection, NullPool, Select, create_engine, text
 from sqlalchemy.exc import InternalError
 
 from coordinator.histories import scripted, spec
@@ -186,6 +186,21 @@ def test_damage_is_told(url, spoil, message):
     with pytest.raises(StoreError, match=message) as caught:
         open_store(url).load("contracts")
     assert_sentence(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_damage_leaves_no_transaction_open(url):
+    """Not even while the error is still in somebody's hands: it would hold up the server."""
+    fill(url, EVENTS[:3])
+    study = optuna_study(url)
+    study._storage.set_trial_user_attr(study.trials[0]._trial_id, "event_000000", "{")
+    store = open_store(url)
+    with pytest.raises(StoreError, match="was damaged") as caught:
+        store.load("contracts")
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        states = connection.execute(text("SELECT state FROM pg_stat_activity WHERE usename = user"))
+        assert "idle in transaction" not in set(states.scalars())
+    assert caught.value.__traceback__ is not None
 
 
 def test_a_study_with_a_hole_can_be_read_but_not_continued(url):

@@ -11,8 +11,8 @@ import gc
 import json
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
@@ -252,8 +252,10 @@ class OptunaStore:
         # Read first: it may be behind the events then, and never ahead of them.
         digest = stored_digest(storage, study_id) if isinstance(storage, RDBStorage) else None
         spec = read_spec(name, spec=attributes[SPEC], job=attributes.get(JOB, ""))
-        with _gc_paused():
-            events, optuna_ids, newest = _read_events(name, _stored(storage, study_id))
+        # Closed here also where an event cannot be read: whoever keeps the error would else keep
+        # the connection.
+        with _gc_paused(), closing(_stored(storage, study_id)) as stored:
+            events, optuna_ids, newest = _read_events(name, stored)
         whole: list[Event] = []
         while len(whole) in events:
             whole.append(events[len(whole)])
@@ -352,7 +354,7 @@ def _names(storage: BaseStorage | None) -> tuple[str, ...]:
     )
 
 
-def _stored(storage: BaseStorage, study_id: int) -> Iterator[StoredEvent]:
+def _stored(storage: BaseStorage, study_id: int) -> Generator[StoredEvent]:
     """All events of a study, by trial; trials of others have none."""
     if isinstance(storage, RDBStorage):
         yield from stored_events(storage, study_id)
