@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, settings
 # Ray refuses to start without a token once this is set; a fixed one would be a secret in git.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_AUTH_TOKEN", os.urandom(16).hex())
+# Ray's workers stand behind all else by default, here behind the tests of the other process: those
+# that wait for a worker take several times as long.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 # Where transformers puts the code of saved models; it reads this when it is imported.
 _MODULES = tempfile.TemporaryDirectory(prefix="lexmove-modules")
