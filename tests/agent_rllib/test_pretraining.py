@@ -81,6 +81,7 @@ def test_the_runner_samples_what_that_of_rllib_does(ray_session: None, *, explor
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow  # half a minute
 def test_ppo_learns_an_identity_environment(ray_session: None) -> None:
     start = PointerPolicy.untrained()
     chance = mean_reward(start, seed=10_000)
@@ -170,6 +171,7 @@ class KilledError(Exception):
     pass
 
 
+@pytest.mark.slow  # half a minute on a busy machine
 def test_a_run_that_was_killed_ends_like_one_that_was_not(
     ray_session: None, tmp_path: Path
 ) -> None:

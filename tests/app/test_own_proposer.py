@@ -192,6 +192,7 @@ def test_what_the_study_does_not_allow_is_refused(tmp_path: Path) -> None:
     assert "suggested what cannot be written down: " in said(odd_decision)
 
 
+@pytest.mark.slow  # half a minute on a busy machine
 def test_a_study_that_it_stops_loses_nothing_and_goes_on_when_it_is_mended(tmp_path: Path) -> None:
     fields = {"budget": {"trials": 4}, "finalists": {"top": 0}, "fidelity": {"max_epochs": 1}}
     job = with_mine(tmp_path, mine("if len(study.trials) == 2: 1 / 0"), **fields)

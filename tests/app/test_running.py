@@ -88,6 +88,7 @@ def test_drivers_of_one_supervisor_share_the_wall_clock(
     assert open_store(url).load("s").spec.wall_clock_s == 3600.0
 
 
+@pytest.mark.slow  # half a minute on a busy machine
 def test_a_search_that_its_clock_has_ended_is_over_until_more_is_bought(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
