@@ -54,7 +54,9 @@ def save_state(folder: Path, state: TrialState) -> None:
     try:
         aside.mkdir(parents=True)
         save_file({name: t.contiguous() for name, t in state.weights.items()}, aside / _WEIGHTS)
-        torch.save(dict(state.optimizer), aside / _OPTIMIZER)
+        # To a path, torch says of a full disk that there was an "unexpected pos", and no more.
+        with (aside / _OPTIMIZER).open("wb") as file:
+            torch.save(dict(state.optimizer), file)
         if state.logits:
             kept = {name: torch.from_numpy(values) for name, values in state.logits.items()}
             save_file(kept, aside / _LOGITS)
@@ -63,7 +65,8 @@ def save_state(folder: Path, state: TrialState) -> None:
             shutil.rmtree(folder)
         aside.replace(folder)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch has no error of its own
-        first_line = str(error).partition("\n")[0]
+        told = error.__context__ if isinstance(error.__context__, OSError) else error
+        first_line = str(told).partition("\n")[0]
         raise StorageError(f"checkpoint {folder} cannot be written: {first_line}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
