@@ -252,8 +252,7 @@ class OptunaStore:
         # Read first: it may be behind the events then, and never ahead of them.
         digest = stored_digest(storage, study_id) if isinstance(storage, RDBStorage) else None
         spec = read_spec(name, spec=attributes[SPEC], job=attributes.get(JOB, ""))
-        # Closed here also where an event cannot be read: whoever keeps the error would else keep
-        # the connection.
+        # Closed even where an event cannot be read: the error would otherwise hold the connection.
         with _gc_paused(), closing(_stored(storage, study_id)) as stored:
             events, optuna_ids, newest = _read_events(name, stored)
         whole: list[Event] = []
