@@ -268,7 +268,7 @@ def test_a_space_that_chance_has_used_up_is_passed_over() -> None:
     """It has ended a run of pre-training after 22,000 decisions."""
     episode = EpisodeSpec(num_trials=120, num_seeded=100)
     mixed = TuningEnv({"make_objective": lambda seed: TASKS[seed % 2](seed), "episode": episode})
-    for seed in range(8):
+    for seed in range(4):
         seen, _ = mixed.reset(seed=seed)
         assert seen["mask"].any()
         assert mixed.study.spec.space == SPACE
