@@ -1,6 +1,11 @@
 """What the memory arm remembers: past studies of the other tasks, others for every seed."""
 
-from benchmarks.search.remembering import Past
+from dataclasses import replace
+
+from benchmarks.search.arm import straight
+from benchmarks.search.play import Budget, played
+from benchmarks.search.remembering import Past, Remembering
+from lexmove.agent.baselines import make_proposer
 from search_benchmark.tiny_comparison import SPACE, task
 
 LOW, HIGH = task("low", 0.3), task("high", 0.7)
@@ -18,3 +23,18 @@ def test_every_seed_has_a_past_of_its_own():
     first, again, other = (Past([LOW, HIGH], seed=seed).teach(LOW) for seed in (0, 0, 1))
     assert first == again
     assert first.past != other.past
+
+
+def test_in_a_pool_every_start_is_tried_once():
+    """One that the pool lacks was asked for again and again, as its next nearest configs."""
+    pool = tuple({"x": number / 20, "n": 2} for number in range(21))
+    pooled = replace(LOW, pool=pool)
+    taught = Past([LOW, HIGH], seed=0).teach(pooled)
+    configs = [start.config for start in taught.starts]
+    assert configs
+    assert all(dict(config) in pool for config in configs)
+    proposer = Remembering(make_proposer("floor"), taught)
+    trials = played(pooled, proposer, Budget(trials=12), plan=straight(pooled), seed=0).study.trials
+    planned = [trial.config for trial in trials if trial.decision.expert == "start:memory"]
+    assert planned == configs[: len(planned)]
+    assert 0 < len(planned) <= len(configs)

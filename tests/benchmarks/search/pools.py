@@ -1,6 +1,6 @@
 """Discrete pools: a proposer's config becomes the nearest measured one that was not tried yet."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -60,14 +60,23 @@ class SnappingProposer:
         suggestion = self._proposer.propose(study, rng, lane=lane)
         if suggestion is None or suggestion.trial_id is not None:
             return suggestion
-        space = study.spec.space
         tried = {trial.config for trial in study.trials}
-        left = [config for item in self._pool if (config := space.config(item)) not in tried]
-        if not left:
-            return None
-        places = np.array([features(space, config) for config in left])
-        nearest = left[int(distances(places, features(space, suggestion.config)).argmin())]
-        return _snapped(suggestion, nearest, study)
+        found = nearest_left(study.spec.space, self._pool, suggestion.config, tried)
+        return None if found is None else _snapped(suggestion, found, study)
+
+
+def nearest_left(
+    space: SearchSpace,
+    pool: Sequence[Config],
+    asked: SpaceConfig,
+    taken: Collection[SpaceConfig],
+) -> SpaceConfig | None:
+    """What of a pool is nearest to a config and not taken; None where all is."""
+    left = [config for item in pool if (config := space.config(item)) not in taken]
+    if not left:
+        return None
+    places = np.array([features(space, config) for config in left])
+    return left[int(distances(places, features(space, asked)).argmin())]
 
 
 def _snapped(suggestion: Suggestion, config: SpaceConfig, study: Study) -> Suggestion:

@@ -11,9 +11,12 @@ import numpy as np
 
 from benchmarks.search.arm import straight
 from benchmarks.search.play import Budget, played
-from benchmarks.search.task import SearchTask
+from benchmarks.search.pools import nearest_left
+from benchmarks.search.task import Config, SearchTask
 from lexmove.agent.baselines import make_proposer
 from lexmove.agent.memory import PastStudy, learn_portfolio, past_results
+from lexmove.space.search_space import Config as SpaceConfig
+from lexmove.space.search_space import SearchSpace
 from lexmove.study.past import PastResults
 from lexmove.study.protocols import Proposer
 from lexmove.study.starts import PlannedStart
@@ -43,8 +46,10 @@ class Past:
     def teach(self, task: SearchTask) -> Taught:
         """What the other tasks' studies give a study to begin with."""
         others = [self._studies[other.name] for other in self._tasks if other.teaches(task)]
+        starts = learn_portfolio(others, task.space)
         return Taught(
-            starts=learn_portfolio(others, task.space), past=past_results(others, task.space)
+            starts=starts if task.pool is None else _of_pool(starts, task.space, task.pool),
+            past=past_results(others, task.space),
         )
 
     @cached_property
@@ -58,6 +63,22 @@ class Past:
             )
             for task in self._tasks
         }
+
+
+def _of_pool(
+    starts: Sequence[PlannedStart], space: SearchSpace, pool: Sequence[Config]
+) -> tuple[PlannedStart, ...]:
+    """The starts as configs of a pool.
+
+    One that is not in it would never be found among the trials, and so be asked for again and
+    again, of which each would be the next nearest.
+    """
+    snapped: dict[SpaceConfig, PlannedStart] = {}
+    for start in starts:
+        config = nearest_left(space, pool, start.config, {space.default, *snapped})
+        if config is not None:
+            snapped[config] = replace(start, config=config)
+    return tuple(snapped.values())
 
 
 class Remembering:
