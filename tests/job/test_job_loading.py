@@ -75,6 +75,10 @@ ADDED = [
     ("resources: {cpu: .inf}", "4:18: resources.cpu must be a finite number, not inf"),
     ("resources: {gpu: -0.5}", "4:18: resources.gpu must be at least 0, not -0.5"),
     ("metric: {goal: max}", "4:16: metric.goal must be 'maximize' or 'minimize', not 'max'"),
+    (
+        "metric: {name: accuracy, goal: minimize}",
+        "4:9: metric: goal: minimize would find the worst accuracy; leave goal out",
+    ),
     ("metric: {name: 3}", "4:16: metric.name must be text: write '3', not 3"),
     ("metric: {name: [a]}", "4:16: metric.name must be text, not a list"),
     ("agent: {online_learning: yes}", "agent.online_learning must be true or false: write true,"),

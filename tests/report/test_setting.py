@@ -1,5 +1,6 @@
 """What a page says to reproduce a study can be read again, and is the same."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import pytest
 from cli.studies import NAME, make_store
 from lexmove.app.stored import load
 from lexmove.job.spec import JobSpec
-from lexmove.report.setting import declared, job_text, to_yaml
+from lexmove.report.setting import declared, job_text, reproduction, to_yaml
 from lexmove.space.loading import load_job_and_space, load_space
 from lexmove.space.search_space import SearchSpace
+from lexmove.study.starts import PlannedStart
 from report.studies import SPACE, subject_of
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
@@ -54,3 +56,21 @@ def test_the_job_on_the_page_is_one_that_runs(tmp_path: Path) -> None:
     kept = {"space", "storage", "store"}
     assert again.model_dump(exclude=kept) == job.model_dump(exclude=kept)
     assert str(tmp_path) not in path.read_text("utf-8")
+
+
+def test_what_the_job_does_not_hold_is_said(tmp_path: Path) -> None:
+    study = load(NAME, store=make_store(tmp_path)).study
+    job = JobSpec.model_validate_json(study.spec.job)
+    remembered = PlannedStart(config=study.spec.space.default, source="contracts", reason="best")
+    in_the_job = replace(remembered, is_asked=True)
+    later = replace(in_the_job, after=3)
+
+    def words(*starts: PlannedStart) -> str:
+        given = replace(study, spec=replace(study.spec, starts=starts))
+        return reproduction(subject_of(given, job=job)).blocks[0].text
+
+    assert "which the job does not hold" not in words(in_the_job)
+    assert "was given 1 config from earlier studies, which the job does not hold" in words(
+        remembered
+    )
+    assert "and 1 config asked for while it ran, which" in words(remembered, later)

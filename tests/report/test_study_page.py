@@ -2,13 +2,17 @@
 
 import base64
 import hashlib
+import statistics
 import time
 from dataclasses import replace
 
 import pytest
 
+from lexmove.report.blocks import Table
 from lexmove.report.page import render
+from lexmove.report.progress import curves
 from lexmove.report.study_page import study_page
+from lexmove.results.wording import say_number
 from lexmove.space.domain import Categorical, Float, Ordinal
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.fidelity import FidelityPlan
@@ -215,3 +219,14 @@ def test_five_thousand_trials_are_written_in_time_and_fit() -> None:
     assert "of 5,000" in page.text
     drawn = sum(len(trace["x"]) for figure in page.figures.values() for trace in figure["data"])
     assert drawn < 12_000, "a browser would take long over it"
+
+
+def test_the_median_of_a_rung_lies_between_the_two_in_the_middle() -> None:
+    study = simulated_study(10, failing=0.0)
+    chronicle = subject_of(study).chronicle
+    scores = [row.curve[1] for row in chronicle.scored]
+    assert len(scores) == 10
+    section = curves(chronicle)
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    assert table.rows[0][-1] == say_number(statistics.median(scores))
+    assert table.rows[0][-1] != say_number(sorted(scores)[5])

@@ -53,6 +53,17 @@ def test_a_lead_is_above_zero_whichever_way_is_better(
     assert found["winner"].value == "trial 7"
     assert found["test f1_macro"].value == f"{own:.4f} ± 0.0100"
     assert "30 trials" in found["compute spent"].note
+    assert "repetitions" not in found["compute spent"].note
+
+
+def test_the_time_of_repetitions_is_told_apart_from_what_the_search_did() -> None:
+    (found,) = (
+        tile.note
+        for tile in tiles(replace(repeated_subject(own=0.8, default=0.7), repeated_s=120.0))
+        if tile.label == "compute spent"
+    )
+    assert found.startswith("30 trials, ")
+    assert found.endswith("epochs in the search; 2 min for repetitions are included")
 
 
 def test_all_that_was_scored_on_test_stands_in_one_picture() -> None:

@@ -163,6 +163,7 @@ def test_a_clear_winner_needs_no_warning():
         ),
         (difference("TF-IDF", "test", -0.04, 0.03), "TF-IDF does better on test"),
         (difference("TF-IDF", "test", 0.0, 0.0), "TF-IDF does as well on test as the tuned"),
+        (difference("TF-IDF", "test", -0.0003, 0.08), "TF-IDF does as well on test as the tuned"),
         (
             difference("default", "validation", 0.02, 0.05),
             "validation has 150 examples, too few for a difference of 0.020: below about 0.050",

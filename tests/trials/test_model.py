@@ -206,7 +206,7 @@ def test_a_hub_out_of_reach_names_the_ways_out(monkeypatch):
         check_model(ModelSpec(name="nobody/nothing"))
 
 
-@pytest.mark.parametrize("name", ["miniLM", "MiniLM", "mini-lm"])
+@pytest.mark.parametrize("name", ["miniLM", "MiniLM", "mini-lm", "minilmm", "minlm"])
 def test_the_built_in_model_in_another_spelling_is_not_looked_for_on_the_hub(name):
     with pytest.raises(ModelError, match="the built-in one is called 'minilm'"):
         load_pretrained(name)

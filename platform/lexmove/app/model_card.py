@@ -85,7 +85,7 @@ def _scores(outcome: Outcome, metric: str) -> Iterator[str]:
         scores = (say_number(reference.get(split)) for split in ("validation", "test"))
         yield f"| {reference['name']} | {' | '.join(scores)} | |"
     yield ""
-    yield "The test split was read for these repetitions and for nothing before them."
+    yield "The test split is read for repetitions alone: no trial of the search was scored on it."
     if outcome.judgement is not None and outcome.judgement.model is not None:
         yield "The checkpoint is that of the winner's seed that was best on validation."
     yield ""

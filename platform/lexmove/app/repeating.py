@@ -99,7 +99,9 @@ def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
         for item in job.finalists.compare
     ]
     default = RepeatedConfig(arm=DEFAULT_ARM, config=space.default, until=maximum)
-    seeds = np.random.default_rng([study.spec.seed, len(study.trials), 1])
+    # The same however long the search became: who goes on with it does not draw the scores on the
+    # test split of the same finalists again.
+    seeds = np.random.default_rng([study.spec.seed, 1])
     return RepetitionProposer(
         configs=[*finalists, default, *comparisons],
         seeds=[int(seed) for seed in seeds.integers(_SEED_RANGE, size=job.repetitions.seeds)],

@@ -60,7 +60,10 @@ def _write_winner(study: Study, winner: Winner) -> None:
     trial = None if winner.trial_id is None else study.trials[winner.trial_id]
     score = None if trial is None else study.best_of(trial)
     if score is not None:
-        write(f"validation {say_metric(study.spec.metric)} {say_number(score.value)}")
+        line = f"validation {say_metric(study.spec.metric)} {say_number(score.value)}"
+        if score.fidelity != winner.until:
+            line += f" in the search, after epoch {score.fidelity}"
+        write(line)
     incumbent = study.incumbent
     if incumbent is not None and incumbent.trial_id != winner.trial_id:
         write(

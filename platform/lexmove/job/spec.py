@@ -143,6 +143,10 @@ class ModelSpec(_Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
 
+MORE_IS_BETTER = ("f1_macro", "f1_micro", "accuracy", "mcc", "auprc")
+"""The metrics that every trial measures."""
+
+
 class MetricSpec(_Section):
     """The objective: a metric of the validation split and which way is better.
 
@@ -153,6 +157,12 @@ class MetricSpec(_Section):
 
     name: str = "f1_macro"
     goal: Literal["maximize", "minimize"] = "maximize"
+
+    @model_validator(mode="after")
+    def _towards_the_better(self) -> Self:
+        if self.goal == "minimize" and self.name in MORE_IS_BETTER:
+            raise ValueError(f"goal: minimize would find the worst {self.name}; leave goal out")
+        return self
 
 
 class BudgetSpec(_Section):

@@ -1,6 +1,7 @@
 """How the study went: every trial's score and the best so far, and learning curves by rung."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -247,8 +248,8 @@ def _rungs(chronicle: Chronicle) -> Table:
     for rung in rungs:
         here = [row for row in chronicle.scored if rung in row.curve]
         further = sum(row.fidelity > rung for row in here)
-        scores = sorted(chronicle.sign * row.curve[rung] for row in here)
-        best, median = (scores[-1], scores[len(scores) // 2]) if scores else (math.nan, math.nan)
+        scores = [chronicle.sign * row.curve[rung] for row in here]
+        best, median = (max(scores), statistics.median(scores)) if scores else (math.nan, math.nan)
         rows.append(
             [
                 str(rung),

@@ -112,6 +112,7 @@ def reproduction(subject: Subject) -> Section:
                 text="The whole study, under another name or in another store. With one trial at a"
                 " time it decides the same again; with several, whichever ends first is learned"
                 " from first, and ways may part. Scores differ by the hardware's rounding."
+                + _elsewhere(subject)
             ),
             Code(text=job_text(subject), caption="job.yaml"),
             Code(text=_commands(subject), caption="Commands"),
@@ -123,6 +124,22 @@ def reproduction(subject: Subject) -> Section:
         }
         blocks.append(Code(text=json.dumps(config, indent=2), caption="The winner"))
     return Section(anchor="reproduce", title=title, blocks=blocks)
+
+
+def _elsewhere(subject: Subject) -> str:
+    """What a study began with that its job does not say."""
+    spec = subject.chronicle.spec
+    asked = sum(start.is_asked and start.after > 0 for start in spec.starts)
+    from_memory = sum(not start.is_asked for start in spec.starts)
+    parts = [
+        f"{say_count(from_memory, 'config')} from earlier studies" * bool(from_memory),
+        "the results of earlier studies" * bool(spec.past),
+        f"{say_count(asked, 'config')} asked for while it ran" * bool(asked),
+    ]
+    known = " and ".join(part for part in parts if part)
+    if not known:
+        return ""
+    return f" This one was given {known}, which the job does not hold: another store gives others."
 
 
 def _commands(subject: Subject) -> str:

@@ -148,7 +148,7 @@ def _compute_tile(subject: Subject) -> Tile:
     trials = say_count(len(chronicle.rows), "trial")
     note = f"{trials}, {chronicle.num_epochs:,} epochs"
     if subject.repeated_s:
-        note += "; repetitions included"
+        note += f" in the search; {say_duration(subject.repeated_s)} for repetitions are included"
     return Tile(label="compute spent", value=value if seconds else NOTHING, note=note)
 
 

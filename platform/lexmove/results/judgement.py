@@ -139,9 +139,10 @@ def warnings_of(
             )
     found += _against_default(judgement.difference(default, "test"))
     against = None if reference is None else judgement.difference(reference, "test")
-    if against is not None and against.mean == 0:
+    is_level = against is not None and round(against.mean, 3) == 0
+    if is_level:
         found.append(f"{reference} does as well on test as the tuned transformer, and is cheaper")
-    if against is not None and against.mean < 0:
+    if against is not None and against.mean < 0 and not is_level:
         sure = "" if against.excludes_zero else ", within noise"
         found.append(
             f"{reference} does better on test than the tuned transformer "

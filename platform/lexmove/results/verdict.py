@@ -101,5 +101,5 @@ def _against_noise(one: Contender, other: Contender, judgement: Judgement | None
         if known is not None and known.num_seeds > 1:
             return "beyond noise" if known.is_certain else "within noise"
     if one.ci95 != one.ci95 or other.ci95 != other.ci95:
-        return "which a single seed cannot tell from noise"
+        return "on one seed each: how far seeds differ is not known"
     return "within noise" if one.overlaps(other) else "beyond the seeds' noise"

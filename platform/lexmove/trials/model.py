@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -171,10 +172,15 @@ def _cannot_load(name: str, source: str | Path, error: Exception) -> str:
     )
 
 
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "")
+
+
 def _locate(name: str) -> str | Path:
     if name == "minilm":
         return _minilm_folder()
-    if name.lower().replace("-", "").replace("_", "") == "minilm" and not Path(name).exists():
+    is_like_ours = get_close_matches(_plain(name), ["minilm"], cutoff=0.8) and "/" not in name
+    if is_like_ours and not Path(name).exists():
         # The hub would be asked six times for it, and has no such model.
         raise ModelError(f"no model {name!r}: the built-in one is called 'minilm'")
     folder = Path(name).expanduser()
