@@ -175,6 +175,9 @@ def test_it_trains_without_lexmove(finished, tmp_path):
     result = json.loads((tmp_path / "anew" / "result.json").read_text())
     assert result["seed"] == 5
     assert 0 <= result["test"]["f1_macro"] <= 1
+    best = json.loads((tmp_path / "best" / "best.json").read_text())
+    assert result["stated"] == {"validation": best["repeated"], "test": best["test"]}
+    assert best["test"] is not None
     assert (tmp_path / "anew" / "model" / "model.safetensors").exists()
     assert f"the model is in {tmp_path}/anew/model, its scores in" in done.stderr
 

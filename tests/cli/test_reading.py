@@ -228,3 +228,19 @@ def test_a_comparison_may_be_called_anything_in_the_verdict(
     last = capsys.readouterr().out.splitlines()[-1]
     assert "mine [bold] won, 0.2000 against 0.5000" in last
     assert "changed the default config's score by -0.2000" in last, "less is better, and is less"
+
+
+def test_repetitions_are_no_study_of_their_own(lexmove: Lexmove, store: str) -> None:
+    (found,) = (
+        check["detail"]
+        for check in json.loads(lexmove("doctor", "--store", store, "--json").stdout)["checks"]
+        if check["name"] == "store"
+    )
+    assert found.endswith(", 1 study")
+
+
+def test_a_value_is_given_once(lexmove: Lexmove, store: str) -> None:
+    words = ("learning_rate=1e-3", "learning_rate=2e-3")
+    done = lexmove("enqueue", "clauses", *words, "--store", store)
+    assert done.exit_code == 2
+    assert "learning_rate is given twice" in done.stderr

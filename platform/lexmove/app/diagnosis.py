@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from lexmove.app.stored import DEFAULT_STORAGE, store_url
+from lexmove.app.stored import DEFAULT_STORAGE, REPETITIONS, store_url
 from lexmove.cluster.dashboard import find_dashboard
 from lexmove.cluster.doctor import Check, check_gpu_for, check_machine, guarded
 from lexmove.coordinator.remote_storage import RemoteStorage, shown
@@ -79,14 +79,14 @@ def _look_at_store(url: str) -> str:
     """Reads the store's studies and tries its folder; the store itself stays as it is."""
     from lexmove.coordinator.store_url import locate_store
 
-    num_studies = len(open_store(url).names())
+    num_studies = sum(REPETITIONS not in name for name in open_store(url).names())
     path = locate_store(url).path
     if path is not None:
         with TemporaryFile(dir=_nearest(path.parent)):
             pass
         if path.exists() and not os.access(path, os.W_OK):
             raise StoreError(f"{path} cannot be written")
-    return f"{without_password(url)}, {num_studies} studies"
+    return f"{without_password(url)}, {num_studies} {'study' if num_studies == 1 else 'studies'}"
 
 
 def _nearest(folder: Path) -> Path:

@@ -248,7 +248,10 @@ def _run(
             job = with_resources(job, space, study_dir, **room)
             job = with_precision(job, study_dir)
             if address is None:
+                asked = job.budget.parallel
                 job = within_room(job, **room)
+                if job.budget.parallel < asked:
+                    progress(f"there is room for {job.budget.parallel} of {asked} at once", None)
             works = {SEARCH: _search_work(job, space, study_dir), REPETITIONS: repetition_work(job)}
             works = {name: with_inputs(work, job) for name, work in works.items()}
             if extra_trials:  # now that nothing stands in the way, or each vain call would buy them

@@ -154,6 +154,8 @@ def run_enqueue(name: str, words: list[str], *, like: int | None, store: str | N
     for word, (key, _, value) in zip(words, pairs, strict=True):
         if not key or not value:
             raise UsageError(f"{word!r} is no NAME=VALUE, such as learning_rate=3e-5")
+        if sum(key == other for other, _, _ in pairs) > 1:
+            raise UsageError(f"{key} is given twice: a config has one value for each name")
     config = enqueue(name, {key: value for key, _, value in pairs}, like=like, store=store)
     values = ", ".join(f"{key} {say_value(value)}" for key, value in config.items())
     say(f"the next trial of {name}, one more than its budget had: {values}")

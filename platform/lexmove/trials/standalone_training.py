@@ -381,10 +381,10 @@ def main() -> None:
     )
     trainer.train()
     result: dict[str, Any] = {"seed": training.seed, "metric": args.metric}
-    for name in ("validation", "test"):
-        said = trainer.predict(splits[name])
-        result[name] = scores_of(said.predictions, splits[name].labels, args)
-    result["stated"] = json.loads((FOLDER / "best.json").read_text(encoding="utf-8"))["repeated"]
+    for name, rows in list(splits.items())[1:]:  # all but train
+        result[name] = scores_of(trainer.predict(rows).predictions, rows.labels, args)
+    best = json.loads((FOLDER / "best.json").read_text(encoding="utf-8"))
+    result["stated"] = {"validation": best["repeated"], "test": best["test"]}
     if args.use_lora:
         merge_adapters(model)
     kind = "MultipleChoice" if args.kind == "choice" else "SequenceClassification"

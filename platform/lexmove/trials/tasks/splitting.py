@@ -133,7 +133,8 @@ def _check_class_sizes(train: Examples, names: Sequence[str], place: str) -> Non
     if not rare:
         return
     name, count = rare[0]
-    more = f" (and {len(rare) - 1} more classes)" if len(rare) > 1 else ""
+    others = len(rare) - 1
+    more = f" (and {others} more class{'es' * (others > 1)})" if others else ""
     hint = ""
     if len(rare) > len(train) / 2:
         hint = f"; or is task.label another column? This one has {len(names)} different labels"
