@@ -99,6 +99,10 @@ CONTENTS = {
         *("a.csv", CSV.replace("label", "labels", 1).encode()),
         r"a\.csv: no column 'label' for the label; did you mean 'labels'\? \(columns: text, labels",
     ),
+    "semicolons behind a quoted text": (
+        *("a.csv", b'text;label\n"Rent, and costs";a\n'),
+        r"a\.csv:2: no valid csv: .*; the header looks as if the file were divided by semicolons",
+    ),
     "semicolons": (
         *("a.csv", b"text;label\nThis, that;a\n"),
         r"a\.csv: no column 'text' .*divided by semicolons: a csv is divided by commas",

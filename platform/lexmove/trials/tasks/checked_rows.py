@@ -21,12 +21,10 @@ from lexmove.trials.tasks.cells import (
     text_cell,
 )
 from lexmove.trials.tasks.examples import Examples, Named, coded_labels
-from lexmove.trials.tasks.rows import Row, RowSource
+from lexmove.trials.tasks.rows import Row, RowSource, other_delimiter
 
 _MAX_NAMES = 20
 """Columns, or classes, that a message lists."""
-
-_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 _Value = TypeVar("_Value")
 
@@ -173,7 +171,7 @@ def _check_columns(source: RowSource, spec: TaskSpec) -> None:
             raise TaskError(
                 f"{source.place}: no column {column!r} for the {role}"
                 f"{_hint(column, source.columns)} (columns: {_listed(source.columns)})"
-                f"{_other_delimiter(source.columns)}; name it in the job's task.{role}"
+                f"{other_delimiter(source.columns)}; name it in the job's task.{role}"
             )
 
 
@@ -186,16 +184,6 @@ def _check_roles(spec: TaskSpec) -> None:
                 " a column of its own"
             )
         taken[column] = role
-
-
-def _other_delimiter(columns: Sequence[str]) -> str:
-    found = [name for mark, name in _DELIMITERS.items() if mark in columns[0]]
-    if len(columns) > 1 or not found:
-        return ""
-    return (
-        f"; the header looks as if the file were divided by {found[0]}: a csv is divided by commas,"
-        " a tsv by tabs"
-    )
 
 
 def _listed(columns: Sequence[str]) -> str:

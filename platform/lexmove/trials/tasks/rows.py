@@ -8,7 +8,7 @@ import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +19,8 @@ from typing import Any
 from lexmove.errors import TaskError
 from lexmove.trials.tasks.content import check_content, damage
 from lexmove.trials.tasks.json_list import json_list
+
+_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars", ",": "commas"}
 
 _HEAD = 100
 """Rows that are read ahead to learn the columns of a file that does not list them."""
@@ -155,17 +157,31 @@ def _fields(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     csv.field_size_limit(sys.maxsize)  # the default refuses texts over 128 KiB
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
-        begins = 1
+        begins, header = 1, [""]
         try:
             for fields in reader:
+                header = fields if begins == 1 else header
                 yield begins, fields
                 begins = reader.line_num + 1
         except csv.Error as error:
             kind = "csv" if delimiter == "," else "tsv"
+            hint = (
+                "; look for a double quote that is not closed, or not doubled within a quoted text"
+            )
             raise TaskError(
-                f"{path}:{begins}: no valid {kind}: {error}; look for a double quote that is not"
-                " closed, or not doubled within a quoted text"
+                f"{path}:{begins}: no valid {kind}: {error}{other_delimiter(header) or hint}"
             ) from None
+
+
+def other_delimiter(columns: Sequence[str]) -> str:
+    """A hint at what divides a file whose header has a single column; empty without one."""
+    found = [name for mark, name in _DELIMITERS.items() if mark in columns[0]]
+    if len(columns) > 1 or not found:
+        return ""
+    return (
+        f"; the header looks as if the file were divided by {found[0]}: a csv is divided by commas,"
+        " a tsv by tabs"
+    )
 
 
 def _open_objects(
