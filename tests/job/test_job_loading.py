@@ -8,7 +8,8 @@ from pydantic import ValidationError
 from lexmove.errors import InvalidFileError
 from lexmove.job.document import parse_document
 from lexmove.job.loading import job_from_json, job_to_json, load_job, parse_job
-from lexmove.job.spec import BudgetSpec, JobSpec, ResourcesSpec
+from lexmove.job.spec import MORE_IS_BETTER, BudgetSpec, JobSpec, ResourcesSpec
+from lexmove.trials.metrics import METRICS
 
 WHOLE = """\
 name: ledgar-modernbert
@@ -77,7 +78,7 @@ ADDED = [
     ("metric: {goal: max}", "4:16: metric.goal must be 'maximize' or 'minimize', not 'max'"),
     (
         "metric: {name: accuracy, goal: minimize}",
-        "4:9: metric: goal: minimize would find the worst accuracy; leave goal out",
+        "4:32: metric.goal: minimize would find the worst accuracy; leave goal out",
     ),
     ("metric: {name: 3}", "4:16: metric.name must be text: write '3', not 3"),
     ("metric: {name: [a]}", "4:16: metric.name must be text, not a list"),
@@ -238,3 +239,13 @@ def test_a_storage_that_cannot_be_used_is_refused_with_the_way_out(storage, comp
 
 def job_with(**changes):
     return JobSpec(name="a", task={"name": "b"}, space="c.yaml", **changes)
+
+
+def test_a_study_that_minimised_such_a_metric_can_still_be_read():
+    job = {"name": "s", "task": {"name": "license_category"}, "space": "s.yaml"}
+    spec = JobSpec.model_validate(job | {"metric": {"name": "accuracy", "goal": "minimize"}})
+    assert job_from_json(job_to_json(spec)) == spec
+
+
+def test_more_of_every_metric_of_a_trial_is_better():
+    assert set(MORE_IS_BETTER) == set(METRICS)

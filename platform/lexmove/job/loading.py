@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from lexmove.errors import InvalidFileError, Mistake, did_you_mean
 from lexmove.job.document import Document, in_file_order, number_in, read_document, say
 from lexmove.job.own_code import with_own_file
-from lexmove.job.spec import JobSpec
+from lexmove.job.spec import MORE_IS_BETTER, JobSpec
 
 
 def load_job(path: str | Path) -> JobSpec:
@@ -43,6 +43,11 @@ def parse_job(document: Document) -> tuple[JobSpec | None, list[Mistake]]:
     except ValidationError as error:
         found = [_mistake(document, details) for details in error.errors()]
         return None, in_file_order([*mistakes, *found])
+    metric = spec.metric
+    if metric.goal == "minimize" and metric.name in MORE_IS_BETTER:
+        # A rule of files alone: a study that was made so before can still be read.
+        rule = f"metric.goal: minimize would find the worst {metric.name}; leave goal out"
+        mistakes.append(document.mistake(("metric", "goal"), rule))
     return spec, mistakes
 
 

@@ -144,7 +144,7 @@ class ModelSpec(_Section):
 
 
 MORE_IS_BETTER = ("f1_macro", "f1_micro", "accuracy", "mcc", "auprc")
-"""The metrics that every trial measures."""
+"""The metrics that every trial measures (`trials.metrics.METRICS`)."""
 
 
 class MetricSpec(_Section):
@@ -157,12 +157,6 @@ class MetricSpec(_Section):
 
     name: str = "f1_macro"
     goal: Literal["maximize", "minimize"] = "maximize"
-
-    @model_validator(mode="after")
-    def _towards_the_better(self) -> Self:
-        if self.goal == "minimize" and self.name in MORE_IS_BETTER:
-            raise ValueError(f"goal: minimize would find the worst {self.name}; leave goal out")
-        return self
 
 
 class BudgetSpec(_Section):
