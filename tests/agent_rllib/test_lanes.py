@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ray.rllib.core.columns import Columns
 
 from agent_rllib.tasks import SPACE, serve
-from lexmove.agent.lanes import FAILURE_REWARD, episodes, logits_of, reward_of
+from lexmove.agent.lanes import FAILURE_REWARD, SURPRISE, episodes, logits_of, reward_of
 from lexmove.agent.observation import observe
 from lexmove.agent.policy import PointerPolicy, weights_hash
 from lexmove.study.study import Study, StudySpec, decision_rng
@@ -184,3 +184,24 @@ def test_a_decision_that_was_no_sample_is_left_out(served: Study, policy: Pointe
     study = Study.from_events(served.spec, [unsampled, *rest])
     total = sum(map(len, episodes(served, policy)))
     assert sum(map(len, episodes(study, policy))) == total - 1
+
+
+def test_surprises_are_what_trials_brought_beside_their_prediction(
+    policy: PointerPolicy,
+) -> None:
+    study = serve(policy, num_trials=24, parallel=1)
+    (lane,) = episodes(study, policy)
+    surprises = lane.get_extra_model_outputs(SURPRISE)
+    known = []
+    for (event, decision), surprise in zip(study.decisions, surprises, strict=True):
+        trial = study.trials[event.trial_id]
+        ends = trial.status is TrialStatus.COMPLETED and isinstance(event, Started)
+        if not ends or decision.predicted_gain is None:
+            assert math.isnan(surprise)
+        elif study.realised_gain(trial) is not None:
+            brought = study.realised_gain(trial) - decision.predicted_gain
+            assert math.copysign(1.0, brought) == math.copysign(1.0, surprise)
+            assert abs(surprise) <= 3.0
+            known.append(surprise)
+    assert len(known) >= 5
+    assert {trial.status for trial in study.trials} > {TrialStatus.COMPLETED}

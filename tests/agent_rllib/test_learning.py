@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from ray.rllib.utils.postprocessing.value_predictions import compute_value_targe
 from ray.util.placement_group import placement_group, remove_placement_group
 
 from agent_rllib.tasks import IdentityEnv, serve
-from lexmove.agent.lanes import episodes, logits_of, mean_divergence
+from lexmove.agent.lanes import SURPRISE, Arrays, episodes, logits_of, mean_divergence
 from lexmove.agent.learning import (
     MIN_TRIALS,
     LearningResult,
@@ -24,8 +25,9 @@ from lexmove.agent.learning import (
     OnlineLearner,
     learn,
 )
+from lexmove.agent.observation import NET_STEP
 from lexmove.agent.policy import PointerPolicy, load_weights, save_weights, weights_hash
-from lexmove.agent.policy_learner import PolicyLearner
+from lexmove.agent.policy_learner import SHARPNESS, PolicyLearner, direction_in_hindsight
 from lexmove.agent.rl_module import Weights, action_space, observation_space
 from lexmove.study.study import Study
 
@@ -38,7 +40,16 @@ def with_weights(weights: Weights) -> PointerPolicy:
     return policy.eval()
 
 
-def one_decision_lanes(policy: PointerPolicy, num_lanes: int) -> list[SingleAgentEpisode]:
+def nothing_known(observation: Arrays, action: int) -> float:
+    return math.nan
+
+
+def one_decision_lanes(
+    policy: PointerPolicy,
+    num_lanes: int,
+    *,
+    surprise: Callable[[Arrays, int], float] = nothing_known,
+) -> list[SingleAgentEpisode]:
     """Lanes of one sampled decision each; only the marked candidate is rewarded."""
     env = IdentityEnv({})
     rng = np.random.default_rng(0)
@@ -63,6 +74,7 @@ def one_decision_lanes(policy: PointerPolicy, num_lanes: int) -> list[SingleAgen
                 extra_model_outputs={
                     Columns.ACTION_LOGP: [float(log_probabilities[action])],
                     Columns.ACTION_DIST_INPUTS: [logits],
+                    SURPRISE: [surprise(observation, action)],
                 },
                 len_lookback_buffer=0,
             )
@@ -90,6 +102,53 @@ def test_steps_make_rewarded_actions_likelier(policy: PointerPolicy) -> None:
     print(before, after)
     assert after > before + 1.0
     assert [len(lane) for lane in lanes] == [1] * 32, "the lanes given are not changed"
+
+
+def test_hindsight_finds_the_direction_and_believes_few_trials_little() -> None:
+    steps = torch.linspace(-1.0, 1.0, 40)
+    for slope in (0.5, -0.2):
+        many = direction_in_hindsight(steps, slope * steps + 0.3)
+        few = direction_in_hindsight(steps[::13], slope * steps[::13] + 0.3)
+        assert many == pytest.approx(SHARPNESS * slope, rel=0.1)
+        assert 0.0 < few / many < 0.98
+    noise = torch.tensor([1.0, -1.0]).repeat(20)
+    assert abs(direction_in_hindsight(steps, noise)) < 0.05 * SHARPNESS
+    assert direction_in_hindsight(steps[:1], noise[:1]) == 0.0
+    assert direction_in_hindsight(torch.ones(40), noise) == 0.0, "no two of them went apart"
+
+
+def test_one_step_turns_the_policy_to_where_trials_ended_above_their_prediction(
+    policy: PointerPolicy,
+) -> None:
+    def rising(observation: Arrays, action: int) -> float:
+        # Every fourth trial has not ended, failed or was stopped: it says nothing.
+        step = float(observation["features"][action, NET_STEP])
+        return math.nan if action % 4 == 0 else 0.5 * step
+
+    lanes = one_decision_lanes(policy, 48, surprise=rising)
+    learner = PolicyLearner(policy.state_dict(), learning_rate=1e-6, seed=0)
+    learner.step(lanes)
+    turned = with_weights(learner.weights)
+    assert turned.direction.item() == pytest.approx(0.5 * SHARPNESS, rel=0.1)
+
+    seen = lanes[0].get_observations(0)
+    before, after = (logits_of(p, [seen])[0] for p in (policy, turned))
+    is_open = seen["mask"].astype(bool)
+    gained = (after - before)[is_open] / seen["features"][is_open, NET_STEP]
+    assert gained == pytest.approx(np.full(is_open.sum(), turned.direction.item()), rel=1e-2)
+
+
+def test_learning_turns_only_as_far_as_its_bound(served: Study, policy: PointerPolicy) -> None:
+    def turn(max_turn_kl: float) -> LearningResult:
+        settings = LearningSettings(learning_rate=1e-9, max_turn_kl=max_turn_kl)
+        return learn(policy.state_dict(), served, seed=0, settings=settings)
+
+    unbound = turn(100.0)
+    assert float(unbound.weights["direction"]) != 0.0
+    bound = turn(unbound.mean_kl / 4)
+    share = float(bound.weights["direction"]) / float(unbound.weights["direction"])
+    assert 0.0 < share < 1.0
+    assert bound.mean_kl <= unbound.mean_kl / 4
 
 
 def test_the_learner_holds_what_it_is_given_and_says_what_it_made(
@@ -149,7 +208,7 @@ def test_nothing_is_learned_from_the_decisions_of_others(served: Study) -> None:
 
 def test_a_step_that_goes_too_far_is_taken_back(served: Study, policy: PointerPolicy) -> None:
     # Halving brings it nearer, and never near enough.
-    wild = LearningSettings(learning_rate=0.5, num_epochs=3, max_kl=1e-12)
+    wild = LearningSettings(learning_rate=0.5, num_epochs=3, max_kl=1e-12, max_turn_kl=1e-12)
     result = learn(policy.state_dict(), served, seed=0, settings=wild)
     assert_unchanged(result, policy)
     assert result.num_transitions == len(served.decisions)
@@ -175,7 +234,9 @@ def test_learning_stops_before_the_divergence_that_is_allowed(
     served: Study, policy: PointerPolicy
 ) -> None:
     def divergence(max_kl: float) -> float:
-        settings = LearningSettings(learning_rate=0.03, num_epochs=6, max_kl=max_kl)
+        settings = LearningSettings(
+            learning_rate=0.03, num_epochs=6, max_kl=max_kl, max_turn_kl=max_kl
+        )
         return learn(policy.state_dict(), served, seed=0, settings=settings).mean_kl
 
     unbound = divergence(100.0)

@@ -48,6 +48,7 @@ FEATURE_NAMES = (
     "std_asked",
     "passes_incumbent",
     "cost_to_end",
+    "net_step",
 )
 GLOBAL_NAMES = (
     "used_budget",
@@ -145,6 +146,8 @@ def candidate_features(
         asked.stds.mean(axis=0),
         ndtr(prediction.gains / prediction.gain_stds),
         1.0 - slate.after,
+        # All that has an order, whether a number or a level of one: the sum, not the mean.
+        steps[:, encoding.is_ordered].sum(axis=1),
     ]
     return _bounded(np.stack(columns, axis=1))
 

@@ -5,6 +5,7 @@ episode leaves out the decisions whose outcome is not known yet, so that lanes t
 collected like idle ones.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from ray.rllib.core.columns import Columns
 from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-from lexmove.agent.observation import observe
+from lexmove.agent.observation import STD, Observation, observe
 from lexmove.agent.policy import PointerPolicy, weights_hash
 from lexmove.agent.rl_module import action_space, observation_space
 from lexmove.study.study import Study, decision_rng
@@ -22,6 +23,11 @@ from lexmove.study.trial import Continued, Decision, Ended, Measured, Started, T
 
 FAILURE_REWARD = -0.1
 """Reward of a trial that failed: a little worse than one that brought nothing new."""
+
+SURPRISE = "surprise"
+"""Column of an episode beside RLlib's own: see `Transition`."""
+
+_MAX_SURPRISE = 3.0
 
 _NO_INCUMBENT_QUANTILE = 0.5
 """What the first trials have to beat: the median of the study."""
@@ -31,12 +37,18 @@ Arrays = dict[str, NDArray[np.float32]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
-    """One decision of the policy with its outcome: what was seen, done and earned."""
+    """One decision of the policy with its outcome: what was seen, done and earned.
+
+    `surprise` is by how many standard deviations of all scores a started trial ended above what
+    the surrogate had predicted, within ±3; NaN for one that did not reach the end, or was not
+    predicted, and where a paused trial was continued.
+    """
 
     observation: Arrays
     action: int
     log_probability: float
     reward: float
+    surprise: float
 
 
 def episodes(
@@ -95,19 +107,38 @@ def _transition(study: Study, seq: int, decision: Decision) -> Transition | None
     if reward is None or decision.action is None or decision.log_probability is None:
         return None
     observation = _observation_at(study, seq)
-    if not observation["mask"][decision.action]:
+    if not observation.mask[decision.action]:
         return None
     return Transition(
-        observation=observation,
+        observation=observation.arrays(),
         action=decision.action,
         log_probability=decision.log_probability,
         reward=reward,
+        surprise=_surprise(study, seq, observation, decision.action),
     )
 
 
-def _observation_at(study: Study, num_events: int) -> Arrays:
+def _observation_at(study: Study, num_events: int) -> Observation:
     then = study.prefix(num_events)
-    return observe(then, decision_rng(then)).arrays()
+    return observe(then, decision_rng(then))
+
+
+def _surprise(study: Study, seq: int, observation: Observation, action: int) -> float:
+    event = next(event for event in study.events if event.seq == seq)
+    trial, chosen = study.trials[event.trial_id], observation.candidates[action]
+    realised = study.realised_gain(trial)
+    if (
+        not isinstance(event, Started)
+        or trial.status is not TrialStatus.COMPLETED
+        or realised is None
+        or chosen.predicted_gain is None
+        or not chosen.predicted_gain_std
+    ):
+        return math.nan
+    deviations = (realised - chosen.predicted_gain) / chosen.predicted_gain_std
+    # The feature is the same standard deviation in units of that of all scores.
+    surprise = deviations * float(observation.features[action, STD])
+    return float(np.clip(surprise, -_MAX_SURPRISE, _MAX_SURPRISE))
 
 
 def _episode(
@@ -121,7 +152,7 @@ def _episode(
         return None
     last_seq, last = decisions[-1]
     # What the lane saw next: its open decision, or what it would decide on now.
-    end = _observation_at(study, study.num_events if last is not None else last_seq)
+    end = _observation_at(study, study.num_events if last is not None else last_seq).arrays()
     episode = SingleAgentEpisode(
         id_=f"{study.spec.name}-lane-{lane}",
         observation_space=observation_space(),
@@ -136,6 +167,7 @@ def _episode(
             Columns.ACTION_DIST_INPUTS: list(
                 logits_of(policy, [item.observation for item in known])
             ),
+            SURPRISE: [item.surprise for item in known],
         },
         len_lookback_buffer=0,
     )

@@ -24,14 +24,16 @@ from lexmove.study.trial import TrialStatus
 if TYPE_CHECKING:
     from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 
-MIN_TRIALS = 16
+MIN_TRIALS = 8
 """Trials that must have ended or paused before the weights may change.
 
-The observation adapts to the job long before.
+The observation adapts to the job before. From 16 trials on, the direction came too late.
 """
 
 NUM_HALVINGS = 10
 """A step that leads too far is halved so often before it is given up."""
+
+_DIRECTION = "direction"
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,12 +44,15 @@ class LearningSettings:
 
     `num_epochs` is the number of gradient steps, each on all transitions; `learning_rate` that of
     Adam; `max_kl` the mean KL divergence in nats, from the policy before to the policy after. A
-    step that leads beyond it is halved until it does not, and learning ends with it.
+    step that leads beyond it is halved until it does not, and the network learns no more in that
+    call. `max_turn_kl` bounds what the policy's direction adds to it: that one is what the evidence
+    says and no step of a few percent, so that it may lead further.
     """
 
     learning_rate: float = 5e-4
     num_epochs: int = 8
     max_kl: float = 0.01
+    max_turn_kl: float = 2.0
     min_trials: int = MIN_TRIALS
 
 
@@ -81,7 +86,8 @@ def learn(
     θ ← θ + α ∇J(θ) with PPO's clipped surrogate of ∇J (Schulman et al. 2017, arXiv 1707.06347,
     algorithm 1), advantages by GAE over the lanes. The KL divergence bounds it by the backtracking
     line search of TRPO (Schulman et al. 2015, arXiv 1502.05477, appendix C): how far a step of Adam
-    leads depends on how sharp the weights are. A function of its arguments.
+    leads depends on how sharp the weights are. The policy's direction is turned beside that, by a
+    bound of its own (`policy_learner.HindsightLearner`). A function of its arguments.
 
     Args:
         weights: the policy's weights; not changed.
@@ -108,12 +114,17 @@ def learn(
         step_loss = learner.step(lanes)
         if not math.isfinite(step_loss):
             break
-        step = _bounded(accepted, learner.weights, lanes, max_kl=settings.max_kl)
+        stepped = {**learner.weights, _DIRECTION: weights[_DIRECTION]}
+        step = _bounded(accepted, stepped, lanes, max_kl=settings.max_kl)
         if step is None:
             break
         accepted, mean_kl, loss = step.weights, step.mean_kl, step_loss
         if step.is_shortened:
             break
+    turned = {**accepted, _DIRECTION: learner.weights[_DIRECTION]}
+    turn = _bounded(accepted, turned, lanes, max_kl=settings.max_turn_kl)
+    if turn is not None:
+        accepted, mean_kl = turn.weights, turn.mean_kl
     return LearningResult(
         weights=accepted,
         policy_version=weights_hash(accepted),

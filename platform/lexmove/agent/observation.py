@@ -42,6 +42,9 @@ NUM_CANDIDATES = 64
 NUM_FEATURES = len(FEATURE_NAMES)
 """F: numbers per candidate."""
 
+NET_STEP, STD = FEATURE_NAMES.index("net_step"), FEATURE_NAMES.index("std")
+"""Columns of the features that others than the network read."""
+
 NUM_GLOBALS = len(GLOBAL_NAMES)
 """G: numbers per study."""
 

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from lexmove.agent.observation import NUM_FEATURES, NUM_GLOBALS
+from lexmove.agent.observation import NET_STEP, NUM_FEATURES, NUM_GLOBALS
 from lexmove.errors import ModelError
 
 WIDTH = 48
@@ -57,7 +57,12 @@ class PointerPolicy(nn.Module):
     """Points at one of K candidates; any search space, any number of hyperparameters.
 
     Shape suffixes: B batch, K candidates, F features, G globals, T = K + 1 tokens, d width. The
-    residual head starts at zero: untrained, the logits are the prior's, which are the floor's.
+    residual head starts at zero, and so does the direction: untrained, the logits are the prior's,
+    which are the floor's.
+
+    The direction is what a candidate's logit gains per unit range that it raises the numbers of a
+    config by, all in all; below 0 it gains by lowering them. A job learns it in hindsight, and no
+    gradient of the logits reaches it.
     """
 
     def __init__(self) -> None:
@@ -73,6 +78,7 @@ class PointerPolicy(nn.Module):
         self.residual = nn.Linear(WIDTH, 1)
         nn.init.zeros_(self.residual.weight)
         nn.init.zeros_(self.residual.bias)
+        self.direction = nn.Parameter(torch.zeros(1), requires_grad=False)
         self.value = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.Tanh(), nn.Linear(WIDTH, 1))
 
     @classmethod
@@ -87,7 +93,7 @@ class PointerPolicy(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Logits (B, K), −1e9 where `mask_BK` (bool, or 0 and 1) is false, and values (B,)."""
         tokens_BTd = self.encode(features_BKF, globals_BG, mask_BK)
-        return self.read(tokens_BTd, mask_BK, prior_BK)
+        return self.read(tokens_BTd, features_BKF, mask_BK, prior_BK)
 
     def encode(self, features_BKF: Tensor, globals_BG: Tensor, mask_BK: Tensor) -> Tensor:
         """The tokens (B, T, d): the study's first, then the candidates'.
@@ -102,9 +108,12 @@ class PointerPolicy(nn.Module):
         normed_BTd: Tensor = self.norm(tokens_BTd)
         return normed_BTd
 
-    def read(self, tokens_BTd: Tensor, mask_BK: Tensor, prior_BK: Tensor) -> tuple[Tensor, Tensor]:
+    def read(
+        self, tokens_BTd: Tensor, features_BKF: Tensor, mask_BK: Tensor, prior_BK: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Logits (B, K) and values (B,) from tokens."""
-        logits_BK = prior_BK + self.residual(tokens_BTd[:, 1:]).squeeze(-1)
+        turned_BK = self.direction.detach() * features_BKF[..., NET_STEP]
+        logits_BK = prior_BK + turned_BK + self.residual(tokens_BTd[:, 1:]).squeeze(-1)
         value_B = self.value(tokens_BTd[:, 0]).squeeze(-1)
         return logits_BK.masked_fill(~mask_BK.bool(), MASKED_LOGIT), value_B
 

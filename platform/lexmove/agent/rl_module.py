@@ -109,6 +109,12 @@ def module_spec() -> RLModuleSpec:
     )
 
 
+def network_parameters(module: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """What gradients of the logits and values reach: all but the policy's direction."""
+    named = module.named_parameters()
+    return [parameter for name, parameter in named if not name.endswith(".direction")]
+
+
 def to_module_state(weights: Weights) -> dict[str, Any]:
     """A policy's weights under the names that the module's state has."""
     return {_POLICY + name: tensor.detach().cpu().numpy() for name, tensor in weights.items()}

@@ -15,7 +15,12 @@ from torch import Tensor, nn
 
 from lexmove.agent.observation import NUM_GLOBALS
 from lexmove.agent.policy import MASKED_LOGIT, WIDTH
-from lexmove.agent.rl_module import PointerRLModule, action_space, observation_space
+from lexmove.agent.rl_module import (
+    PointerRLModule,
+    action_space,
+    network_parameters,
+    observation_space,
+)
 
 _NUM_TRUE = 3
 """What the critic is told beside the globals: reached, best and mean potential in the slate."""
@@ -50,7 +55,10 @@ class PretrainingRLModule(PointerRLModule):
             observations["features"], observations["globals"], observations["mask"]
         )
         logits_BK, value_B = self.policy.read(
-            tokens_BTd, observations["mask"], observations["prior_logits"]
+            tokens_BTd,
+            observations["features"],
+            observations["mask"],
+            observations["prior_logits"],
         )
         return {
             Columns.ACTION_DIST_INPUTS: logits_BK,
@@ -94,6 +102,10 @@ class FloorPpoLearner(PPOTorchLearner):
         self.kl_weight: float = settings["kl_to_floor"]
         self._outcome_weight: float = settings["outcome_weight"]
         self._own_value_weight: float = settings["own_value_weight"]
+
+    def get_parameters(self, module: Any) -> list[nn.Parameter]:
+        """All but the policy's direction, which only a job can tell."""
+        return network_parameters(module)
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: dict[str, Any], fwd_out: dict[str, Any]
