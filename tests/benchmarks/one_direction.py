@@ -1,6 +1,6 @@
 """Learning online where one direction is right for all hyperparameters, and where none is.
 
-`python -m benchmarks.one_direction` (half an hour on two cores, `--quick` two minutes) prints a
+`python -m benchmarks.one_direction` (ten minutes on two cores, `--quick` half a minute) prints a
 table, writes no file. The value is a weighted mean over all hyperparameters: of curves that rise,
 as where more is better of everything, or of bowls with their optima anywhere. All defaults are
 low, and what is measured is noisy.
@@ -91,7 +91,6 @@ _ARMS: Mapping[str, Play] = {
     "lexmove, not learning": by_proposer(partial(PolicyProposer, sample=True, gated=True)),
     "lexmove, learning online": _learning,
     "Optuna TPE, multivariate": KNOWN["Optuna TPE, multivariate"].play,
-    "Optuna GPSampler": KNOWN["Optuna GPSampler"].play,
 }
 """The first two differ in the learner alone; both draw and have the gate."""
 
