@@ -26,6 +26,7 @@ from lexmove.agent.encoding import SAME_TOLERANCE, Encoding
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.history import read_history
 from lexmove.agent.observation import (
+    NET_STEP,
     NUM_CANDIDATES,
     NUM_FEATURES,
     NUM_GLOBALS,
@@ -297,3 +298,18 @@ def test_what_the_surrogate_forgets_is_still_not_repeated() -> None:
     candidates = _observe(study).candidates
     assert len(candidates) == 17 * 17 - (MAX_ROWS + 20)
     assert not {c.config for c in candidates} & {trial.config for trial in study.trials}
+
+
+@FEW
+@given(STUDIES)
+def test_the_net_step_adds_up_how_far_numbers_and_levels_are_raised(study: Study) -> None:
+    observation, space = _observe(study), study.spec.space
+    has_order = np.array([item.domain.is_ordered for item in space.searched])
+    for row, candidate in enumerate(observation.candidates):
+        if candidate.kind == "continue":
+            assert observation.features[row, NET_STEP] == 0.0
+            continue
+        origin = candidate.move.origin
+        before = space.default if origin is None else study.trials[origin].config
+        step = space.to_unit(candidate.config) - space.to_unit(before)
+        assert observation.features[row, NET_STEP] == pytest.approx(step[has_order].sum(), abs=1e-5)

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from agent.landscapes import MIXED, SPACES, random_study
 from lexmove.agent.floor import FloorProposer
-from lexmove.agent.observation import NUM_CANDIDATES, NUM_FEATURES, NUM_GLOBALS, observe
+from lexmove.agent.observation import (
+    NET_STEP,
+    NUM_CANDIDATES,
+    NUM_FEATURES,
+    NUM_GLOBALS,
+    observe,
+)
 from lexmove.agent.policy import (
     MASKED_LOGIT,
     PointerPolicy,
@@ -21,7 +27,7 @@ from lexmove.agent.policy import (
     save_weights,
     weights_hash,
 )
-from lexmove.agent.proposer import PolicyProposer
+from lexmove.agent.proposer import PolicyProposer, policy_logits
 from lexmove.errors import ModelError
 from lexmove.study.study import decision_rng
 from lexmove.study.trial import event_to_json
@@ -32,7 +38,7 @@ def _trained() -> PointerPolicy:
     policy = PointerPolicy.untrained()
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        torch.nn.init.normal_(policy.residual.weight, std=3.0)
+        torch.nn.init.normal_(policy.residual.weight, std=12.0)
     return policy
 
 
@@ -115,6 +121,25 @@ def test_a_trained_policy_departs_from_the_floor_and_says_so() -> None:
     assert suggestion.decision.policy_version == weights_hash(policy.state_dict())
 
 
+@pytest.mark.parametrize("direction", [40.0, -40.0])
+def test_a_policy_with_a_direction_raises_or_lowers(direction: float) -> None:
+    study = random_study(MIXED, num_trials=12)
+    observation = observe(study, decision_rng(study))
+    policy = PointerPolicy.untrained()
+    with torch.no_grad():
+        policy.direction.fill_(direction)
+    gained = policy_logits(policy, observation) - observation.prior_logits
+    steps = observation.features[:, NET_STEP]
+    is_open = observation.mask
+    assert gained[is_open] == pytest.approx(direction * steps[is_open], abs=1e-3)
+    assert steps[is_open].min() < 0.0 < steps[is_open].max()
+    suggestion = PolicyProposer(policy).propose(study, decision_rng(study))
+    assert suggestion is not None
+    action = suggestion.decision.action
+    assert action is not None
+    assert np.sign(steps[action]) == np.sign(direction)
+
+
 def test_sampling_follows_the_probabilities() -> None:
     study = random_study(MIXED, num_trials=12)
     proposer = PolicyProposer(sample=True)
@@ -148,7 +173,7 @@ def test_the_decision_tells_the_whole_story() -> None:
 
 _SCRIPT = """
 import sys
-from lexmove.agent.proposer import PolicyProposer
+from lexmove.agent.proposer import PolicyProposer, policy_logits
 from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import event_from_json
 import json

@@ -113,7 +113,7 @@ class PolicyLearner:
     def __init__(self, weights: Weights, *, learning_rate: float, seed: int) -> None:
         config = (
             PPOConfig()  # type: ignore[no-untyped-call]  # ray is typed in part only
-            .learners(num_learners=0, num_gpus_per_learner=0)
+            .learners(num_learners=0, num_gpus_per_learner=0, learner_class=HindsightLearner)
             .training(
                 lr=learning_rate,
                 gamma=0.9,
@@ -126,7 +126,6 @@ class PolicyLearner:
                 use_kl_loss=False,
                 num_epochs=1,
                 minibatch_size=None,
-                learner_class=HindsightLearner,
             )
             .rl_module(rl_module_spec=module_spec())
             .debugging(seed=seed)
