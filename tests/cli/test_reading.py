@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -198,6 +199,16 @@ def test_an_empty_store_says_what_to_do(lexmove: Lexmove) -> None:
     done = lexmove("ls")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "lexmove init" in done.stderr
+
+
+def test_a_store_that_is_not_there_is_told_from_an_empty_one(
+    lexmove: Lexmove, tmp_path: Path
+) -> None:
+    path = tmp_path / "mistyped.db"
+    done = lexmove("ls", "--store", f"sqlite:///{path}")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert f"no store at {path}" in done.stderr
+    assert not path.exists()
 
 
 def test_a_comparison_may_be_called_anything_in_the_verdict(

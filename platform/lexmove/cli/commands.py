@@ -13,6 +13,7 @@ from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_sentence,
 from lexmove.cli.result_view import write_result
 from lexmove.cli.study_view import write_studies, write_study, write_trial
 from lexmove.coordinator.store_rules import without_password
+from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import list_json, show_json, trial_json
@@ -177,9 +178,19 @@ def run_ls(*, store: str | None, as_json: bool) -> None:
     elif outcomes:
         write_studies(outcomes)
     else:
-        say(
-            f"no study in {without_password(store_url(None, store))} yet; `lexmove init` begins one"
-        )
+        _say_nothing_there(store_url(None, store))
+
+
+def _say_nothing_there(url: str) -> None:
+    """A store that is empty, or not there at all, which a mistyped one is."""
+    path = None if url == "memory://" else locate_store(url).path
+    if path is None or path.exists():
+        say(f"no study in {without_password(url)} yet; `lexmove init` begins one")
+        return
+    say(
+        f"no store at {path}: the first study makes it (`lexmove init` begins one); "
+        "if there should be studies, check --store"
+    )
 
 
 def _show_profiles(name: str, *, store: str | None, as_json: bool) -> None:
