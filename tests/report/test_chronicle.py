@@ -9,7 +9,7 @@ from lexmove.report.chronicle import changed, chronicle_of, drawn_rows, evenly, 
 from lexmove.report.failures import cause_of
 from lexmove.report.look import log_ticks, wrapped
 from lexmove.study.study import Study
-from lexmove.study.trial import Decision
+from lexmove.study.trial import Decision, Ended, Measured, TrialStatus
 from report.studies import simulated_study
 
 
@@ -114,3 +114,26 @@ def test_long_names_are_split_where_they_may_be() -> None:
     assert wrapped("per_device_train_batch_size") == "per_device_<br>train_batch_size"
     assert wrapped("<b>") == "&lt;b&gt;"
     assert len(wrapped("x" * 200)) < 60
+
+
+@pytest.mark.parametrize("blames_trial", [False, True])
+def test_a_segment_whose_process_was_killed_ends_with_its_last_report(blames_trial: bool) -> None:
+    whole = simulated_study(12)
+    cut = next(
+        event for event in reversed(whole.events) if isinstance(event, Measured) and event.at_s
+    )
+    study = whole.prefix(cut.seq + 1)
+    found_s = cut.at_s + 600.0
+    lost = study.with_event(
+        Ended(
+            seq=study.num_events,
+            at_s=found_s,
+            trial_id=cut.trial_id,
+            status=TrialStatus.PREEMPTED,
+            blames_trial=blames_trial,
+        )
+    )
+    span = chronicle_of(lost).rows[cut.trial_id].spans[-1]
+    assert span.status is TrialStatus.PREEMPTED
+    # A worker's death is seen at once; that of the whole job, by the one that resumes it.
+    assert span.ended_s == (found_s if blames_trial else cut.at_s)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from lexmove.results.profile import Span, spans_of
 from lexmove.results.wording import say_metric
 from lexmove.space.domain import Value
 from lexmove.space.search_space import Config
@@ -17,21 +18,11 @@ from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import (
     Continued,
     Decision,
-    Ended,
     Measured,
     Started,
     Trial,
     TrialStatus,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
-    """A segment of a trial: Unix times in seconds, and how it ended."""
-
-    begun_s: float
-    ended_s: float
-    status: TrialStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,29 +162,13 @@ def _row(study: Study, trial: Trial) -> Row:
         gain=study.realised_gain(trial),
         trained_s=sum(item.duration_s for item in trial.measurements),
         reason=trial.reason,
-        spans=_spans(trial),
+        spans=tuple(spans_of(trial.events)),
         continued=tuple(
             event.decision
             for event in trial.events
             if isinstance(event, Continued) and event.decision is not None
         ),
     )
-
-
-def _spans(trial: Trial) -> tuple[Span, ...]:
-    """The segments; one that still runs ends with what was heard of it last."""
-    spans: list[Span] = []
-    begun_s: float | None = None
-    for event in trial.events:
-        if isinstance(event, Started | Continued):
-            begun_s = event.at_s
-        elif isinstance(event, Ended) and begun_s is not None:
-            spans.append(Span(begun_s=begun_s, ended_s=event.at_s, status=event.status))
-            begun_s = None
-    if begun_s is not None:
-        last_s = trial.events[-1].at_s
-        spans.append(Span(begun_s=begun_s, ended_s=last_s, status=TrialStatus.RUNNING))
-    return tuple(spans)
 
 
 def _improvements(study: Study, trials: Sequence[Trial]) -> tuple[Improvement, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from plotly.graph_objects import Bar, Scatter
 
 from lexmove.report.blocks import Block, Chart, Section, Table, Words
-from lexmove.report.chronicle import Chronicle, Row, Span
+from lexmove.report.chronicle import Chronicle, Row
 from lexmove.report.look import (
     BLUE,
     GOLD,
@@ -22,7 +22,7 @@ from lexmove.report.look import (
     rgba,
     whole,
 )
-from lexmove.results.profile import Profile
+from lexmove.results.profile import Profile, Span
 from lexmove.results.wording import NOTHING, say_count, say_duration, say_number
 from lexmove.study.trial import TrialStatus
 

@@ -53,17 +53,18 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Span:
-    """One segment in its slot, Unix times, and the seconds of it that measurements account for."""
+class Span:
+    """One segment in its slot: Unix times, how it ended, and the seconds that were measured."""
 
     begun_s: float
     ended_s: float
     measured_s: float
+    status: TrialStatus
 
 
 def profile_of(study: Study) -> Profile:
     """The profile of what is recorded; a segment that still runs counts up to its last report."""
-    spans = [span for trial in study.trials for span in _spans(trial.events)]
+    spans = [span for trial in study.trials for span in spans_of(trial.events)]
     wall_s = _wall_s(spans)
     occupied_s = sum(span.ended_s - span.begun_s for span in spans)
     measured_s = sum(span.measured_s for span in spans)
@@ -97,8 +98,8 @@ def _phases_s(study: Study) -> dict[str, float]:
     return {name: total[name] for name in names}
 
 
-def _spans(events: Sequence[Event]) -> Iterator[_Span]:
-    """The segments of one trial, in order."""
+def spans_of(events: Sequence[Event]) -> Iterator[Span]:
+    """The segments of one trial, in order; one that runs or was lost ends with its last report."""
     begun_s = last_s = measured_s = 0.0
     is_open = False
     for event in events:
@@ -111,17 +112,20 @@ def _spans(events: Sequence[Event]) -> Iterator[_Span]:
         elif isinstance(event, Ended) and is_open:
             # Found dead by the next process: it ended some time after it was heard of last.
             is_lost = event.status is TrialStatus.PREEMPTED and not event.blames_trial
-            yield _Span(
+            yield Span(
                 begun_s=begun_s,
                 ended_s=last_s if is_lost else event.at_s,
                 measured_s=measured_s,
+                status=event.status,
             )
             is_open = False
     if is_open:
-        yield _Span(begun_s=begun_s, ended_s=last_s, measured_s=measured_s)
+        yield Span(
+            begun_s=begun_s, ended_s=last_s, measured_s=measured_s, status=TrialStatus.RUNNING
+        )
 
 
-def _wall_s(spans: Sequence[_Span]) -> float:
+def _wall_s(spans: Sequence[Span]) -> float:
     """Time in which something ran, and short times in between."""
     wall_s, until_s = 0.0, None
     for span in sorted(spans, key=lambda span: span.begun_s):
