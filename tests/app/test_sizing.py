@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lexmove.app.checking import within_room
 from lexmove.app.sizing import most_demanding, shared, with_resources
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import UsageError
@@ -88,3 +89,25 @@ def test_auto_stands_alone_and_travels():
     assert job_from_json(job_to_json(job())).resources.auto
     with pytest.raises((UsageError, ValueError), match="leave them out"):
         job({"auto": True, "cpu": 3})
+
+
+@pytest.mark.parametrize(
+    ("resources", "room", "at_once"),
+    [
+        ({"cpu": 1}, {"num_cpus": 2, "num_gpus": 0}, 2),
+        ({"cpu": 2}, {"num_cpus": 8, "num_gpus": 0}, 4),
+        ({"cpu": 1, "gpu": 0.5}, {"num_cpus": 8, "num_gpus": 1}, 2),
+        ({"cpu": 1, "gpu": 1}, {"num_cpus": 2, "num_gpus": 8}, 2),
+    ],
+)
+def test_no_more_trials_run_at_once_than_have_room(resources, room, at_once) -> None:
+    asked = job(resources, parallel=4)
+    found = within_room(asked, **room)
+    assert found.budget.parallel == at_once
+    rest = {"budget": asked.budget}
+    assert found.model_copy(update=rest) == asked, "nothing else is changed"
+
+
+def test_no_room_for_one_trial_is_an_error() -> None:
+    with pytest.raises(UsageError):
+        within_room(job({"cpu": 4}), num_cpus=2, num_gpus=0)
