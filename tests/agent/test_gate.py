@@ -58,9 +58,13 @@ class _Contrary(PointerPolicy):
     """Likes best what the floor likes least: as bad as weights can be over one slate."""
 
     def read(
-        self, tokens_BTd: torch.Tensor, mask_BK: torch.Tensor, prior_BK: torch.Tensor
+        self,
+        tokens_BTd: torch.Tensor,
+        features_BKF: torch.Tensor,
+        mask_BK: torch.Tensor,
+        prior_BK: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return super().read(tokens_BTd, mask_BK, -prior_BK)
+        return super().read(tokens_BTd, features_BKF, mask_BK, -prior_BK)
 
 
 def test_without_evidence_the_policy_has_the_greatest_share() -> None:

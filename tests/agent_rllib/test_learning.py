@@ -353,9 +353,7 @@ def test_a_job_learns_which_way_all_hyperparameters_go() -> None:
         played = play(study, PolicyProposer(policy, sample=True), measured)
         return learn(policy.state_dict(), played, seed=seed).weights["direction"].item()
 
-    raised = [direction(seed, rises=True) for seed in range(4)]
-    lowered = [direction(seed, rises=False) for seed in range(4)]
-    print(raised, lowered)
-    # Measured: all four of each, by 4 to 8 logits per unit range.
-    assert sum(value > 0.0 for value in raised) >= 3
-    assert sum(value < 0.0 for value in lowered) >= 3
+    raised = [direction(seed, rises=True) for seed in range(2)]
+    lowered = [direction(seed, rises=False) for seed in range(2)]
+    # Measured: four of four seeds each, by 4 to 8 logits per unit range.
+    assert min(raised) > 0.0 > max(lowered)
