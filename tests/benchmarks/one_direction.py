@@ -1,6 +1,6 @@
 """Learning online where one direction is right for all hyperparameters, and where none is.
 
-`python -m benchmarks.one_direction` (ten minutes on two cores, `--quick` half a minute) prints a
+`python -m benchmarks.one_direction` (twenty minutes on two cores, `--quick` half a minute) prints a
 table, writes no file. The value is a weighted mean over all hyperparameters: of curves that rise,
 as where more is better of everything, or of bowls with their optima anywhere. All defaults are
 low, and what is measured is noisy.
