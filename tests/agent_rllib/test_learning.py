@@ -16,7 +16,7 @@ from ray.rllib.env.single_agent_episode import SingleAgentEpisode
 from ray.rllib.utils.postprocessing.value_predictions import compute_value_targets
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from agent.landscapes import new_study, play
+from agent.landscapes import FOUR, new_study, play
 from agent_rllib.tasks import IdentityEnv, serve
 from lexmove.agent.lanes import SURPRISE, Arrays, episodes, logits_of, mean_divergence
 from lexmove.agent.learning import (
@@ -153,6 +153,14 @@ def test_learning_turns_only_as_far_as_its_bound(served: Study, policy: PointerP
     share = float(bound.weights["direction"]) / float(unbound.weights["direction"])
     assert 0.0 < share < 1.0
     assert bound.mean_kl <= unbound.mean_kl / 4
+
+
+def test_what_changes_nothing_is_not_applied(policy: PointerPolicy) -> None:
+    # Two categories have no order: no step of any candidate goes up or down.
+    proposer = PolicyProposer(policy, sample=True)
+    played = play(new_study(FOUR, num_trials=4), proposer, lambda config: float(config["b"]))
+    still = LearningSettings(num_epochs=1, learning_rate=0.5, max_kl=-1.0, min_trials=2)
+    assert_unchanged(learn(policy.state_dict(), played, seed=0, settings=still), policy)
 
 
 def test_the_learner_holds_what_it_is_given_and_says_what_it_made(

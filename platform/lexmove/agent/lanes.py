@@ -19,7 +19,16 @@ from lexmove.agent.observation import STD, Observation, observe
 from lexmove.agent.policy import PointerPolicy, weights_hash
 from lexmove.agent.rl_module import action_space, observation_space
 from lexmove.study.study import Study, decision_rng
-from lexmove.study.trial import Continued, Decision, Ended, Measured, Started, Trial, TrialStatus
+from lexmove.study.trial import (
+    Continued,
+    Decision,
+    Ended,
+    Event,
+    Measured,
+    Started,
+    Trial,
+    TrialStatus,
+)
 
 FAILURE_REWARD = -0.1
 """Reward of a trial that failed: a little worse than one that brought nothing new."""
@@ -69,7 +78,7 @@ def episodes(
     by_lane: dict[int, list[tuple[int, Transition | None]]] = {}
     for event, decision in study.decisions:
         if decision.policy_version in versions and decision.lane is not None:
-            transition = _transition(study, event.seq, decision)
+            transition = _transition(study, event, decision)
             by_lane.setdefault(decision.lane, []).append((event.seq, transition))
     collected = [_episode(study, policy, lane, by_lane[lane]) for lane in sorted(by_lane)]
     return [episode for episode in collected if episode is not None]
@@ -101,12 +110,12 @@ def mean_divergence(lanes: list[SingleAgentEpisode], policy: PointerPolicy) -> f
     return float(torch.cat(divergences).mean())
 
 
-def _transition(study: Study, seq: int, decision: Decision) -> Transition | None:
-    """The decision of event `seq`; None while its outcome is unknown or if it was no sample."""
-    reward = reward_of(study, seq)
+def _transition(study: Study, event: Event, decision: Decision) -> Transition | None:
+    """The decision of an event; None while its outcome is unknown or if it was no sample."""
+    reward = reward_of(study, event.seq)
     if reward is None or decision.action is None or decision.log_probability is None:
         return None
-    observation = _observation_at(study, seq)
+    observation = _observation_at(study, event.seq)
     if not observation.mask[decision.action]:
         return None
     return Transition(
@@ -114,7 +123,7 @@ def _transition(study: Study, seq: int, decision: Decision) -> Transition | None
         action=decision.action,
         log_probability=decision.log_probability,
         reward=reward,
-        surprise=_surprise(study, seq, observation, decision.action),
+        surprise=_surprise(study, event, observation, decision.action),
     )
 
 
@@ -123,8 +132,8 @@ def _observation_at(study: Study, num_events: int) -> Observation:
     return observe(then, decision_rng(then))
 
 
-def _surprise(study: Study, seq: int, observation: Observation, action: int) -> float:
-    event = next(event for event in study.events if event.seq == seq)
+def _surprise(study: Study, event: Event, observation: Observation, action: int) -> float:
+    """What `Transition` says of it."""
     trial, chosen = study.trials[event.trial_id], observation.candidates[action]
     realised = study.realised_gain(trial)
     if (

@@ -1,9 +1,10 @@
 """Learning from the running job: policy-gradient steps on its own lanes, off the suggestion path.
 
 A job has few rewards, so every step is small and watched: nothing happens before
-`MIN_TRIALS`, and steps end where the policy would leave the one that made the
-decisions. RLlib is imported by the process that learns, not by the one that serves: it takes
-seconds. Left out: virtual episodes on posterior samples, and prioritised replay.
+`MIN_TRIALS`, and steps of the network end where the policy would leave the one that made the
+decisions. Its direction, one number that a prior holds back, may turn further. RLlib is imported by
+the process that learns, not by the one that serves: it takes seconds. Left out: virtual episodes on
+posterior samples, and prioritised replay.
 """
 
 import logging
@@ -34,6 +35,7 @@ NUM_HALVINGS = 10
 """A step that leads too far is halved so often before it is given up."""
 
 _DIRECTION = "direction"
+"""Its name among the weights of a `PointerPolicy`."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -131,7 +133,7 @@ def learn(
         num_transitions=num_transitions,
         mean_kl=mean_kl,
         loss=loss,
-        applied=accepted is not weights,
+        applied=weights_hash(accepted) != weights_hash(weights),
     )
 
 
