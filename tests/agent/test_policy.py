@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from agent.landscapes import MIXED, SPACES, random_study
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.observation import (
+    IS_CONTINUE,
     NET_STEP,
     NUM_CANDIDATES,
     NUM_FEATURES,
@@ -131,13 +132,33 @@ def test_a_policy_with_a_direction_raises_or_lowers(direction: float) -> None:
     gained = policy_logits(policy, observation) - observation.prior_logits
     steps = observation.features[:, NET_STEP]
     is_open = observation.mask
-    assert gained[is_open] == pytest.approx(direction * steps[is_open], abs=1e-3)
+    turned = direction * steps[is_open]
+    assert np.ptp(gained[is_open] - turned) == pytest.approx(0.0, abs=1e-3)
     assert steps[is_open].min() < 0.0 < steps[is_open].max()
     suggestion = PolicyProposer(policy).propose(study, decision_rng(study))
     assert suggestion is not None
     action = suggestion.decision.action
     assert action is not None
     assert np.sign(steps[action]) == np.sign(direction)
+
+
+@pytest.mark.parametrize("direction", [40.0, -40.0])
+def test_a_direction_leaves_paused_trials_their_share(direction: float) -> None:
+    features, globals_, mask, prior = _inputs()
+    features[:, ::4, NET_STEP] = 0.0
+    features[..., IS_CONTINUE] = (torch.arange(NUM_CANDIDATES) % 4 == 0).float()
+    policy = PointerPolicy.untrained()
+
+    def shares() -> torch.Tensor:
+        return policy(features, globals_, mask, prior)[0].softmax(-1)
+
+    before = shares()
+    with torch.no_grad():
+        policy.direction.fill_(direction)
+    after = shares()
+    assert torch.allclose(after[:, ::4], before[:, ::4], atol=1e-5)
+    is_start = features[..., IS_CONTINUE] == 0.0
+    assert not torch.allclose(after[is_start], before[is_start], atol=1e-2)
 
 
 def test_sampling_follows_the_probabilities() -> None:

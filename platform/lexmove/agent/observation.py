@@ -42,7 +42,7 @@ NUM_CANDIDATES = 64
 NUM_FEATURES = len(FEATURE_NAMES)
 """F: numbers per candidate."""
 
-NET_STEP, STD = FEATURE_NAMES.index("net_step"), FEATURE_NAMES.index("std")
+IS_CONTINUE, NET_STEP, STD = map(FEATURE_NAMES.index, ("is_continue", "net_step", "std"))
 """Columns of the features that others than the network read."""
 
 NUM_GLOBALS = len(GLOBAL_NAMES)

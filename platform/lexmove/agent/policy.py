@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from lexmove.agent.observation import NET_STEP, NUM_FEATURES, NUM_GLOBALS
+from lexmove.agent.observation import IS_CONTINUE, NET_STEP, NUM_FEATURES, NUM_GLOBALS
 from lexmove.errors import ModelError
 
 WIDTH = 48
@@ -60,9 +60,9 @@ class PointerPolicy(nn.Module):
     residual head starts at zero, and so does the direction: untrained, the logits are the prior's,
     which are the floor's.
 
-    The direction is what a candidate's logit gains per unit range that it raises the numbers of a
-    config by, all in all; below 0 it gains by lowering them. A job learns it in hindsight, and no
-    gradient of the logits reaches it.
+    The direction is what a start's logit gains, beside other starts, per unit range that it raises
+    the numbers of a config by, all in all; below 0 it gains by lowering them. A job learns it in
+    hindsight, and no gradient of the logits reaches it.
     """
 
     def __init__(self) -> None:
@@ -112,10 +112,24 @@ class PointerPolicy(nn.Module):
         self, tokens_BTd: Tensor, features_BKF: Tensor, mask_BK: Tensor, prior_BK: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Logits (B, K) and values (B,) from tokens."""
-        turned_BK = self.direction.detach() * features_BKF[..., NET_STEP]
-        logits_BK = prior_BK + turned_BK + self.residual(tokens_BTd[:, 1:]).squeeze(-1)
+        turn_BK = self._turn(features_BKF, mask_BK, prior_BK)
+        logits_BK = prior_BK + turn_BK + self.residual(tokens_BTd[:, 1:]).squeeze(-1)
         value_B = self.value(tokens_BTd[:, 0]).squeeze(-1)
         return logits_BK.masked_fill(~mask_BK.bool(), MASKED_LOGIT), value_B
+
+    def _turn(self, features_BKF: Tensor, mask_BK: Tensor, prior_BK: Tensor) -> Tensor:
+        """What the direction adds to the logits (B, K).
+
+        It chooses among starts: together they keep the prior's share beside paused trials, which
+        make no step.
+        """
+        turn_BK = self.direction.detach() * features_BKF[..., NET_STEP]
+        is_start_BK = mask_BK.bool() & (features_BKF[..., IS_CONTINUE] < 0.5)
+        before_B1, after_B1 = (
+            logits_BK.masked_fill(~is_start_BK, MASKED_LOGIT).logsumexp(-1, keepdim=True)
+            for logits_BK in (prior_BK, prior_BK + turn_BK)
+        )
+        return (turn_BK + before_B1 - after_B1).masked_fill(~is_start_BK, 0.0)
 
 
 def weights_hash(state: Mapping[str, Tensor]) -> str:
