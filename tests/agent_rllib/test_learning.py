@@ -20,6 +20,7 @@ from agent.landscapes import FOUR, new_study, play
 from agent_rllib.tasks import IdentityEnv, serve
 from lexmove.agent.lanes import SURPRISE, Arrays, episodes, logits_of, mean_divergence
 from lexmove.agent.learning import (
+    MIN_NETWORK_TRIALS,
     MIN_TRIALS,
     LearningResult,
     LearningSettings,
@@ -211,6 +212,15 @@ def test_nothing_is_learned_from_a_few_trials(policy: PointerPolicy) -> None:
     result = learn(policy.state_dict(), study, seed=0, settings=QUICK)
     assert_unchanged(result, policy)
     assert result.num_transitions == 0
+
+
+def test_the_direction_turns_before_the_network_learns(policy: PointerPolicy) -> None:
+    study = serve(policy, num_trials=24, parallel=1, stop_after=MIN_NETWORK_TRIALS - 2)
+    before = policy.state_dict()
+    result = learn(before, study, seed=0, settings=LearningSettings(min_trials=4))
+    assert result.applied
+    changed = {name for name in before if not torch.equal(before[name], result.weights[name])}
+    assert changed == {"direction"}
 
 
 def test_nothing_is_learned_from_the_decisions_of_others(served: Study) -> None:
