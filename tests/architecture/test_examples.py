@@ -40,7 +40,7 @@ def test_there_is_an_example_for_every_field():
     for field in (
         *("contracts", "terms_of_service", "court_decisions", "legal_qa", "market_risk"),
         *("operational_risk", "credit", "single_label", "multi_label", "multiple_choice"),
-        *("pairs", "long_documents"),
+        *("pairs", "long_documents", "case_prediction"),
     ):
         assert field in names
     assert len(WITH_FILES) >= 6

@@ -93,6 +93,10 @@ def test_runs_are_interleaved_over_tasks_and_a_new_task_is_filled_up() -> None:
     assert {key[2] for key in todo if key[1] == 10} == {0, 1, 2}
     done = {key for key in todo if key[0] != names[-1]}
     assert {key[0] for key in record_fine_tuning.missing(done)} == {names[-1]}
+    assert list(record_fine_tuning.missing(set(), names[1:2], 2)) == [
+        *((names[1], 0, repeat) for repeat in range(3)),
+        (names[1], 1, 0),
+    ]
 
 
 def test_the_best_are_measured_again_and_no_others() -> None:

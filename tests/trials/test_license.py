@@ -27,6 +27,7 @@ def cache_dir(tmp_path_factory):
     [
         ("license_category", 8, (4313, 1443, 1441)),
         ("license_families", 20, (3416, 1201, 1152)),
+        ("license_listing", 2, (1773, 592, 592)),
         ("license_role", 4, (8134, 2714, 2713)),
     ],
 )
@@ -64,6 +65,7 @@ def test_only_the_families_are_multi_label(cache_dir):
     assert kinds == {
         "license_category": False,
         "license_families": True,
+        "license_listing": False,
         "license_mc": False,
         "license_role": False,
     }
@@ -80,6 +82,31 @@ def test_an_exception_to_a_licence_is_no_family():
         is_rule=True,
     )
     assert license_module._families_of([])(item) == ("cc0", "gpl")
+
+
+def test_a_listing_is_of_full_texts_and_of_one_decision():
+    def item(key, spdx=None, **header):
+        return license_module.Item(
+            header={"key": key, "spdx_license_key": spdx, **header}, text="", is_rule=False
+        )
+
+    def rule(expression, **header):
+        return license_module.Item(
+            header={"license_expression": expression, **header}, text="", is_rule=True
+        )
+
+    items = [
+        item("mit", "MIT"),
+        item("zlib", "Zlib"),
+        item("acme", "LicenseRef-scancode-acme"),
+        item("undecided"),
+    ]
+    outcomes = license_module._listing_of([*items, rule("mit", is_license_text=True)])
+    assert [outcomes(licence) for licence in items] == [("listed",), ("listed",), ("unlisted",), ()]
+    assert outcomes(rule("mit AND zlib", is_license_text=True)) == ("listed",)
+    assert outcomes(rule("mit AND acme", is_license_text=True)) == ()
+    assert outcomes(rule("mit AND undecided", is_license_text=True)) == ()
+    assert outcomes(rule("mit", is_license_notice=True)) == ()
 
 
 def test_the_second_load_is_the_same_data(cache_dir):

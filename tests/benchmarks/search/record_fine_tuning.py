@@ -1,6 +1,7 @@
 """Extends the table of measured fine-tunings: the built-in model, tasks and small space.
 
     python -m benchmarks.search.record_fine_tuning --minutes 100    # adds to the log
+    python -m benchmarks.search.record_fine_tuning --tasks license_role --configs 100
     python -m benchmarks.search.record_fine_tuning --export         # log into the table
 
 The same configs on every task: the space's default is number 0, the others follow a scrambled
@@ -13,7 +14,7 @@ One process, one thread; costs are processor time and thus bear a loaded machine
 import argparse
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -43,7 +44,7 @@ MODEL = ModelSpec(name="minilm", num_hidden_layers=1, max_length=40)
 MAX_EPOCHS = 6
 TASKS = {
     name: TaskSpec(name=name, max_train=400, max_validation=400, max_test=400)
-    for name in ("license_category", "license_role", "license_families")
+    for name in ("license_category", "license_role", "license_families", "license_listing")
 }
 NUM_CONFIGS = 1025
 """The default and 2^10 points of the sequence: more than anyone will measure."""
@@ -64,20 +65,24 @@ def seed_of(config_id: int, repeat: int) -> int:
     return int(np.random.SeedSequence([config_id, repeat]).generate_state(1)[0]) % 2**31
 
 
-def missing(done: set[Key]) -> Iterator[Key]:
+def missing(
+    done: set[Key], tasks: Collection[str] = tuple(TASKS), num_configs: int = NUM_CONFIGS
+) -> Iterator[Key]:
     """The runs that are not done, in the order in which they are to be done."""
-    for config_id in range(NUM_CONFIGS):
-        for task in TASKS:
+    for config_id in range(num_configs):
+        for task in tasks:
             for repeat in range(_NUM_SEEDS if config_id % _REPEAT_EVERY == 0 else 1):
                 if (task, config_id, repeat) not in done:
                     yield task, config_id, repeat
 
 
-def missing_of_the_best(runs: list[Run], num_best: int) -> list[Key]:
+def missing_of_the_best(
+    runs: list[Run], num_best: int, tasks: Collection[str] = tuple(TASKS)
+) -> list[Key]:
     """Further seeds of every task's best configs: a single lucky run must not be the optimum."""
     done = {run.key for run in runs}
     keys = []
-    for task in TASKS:
+    for task in tasks:
         ended = [run for run in runs if run.task == task and run.status == "completed"]
         ended.sort(key=lambda run: -run.epochs["validation_f1_macro"][-1])
         best = list(dict.fromkeys(run.config_id for run in ended))[:num_best]
@@ -162,14 +167,12 @@ def _train(data: Prepared, config: Config, seed: int, series: dict[str, list[flo
         training.close()
 
 
-def record(log: Path, *, minutes: float, num_best: int) -> None:
-    """Measures what is missing until that much processor time is spent."""
+def record(log: Path, todo: Iterable[Key], *, minutes: float) -> None:
+    """Measures one after the other until that much processor time is spent."""
     import torch
 
     torch.set_num_threads(1)
-    runs = merged(read_table()[0], read_log(log))
     listed = configs(load_space(SPACE))
-    todo = missing_of_the_best(runs, num_best) if num_best else missing({r.key for r in runs})
     for key in todo:
         if time.process_time() > 60 * minutes:
             break
@@ -217,13 +220,22 @@ def main() -> None:
     parser.add_argument(
         "--repeat-best", type=int, default=0, metavar="N", help="seeds for the N best instead"
     )
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=tuple(TASKS))
+    parser.add_argument(
+        "--configs", type=int, default=NUM_CONFIGS, metavar="N", help="the first N configs alone"
+    )
     parser.add_argument("--export", action="store_true", help="write the table from the log")
     parser.add_argument("--log", type=Path, default=default_cache_dir() / "fine_tuning_runs.jsonl")
     args = parser.parse_args()
     if args.export:
         export(args.log)
+        return
+    runs = merged(read_table()[0], read_log(args.log))
+    if args.repeat_best:
+        todo: Iterable[Key] = missing_of_the_best(runs, args.repeat_best, args.tasks)
     else:
-        record(args.log, minutes=args.minutes, num_best=args.repeat_best)
+        todo = missing({run.key for run in runs}, args.tasks, args.configs)
+    record(args.log, todo, minutes=args.minutes)
 
 
 if __name__ == "__main__":

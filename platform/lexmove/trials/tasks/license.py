@@ -1,4 +1,4 @@
-"""Built-in tasks on licence texts: their category, role or licence families, ready offline.
+"""Built-in tasks on licence texts: category, role, licence families, listing; ready offline.
 
 Real legal text: open-source and proprietary licence texts, notices and references, labelled by
 the curators of ScanCode's license database (package licensedcode-data, CC-BY-4.0, © nexB Inc.
@@ -71,7 +71,12 @@ _FAMILIES = (
 )
 """Licence families, by the first words of the keys that belong to them: the 20 with most texts."""
 
-_MIN_WORDS = {"license_category": 12, "license_families": 12, "license_role": 5}
+_MIN_WORDS = {
+    "license_category": 12,
+    "license_families": 12,
+    "license_listing": 12,
+    "license_role": 5,
+}
 """Shorter items are names and links. Most tags and references are short, hence two bounds."""
 
 _FENCE = re.compile(r"^---[ \t]*$", re.MULTILINE)
@@ -124,6 +129,18 @@ def load_license_families(cache_dir: Path | None = None) -> Splits:
     return _load("license_families", cache_dir, _families_of, is_multi_label=True)
 
 
+def load_license_listing(cache_dir: Path | None = None) -> Splits:
+    """Full licence texts by a committee's decision: whether the SPDX legal team lists the licence.
+
+    Its shape is that of case prediction: a document of terms, and how those who had to decide
+    about it did. What SPDX does not list has a `LicenseRef-` key in the package.
+
+    Raises:
+        TaskError: the package is not installed, or in another version.
+    """
+    return _load("license_listing", cache_dir, _listing_of)
+
+
 def _load(
     name: str,
     cache_dir: Path | None,
@@ -159,6 +176,23 @@ def _families_of(_items: list[Item]) -> _LabelsOf:
         # What follows a WITH is an exception to a licence, and no licence.
         keys = [f"{key}-" for key in _license_keys(item) if "exception" not in key]
         return tuple(name for name in _FAMILIES if any(key.startswith(f"{name}-") for key in keys))
+
+    return labels_of
+
+
+def _listing_of(items: list[Item]) -> _LabelsOf:
+    licenses = [item.header for item in items if not item.is_rule]
+    spdx = {header["key"]: header.get("spdx_license_key") for header in licenses}
+    decided = {
+        key: "unlisted" if name.startswith("LicenseRef-") else "listed"
+        for key, name in spdx.items()
+        if name
+    }
+
+    def labels_of(item: Item) -> tuple[str, ...]:
+        is_text = not item.is_rule or item.header.get("is_license_text")
+        found = {decided.get(key) for key in _license_keys(item)}
+        return tuple(name for name in found if is_text and len(found) == 1 and name)
 
     return labels_of
 

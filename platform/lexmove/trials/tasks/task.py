@@ -15,6 +15,7 @@ from lexmove.trials.tasks.lex_glue import LEX_GLUE, load_lex_glue
 from lexmove.trials.tasks.license import (
     load_license_category,
     load_license_families,
+    load_license_listing,
     load_license_role,
 )
 from lexmove.trials.tasks.license_choices import load_license_mc
@@ -24,6 +25,7 @@ Loader = Callable[[Path | None], Splits]
 BUILT_IN: dict[str, Loader] = {
     "license_category": load_license_category,
     "license_families": load_license_families,
+    "license_listing": load_license_listing,
     "license_mc": load_license_mc,
     "license_role": load_license_role,
 }
