@@ -183,6 +183,14 @@ def test_gaps_and_a_default_that_wins_are_said():
     )
 
 
+@pytest.mark.parametrize(("after", "is_said"), [(0.13, True), (0.1001, False), (0.07, False)])
+def test_a_calibration_that_does_harm_on_test_is_said(after, is_said):
+    fitted = Calibration(temperature=1.5, error_before=0.1, error_after=after)
+    lines = warned(judgement(calibration=fitted))
+    assert len(lines) == is_said
+    assert all("fit the test split less well (0.100 → 0.130)" in line for line in lines)
+
+
 def test_a_judgement_survives_json():
     full = judgement(
         difference("default", "test", 0.1, 0.05),

@@ -284,7 +284,9 @@ class OptunaStore:
                 attributes = storage.get_study_user_attrs(study_id)
                 if SPEC in attributes:
                     return study_id, attributes
-        raise StudyNotFoundError(no_such_study(name, _names(storage), str(self._location)))
+        path = self._location.path
+        known = None if path is not None and not path.exists() else _names(storage)
+        raise StudyNotFoundError(no_such_study(name, known, str(self._location)))
 
     def _show_again(
         self, storage: BaseStorage, known: _Known, event: Event, *, is_writer: bool

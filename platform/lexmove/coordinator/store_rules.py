@@ -122,8 +122,10 @@ def study_exists(name: str, place: str) -> str:
     )
 
 
-def no_such_study(name: str, known: tuple[str, ...], place: str) -> str:
-    """The message for a study that is not there."""
+def no_such_study(name: str, known: tuple[str, ...] | None, place: str) -> str:
+    """The message for a study that is not there; `known` is None where there is no store."""
+    if known is None:
+        return f"no study {name!r}: {place} does not exist: check the folder you are in, or --store"
     shown = [item for item in known if _WITHIN_A_STUDY not in item]
     hint = did_you_mean(name, shown) if shown else "; there is none in it yet"
     return f"no study {name!r} in {place}{hint}"

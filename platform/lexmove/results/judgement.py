@@ -148,7 +148,7 @@ def warnings_of(
             f"{reference} does better on test than the tuned transformer "
             f"({_interval(against)}{sure}): it is cheaper, too"
         )
-    return (*found, *_too_small(judgement, default))
+    return (*found, *_worse_calibrated(judgement.calibration), *_too_small(judgement, default))
 
 
 def _leaking(judgement: Judgement) -> list[str]:
@@ -175,6 +175,21 @@ def _against_default(lead: Difference | None) -> list[str]:
     if lead.excludes_zero:
         return [f"the default config does better on test ({_interval(lead)})"]
     return [f"the lead over the default config is within noise on test ({_interval(lead)})"]
+
+
+def _worse_calibrated(calibration: Calibration | None) -> list[str]:
+    if calibration is None:
+        return []
+    before, after = (
+        f"{error:.3f}" for error in (calibration.error_before, calibration.error_after)
+    )
+    if float(after) <= float(before):
+        return []
+    return [
+        "calibrated on validation, probabilities fit the test split less well"
+        f" ({before} → {after}): leave them as they are with `decide: {{calibrate: false}}`, or"
+        " give more validation examples"
+    ]
 
 
 def _too_small(judgement: Judgement, default: str) -> tuple[str, ...]:
