@@ -99,8 +99,9 @@ def test_a_killed_driver_loses_nothing(tmp_path: Path):
     assert len(versions) == 1, "the weights are the same before and after"
 
     again = begun(tmp_path, "resume", "killed")
-    again.communicate(timeout=120)
+    _, told = again.communicate(timeout=120)
     assert again.returncode == 0
+    assert "nothing was left to do; --trials +N gives it more trials" in told
     assert stored(tmp_path).events == after.events, "resume is idempotent"
 
     best = begun(tmp_path, "best", "killed", "--json")

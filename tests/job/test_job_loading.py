@@ -104,6 +104,10 @@ ADDED = [
         "finalists: {compare: [{name: a, config: {}}, {name: a, config: {}}]}",
         "4:12: finalists: two comparisons are called 'a'; rename one",
     ),
+    (
+        "budget: {trials: 4}\nfinalists: {top: 1, seeds: 2}",
+        "4:18: budget.trials 4 leaves nothing for the search: the repetitions take 4 (1 finalist",
+    ),
     ("seed: 1\nseed: 2", "5:1: the key 'seed' stands twice (first on line 4): keep one"),
 ]
 

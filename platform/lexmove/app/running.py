@@ -186,6 +186,7 @@ def resume(
     study_dir.create()
     forget_data()
     if not extra_trials and _is_done(opened, job, study, study_dir):
+        progress("nothing was left to do; --trials +N gives it more trials", None)
         return outcome_of(opened, study)
     _check_still_there(job)
     return _run(

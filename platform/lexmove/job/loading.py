@@ -117,6 +117,8 @@ def _mistake(document: Document, details: ErrorDetails) -> Mistake:
     value = details["input"]
     if kind == "value_error":
         reason = str(details["ctx"]["error"])
+        if not at:  # a rule over several sections begins with the key that it is about
+            return document.mistake(tuple(reason.split(maxsplit=1)[0].split(".")), reason)
         return document.mistake(at, f"{name}: {reason}")
     if value is None:
         return document.mistake(at, f"{name} is empty: give a value, or leave the key out")

@@ -353,9 +353,10 @@ class JobSpec(_Section):
     def _something_is_searched(self) -> Self:
         repeated = self.repetitions
         if self.num_search_trials < 1:
+            finalists = "1 finalist" if repeated.top == 1 else f"{repeated.top} finalists"
             raise ValueError(
                 f"budget.trials {self.budget.trials} leaves nothing for the search: the "
-                f"repetitions take {repeated.num_trainings} ({repeated.top} finalists beside the "
+                f"repetitions take {repeated.num_trainings} ({finalists} beside the "
                 f"default and comparisons, {repeated.seeds} seeds each); raise it, or lower "
                 "finalists.top or finalists.seeds (top: 0 repeats nothing)"
             )
