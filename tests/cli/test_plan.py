@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +94,30 @@ def test_in_a_pipe_no_sentence_is_broken(job: Path, lexmove: Lexmove) -> None:
     done = lexmove("plan", "job.yaml", "--offline", COLUMNS="40")
     title = "Plan of clauses: minimize costs.py:cost in 8 trials, 4 more to repeat the best"
     assert done.stdout.splitlines()[0] == title
+
+
+@pytest.mark.parametrize(
+    ("trials", "finalists", "said"),
+    [
+        (12, {}, "repeated: the best config and the default, with 2 fresh seeds each"),
+        (
+            30,
+            {"compare": [{"name": "by hand", "config": {"learning_rate": 1e-3}}]},
+            "repeated: the best 3 configs, the default and 1 comparison, with 2 fresh seeds each",
+        ),
+        (
+            7,
+            {},
+            "repeated: the best config and the default, with one fresh seed each: raise "
+            "budget.trials, or finalists.seeds, to tell luck apart",
+        ),
+    ],
+)
+def test_what_is_repeated_is_said(
+    job: Path, lexmove: Lexmove, trials: int, finalists: dict[str, Any], said: str
+) -> None:
+    job.write_text(json.dumps(JOB | {"budget": {"trials": trials}, "finalists": finalists}))
+    assert said in lexmove("plan", "job.yaml", "--offline").stdout.splitlines()
 
 
 def test_what_does_not_fit_is_said_first(job: Path, lexmove: Lexmove) -> None:

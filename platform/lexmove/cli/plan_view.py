@@ -15,6 +15,7 @@ from lexmove.cli.wording import (
     say_prior,
     say_when,
 )
+from lexmove.job.repetitions import Repetitions
 from lexmove.space.move import say_value
 from lexmove.space.search_space import Hyperparameter
 
@@ -174,6 +175,20 @@ def _write_epochs(plan: Plan) -> None:
     write_sentence(
         f"{search} for the search, at most {plan.repetition_epochs} for the repetitions after it"
     )
+    if plan.job.repetitions.num_trainings:
+        write_sentence(_repeated(plan.job.repetitions))
+
+
+def _repeated(repetitions: Repetitions) -> str:
+    """`repeated: the best 3 configs, the default and 1 comparison, with 2 fresh seeds each`."""
+    best = "the best config" if repetitions.top == 1 else f"the best {repetitions.top} configs"
+    num_compared = repetitions.others - 1
+    compared = [say_count(num_compared, "comparison")] if num_compared else []
+    *before, last = [best, "the default", *compared]
+    who = f"repeated: {', '.join(before)} and {last}, with"
+    if repetitions.seeds > 1:
+        return f"{who} {repetitions.seeds} fresh seeds each"
+    return f"{who} one fresh seed each: raise budget.trials, or finalists.seeds, to tell luck apart"
 
 
 def _write_estimate(estimate: Estimate) -> None:
