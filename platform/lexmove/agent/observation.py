@@ -56,7 +56,7 @@ likeliest of 64 candidates had a probability of a few hundredths.
 """
 
 _LOWEST_PRIOR, _HIGHEST_PRIOR = -20.0, 20.0
-_START_PRIOR = 8.0
+_START_PRIOR, _YIELDING_PRIOR = 8.0, 5.0
 _ASHA_PRIOR = 6.0
 _ASHA_STEP = 2.0
 """Between neighbours in ASHA's order: wide enough that a policy that draws keeps to it."""
@@ -160,8 +160,9 @@ def _continue_logits(
     """The prior of continuations, on the scale of the starts', whose best has 0.
 
     The pilot stands before all else. Gains per epoch are compared with that of the best start by
-    the floor's rule. A point of the start portfolio stands before them; what ASHA promotes stands
-    before the floor's starts, and what waits at a rung behind the best ones.
+    the floor's rule. A point of the start portfolio stands before them, unless it gives way to the
+    first that ASHA promotes; what ASHA promotes stands before the floor's starts, and what waits
+    at a rung behind the best ones.
     """
     if not continued:
         return []
@@ -200,13 +201,19 @@ def _start_slots(study: Study, starts: Sequence[Start], sharpness: float) -> lis
             units=start.units,
             kind=start.kind,
             until=until,
-            logit=min(max(sharpness * (start.score - top), _LOWEST_PRIOR), _START_PRIOR),
+            logit=_start_logit(start, sharpness=sharpness, top=top),
             origin=start.origin,
             expert=start.expert,
             reason=start.reason,
         )
         for start in starts
     ]
+
+
+def _start_logit(start: Start, *, sharpness: float, top: float) -> float:
+    if math.isinf(start.score):
+        return _YIELDING_PRIOR if start.gives_way else _START_PRIOR
+    return max(sharpness * (start.score - top), _LOWEST_PRIOR)
 
 
 def _filled(

@@ -25,6 +25,12 @@ NUM_FAILED_BEFORE_FLOOR = 3
 Where most configs fail, Sobol points may never have three; moves from what held have.
 """
 
+NUM_COMPLETE_BEFORE_FLOOR = 3
+"""Where ASHA pauses trials: how many must be trained to the end before the floor decides."""
+
+MAX_EARLY_BEFORE_FLOOR = 12
+"""Trials with a result after which the floor decides all the same."""
+
 PATIENCE = 2
 """Starts from memory with a result, none above the default's, after which memory is left aside."""
 
@@ -36,7 +42,8 @@ _ROUNDING = 1e-12
 class Opening:
     """A config to start without asking the surrogate, its point (D,), and what the log says.
 
-    Beside one that `is_alone` nothing else is on offer.
+    Beside one that `is_alone` nothing else is on offer. One that `gives_way` comes after the paused
+    trials that ASHA promotes.
     """
 
     kind: Kind
@@ -45,6 +52,7 @@ class Opening:
     expert: str
     reason: str = ""
     is_alone: bool = False
+    gives_way: bool = False
 
 
 def next_start(study: Study, encoding: Encoding, history: History) -> Opening | None:
@@ -61,20 +69,40 @@ def next_start(study: Study, encoding: Encoding, history: History) -> Opening | 
         )
     seen_ND = history.tried
     planned = asked_start(study, encoding, seen_ND) or _from_memory(study, encoding, seen_ND)
-    if planned is not None or has_past(study) or _is_enough(history):
+    knows_enough = _has_scores(history)
+    if planned is not None or has_past(study) or (knows_enough and _has_ends(study, history)):
         return planned
     point = sobol_point(study, encoding, seen_ND)
     if point is None:
         return None
     config = encoding.config(point)
-    return Opening(kind="global", config=config, units=point, expert="start:sobol")
+    return Opening(
+        kind="global", config=config, units=point, expert="start:sobol", gives_way=knows_enough
+    )
 
 
-def _is_enough(history: History) -> bool:
-    """Whether the surrogate knows enough to decide."""
-    num_failed = np.count_nonzero(history.failed)
-    num_needed = 1 if num_failed >= NUM_FAILED_BEFORE_FLOOR else NUM_SCORED_BEFORE_FLOOR
+def _has_scores(history: History) -> bool:
+    """Whether the surrogate has enough scores to decide by."""
+    num_needed = 1 if _often_fails(history) else NUM_SCORED_BEFORE_FLOOR
     return history.num_scored >= num_needed
+
+
+def _has_ends(study: Study, history: History) -> bool:
+    """Whether enough of them are of full trainings, where ASHA pauses most trials early.
+
+    What leads after an epoch may not lead in the end, and moves of it go the same way.
+    """
+    plan = study.spec.fidelity
+    is_paused = plan.eta is not None and plan.promotion == "asha"
+    if not is_paused or _often_fails(history) or history.num_scored >= MAX_EARLY_BEFORE_FLOOR:
+        return True
+    is_end = (history.fidelity == 1.0) & ~history.failed
+    num_complete = len(np.unique(history.trial_ids[is_end]))
+    return num_complete >= NUM_COMPLETE_BEFORE_FLOOR
+
+
+def _often_fails(history: History) -> bool:
+    return np.count_nonzero(history.failed) >= NUM_FAILED_BEFORE_FLOOR
 
 
 def asked_start(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:

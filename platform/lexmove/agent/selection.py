@@ -36,7 +36,8 @@ class Start(NamedTuple):
     """A config that may be started now; `origin` indexes the origins, `score` is the floor's.
 
     `decode` makes the config when it is asked for. `expert` says what put it forward: the
-    floor's rule or the start portfolio. `reason` is why, where the move alone does not say it.
+    floor's rule or the start portfolio. `reason` is why, where the move alone does not say it. One
+    of the portfolio that `gives_way` comes after the first that ASHA promotes.
     """
 
     decode: Callable[[], Config]
@@ -46,6 +47,7 @@ class Start(NamedTuple):
     score: float
     expert: str
     reason: str = ""
+    gives_way: bool = False
 
 
 def choose_starts(
@@ -87,6 +89,7 @@ def _portfolio_start(opening: Opening) -> Start:
         score=np.inf,
         expert=opening.expert,
         reason=opening.reason,
+        gives_way=opening.gives_way,
     )
 
 
