@@ -102,7 +102,7 @@ def _has_ends(study: Study, history: History) -> bool:
 
 
 def _often_fails(history: History) -> bool:
-    return np.count_nonzero(history.failed) >= NUM_FAILED_BEFORE_FLOOR
+    return int(np.count_nonzero(history.failed)) >= NUM_FAILED_BEFORE_FLOOR
 
 
 def asked_start(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:
