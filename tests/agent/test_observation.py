@@ -208,23 +208,54 @@ def test_the_pilot_stands_before_all_else(promotion: str) -> None:
     assert observation.prior_logits[0] > observation.prior_logits[1:].max() + 10
 
 
-def test_what_asha_promotes_stands_before_every_start() -> None:
-    study = _paused_study(promotion="asha")
-    ready = promotable(study)
+def test_sobol_points_go_on_behind_what_asha_promotes_until_three_trials_have_ended() -> None:
+    study = _paused_study(num_left=20, promotion="asha")
+    plan, ready = study.spec.fidelity, promotable(study)
     assert len(ready) == 2
+    observation = _observe(study)
+    first, second, third = observation.candidates[:3]
+    assert (first.trial_id, second.expert, third.trial_id) == (ready[0], "start:sobol", ready[1])
+    # So far before the floor's starts that whoever draws seldom takes one of them.
+    assert observation.prior_logits[1] > observation.prior_logits[3] + 4
+
+    while sum(trial.fidelity == plan.maximum for trial in study.trials) < 3:
+        assert _first_start_of(study) == "start:sobol"
+        further = max(
+            (item for item in _observe(study).candidates if item.trial_id is not None),
+            key=lambda item: item.until,
+        )
+        study = _carried_out(study, further, 0.5)
+    assert _first_start_of(study).startswith("floor:")
+
+
+@pytest.mark.parametrize(("num_trials", "expert"), [(11, "start:sobol"), (12, "floor:EI")])
+def test_after_twelve_results_the_floor_decides_all_the_same(num_trials: int, expert: str) -> None:
+    study = _paused_study(num_trials=num_trials, promotion="asha")
+    assert _first_start_of(study) == expert
+
+
+def _first_start_of(study: Study) -> str:
+    return next(item.expert for item in _observe(study).candidates if item.kind != "continue")
+
+
+def test_what_asha_promotes_stands_before_every_start() -> None:
+    study = _paused_study(num_trials=12, promotion="asha")
+    ready = promotable(study)[:3]
+    assert len(ready) == 3
     observation = _observe(study)
     first = observation.candidates[: len(ready)]
     assert tuple(candidate.trial_id for candidate in first) == ready
     assert first[0].text == f"continue trial {ready[0]} from 1 to 3"
     assert first[0].until == 3
-    assert observation.prior_logits[1] > observation.prior_logits[2:].max()
+    logits, num = observation.prior_logits, len(ready)
+    assert logits[num - 1] > logits[num:].max()
     waiting = {
-        item.trial_id: float(observation.prior_logits[slot])
+        item.trial_id: float(logits[slot])
         for slot, item in enumerate(observation.candidates)
-        if slot > 1 and item.kind == "continue"
+        if slot >= num and item.kind == "continue"
     }
     assert waiting.keys() == {trial.trial_id for trial in affordable(study)} - set(ready)
-    assert max(waiting.values()) < observation.prior_logits[2], "the best start"
+    assert min(waiting.values()) < logits[num], "the best start"
 
 
 def test_by_gain_per_epoch_all_paused_trials_may_be_chosen() -> None:
