@@ -1,6 +1,7 @@
 """What the policy sees: candidates that may be chosen, and numbers free of scale."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from agent.landscapes import (
     FOUR,
     MIXED,
     SPACES,
+    config_of,
     finish,
     floats,
     new_study,
@@ -40,6 +42,7 @@ from lexmove.space.move import apply_move
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.allowance import affordable
 from lexmove.study.fidelity import promotable
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, decision_rng
 from lexmove.study.trial import Decision
 
@@ -176,17 +179,21 @@ def test_equal_studies_give_equal_observations_and_seeds_differ() -> None:
 
 
 def _paused_study(
-    num_trials: int = 6, num_left: int = 4, promotion: str = "gain_per_epoch"
+    num_trials: int = 6, num_left: int = 4, promotion: str = "gain_per_epoch", **fields: object
 ) -> Study:
     """Trials that all wait at the first rung, but for the pilot, which has been trained."""
     plan = replace(rungs(), promotion=promotion)
-    study = new_study(SQUARE, fidelity=plan, num_trials=num_trials + num_left)
+    study = new_study(SQUARE, fidelity=plan, num_trials=num_trials + num_left, **fields)
     for value in np.random.default_rng(0).normal(size=num_trials):
         fresh = next(c for c in _observe(study).candidates if c.kind != "continue")
         study = _carried_out(study, fresh, float(value))
         while pilot_of(study) is not None:
             study = _carried_out(study, _observe(study).candidates[0], float(value))
     return study
+
+
+def _start(seed: int, **fields: Any) -> PlannedStart:
+    return PlannedStart(config=config_of(SQUARE, seed), source="tos", reason="tos", **fields)
 
 
 def _carried_out(study: Study, candidate: Candidate, value: float) -> Study:
@@ -232,6 +239,22 @@ def test_sobol_points_go_on_behind_what_asha_promotes_until_three_trials_have_en
 def test_after_twelve_results_the_floor_decides_all_the_same(num_trials: int, expert: str) -> None:
     study = _paused_study(num_trials=num_trials, promotion="asha")
     assert _first_start_of(study) == expert
+
+
+@pytest.mark.parametrize(
+    ("starts", "expert"),
+    [
+        ((_start(3), _start(4)), "floor:"),  # the second is better than the default
+        ((_start(3, is_asked=True),), "floor:"),
+        ((_start(3, after=7),), "start:sobol"),  # not there yet
+        ((), "start:sobol"),
+    ],
+)
+def test_after_starts_from_somebody_the_floor_decides_at_once(
+    starts: tuple[PlannedStart, ...], expert: str
+) -> None:
+    study = _paused_study(promotion="asha", starts=starts)
+    assert _first_start_of(study).startswith(expert)
 
 
 def _first_start_of(study: Study) -> str:

@@ -90,15 +90,24 @@ def _has_scores(history: History) -> bool:
 def _has_ends(study: Study, history: History) -> bool:
     """Whether enough of them are of full trainings, where ASHA pauses most trials early.
 
-    What leads after an epoch may not lead in the end, and moves of it go the same way.
+    What leads after an epoch may not lead in the end, and moves of it go the same way. Starts that
+    somebody or a memory put forward are known to be good, unless they were worse than the default.
     """
     plan = study.spec.fidelity
     is_paused = plan.eta is not None and plan.promotion == "asha"
-    if not is_paused or _often_fails(history) or history.num_scored >= MAX_EARLY_BEFORE_FLOOR:
+    if not is_paused or _is_guided(study) or _often_fails(history):
+        return True
+    if history.num_scored >= MAX_EARLY_BEFORE_FLOOR:
         return True
     is_end = (history.fidelity == 1.0) & ~history.failed
     num_complete = len(np.unique(history.trial_ids[is_end]))
     return num_complete >= NUM_COMPLETE_BEFORE_FLOOR
+
+
+def _is_guided(study: Study) -> bool:
+    # What is asked for later was not there when earlier decisions are looked at again.
+    is_given = any(start.after <= len(study.trials) for start in study.spec.starts)
+    return is_given and not misleads(study)
 
 
 def _often_fails(history: History) -> bool:
