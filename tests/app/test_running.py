@@ -130,7 +130,7 @@ def test_a_search_that_its_clock_has_ended_is_over_until_more_is_bought(
     assert "trials" not in phases
     phases.clear()
     running.resume("s", **here, progress=note)
-    assert phases == []
+    assert phases == ["nothing was left to do; --trials +N gives it more trials"]
     ahead_s, until = 0.0, 3
     more = running.resume("s", **here, extra_trials=1, progress=note)
     assert len(more.study.trials) == 3
