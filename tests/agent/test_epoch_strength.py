@@ -20,7 +20,7 @@ from lexmove.study.trial import Measurement, Segment
 from lexmove.trials.simulated import SimulatedObjective
 
 PLAN = FidelityPlan(maximum=27, eta=2)
-NUM_EPOCHS = 10 * PLAN.maximum
+TRAININGS = (5, 10)
 SEEDS = range(4)
 FAMILIES: dict[str, SearchSpace] = {"exponential": floats(3), "power law": MIXED}
 
@@ -51,32 +51,35 @@ def _objective(family: str, seed: int) -> KnownObjective:
 
 
 @cache
-def _reached(family: str, seed: int, proposer: str, promotion: str = "asha") -> float:
-    """The true value of the incumbent after ten full trainings' worth of epochs."""
+def _reached(family: str, seed: int, proposer: str, promotion: str = "asha") -> Mapping[int, float]:
+    """The true value of the incumbent after so many full trainings' worth of epochs."""
     objective = _objective(family, seed)
     spec = StudySpec(
         name="s",
         space=FAMILIES[family],
         fidelity=replace(PLAN, promotion=promotion),
-        num_trials=NUM_EPOCHS,
+        num_trials=TRAININGS[-1] * PLAN.maximum,
         seed=seed,
     )
     workers, rule = SimulatedWorkers(spec, objective), make_proposer(proposer)
-    while sum(trial.fidelity for trial in workers.study.trials) < NUM_EPOCHS:
-        if workers.has_free_worker:
-            suggestion = rule.propose(workers.study, decision_rng(workers.study))
-            assert suggestion is not None
-            workers.start(suggestion)
-        workers.advance()
-    incumbent = workers.study.incumbent
-    assert incumbent is not None
-    config = workers.study.trials[incumbent.trial_id].config
-    return objective.value(config, incumbent.fidelity)
+    reached: dict[int, float] = {}
+    for trainings in TRAININGS:
+        while sum(trial.fidelity for trial in workers.study.trials) < trainings * PLAN.maximum:
+            if workers.has_free_worker:
+                suggestion = rule.propose(workers.study, decision_rng(workers.study))
+                assert suggestion is not None
+                workers.start(suggestion)
+            workers.advance()
+        incumbent = workers.study.incumbent
+        assert incumbent is not None
+        config = workers.study.trials[incumbent.trial_id].config
+        reached[trainings] = objective.value(config, incumbent.fidelity)
+    return reached
 
 
-# Measured mean value, by gain per epoch | by ASHA | random starts with ASHA: exponential .85 | .85
-# | .78, power law .74 | .70 | .66; 8 and 7 of 8 pairs won. After five trainings the lead by ASHA is
-# .036 ± .022 and .020 ± .017 (24 seeds), which four seeds do not show.
+# Measured mean value, by gain per epoch | by ASHA | random starts with ASHA. After five trainings:
+# exponential .75 | .77 | .68, power law .71 | .62 | .61; 7 and 5 of 8 pairs won. After ten:
+# .85 | .85 | .78, .74 | .70 | .66; 8 and 7 of 8.
 @pytest.mark.parametrize("promotion", ["asha", "gain_per_epoch"])
 def test_the_floor_beats_random_starts_at_equal_epochs(promotion: str) -> None:
     pairs = [
@@ -84,7 +87,12 @@ def test_the_floor_beats_random_starts_at_equal_epochs(promotion: str) -> None:
         for family in FAMILIES
         for seed in SEEDS
     ]
-    ours, theirs = (np.array(side) for side in zip(*pairs, strict=True))
-    assert ours.mean() > theirs.mean() + 0.03
-    # By chance, 6 or more of 8 come up in 14 % of the cases.
-    assert (ours > theirs).sum() >= 6
+    for trainings in TRAININGS:
+        ours = np.array([mine[trainings] for mine, _ in pairs])
+        theirs = np.array([other[trainings] for _, other in pairs])
+        assert ours.mean() > theirs.mean() + 0.03
+        # By chance, 6 or more of 8 come up in 14 % of the cases. Sobol points until three trials
+        # are trained to the end leave ASHA's floor 5 after five trainings (it was 7): over 24 seeds
+        # they are level there (agent/README.md).
+        if trainings == 10 or promotion == "gain_per_epoch":
+            assert (ours > theirs).sum() >= 6

@@ -262,23 +262,23 @@ def _first_start_of(study: Study) -> str:
 
 
 def test_what_asha_promotes_stands_before_every_start() -> None:
-    study = _paused_study(num_trials=12, promotion="asha")
-    ready = promotable(study)[:3]
-    assert len(ready) == 3
+    # Asked for, so that the floor decides after three results.
+    study = _paused_study(promotion="asha", starts=(_start(3, is_asked=True),))
+    ready = promotable(study)
+    assert len(ready) == 2
     observation = _observe(study)
     first = observation.candidates[: len(ready)]
     assert tuple(candidate.trial_id for candidate in first) == ready
     assert first[0].text == f"continue trial {ready[0]} from 1 to 3"
     assert first[0].until == 3
-    logits, num = observation.prior_logits, len(ready)
-    assert logits[num - 1] > logits[num:].max()
+    assert observation.prior_logits[1] > observation.prior_logits[2:].max()
     waiting = {
-        item.trial_id: float(logits[slot])
+        item.trial_id: float(observation.prior_logits[slot])
         for slot, item in enumerate(observation.candidates)
-        if slot >= num and item.kind == "continue"
+        if slot > 1 and item.kind == "continue"
     }
     assert waiting.keys() == {trial.trial_id for trial in affordable(study)} - set(ready)
-    assert min(waiting.values()) < logits[num], "the best start"
+    assert max(waiting.values()) < observation.prior_logits[2], "the best start"
 
 
 def test_by_gain_per_epoch_all_paused_trials_may_be_chosen() -> None:

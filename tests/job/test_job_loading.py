@@ -108,6 +108,10 @@ ADDED = [
         "budget: {trials: 4}\nfinalists: {top: 1, seeds: 2}",
         "4:18: budget.trials 4 leaves nothing for the search: the repetitions take 4 (1 finalist",
     ),
+    (
+        "budget: {trials: 2}\ndecide: {ensemble: true}",
+        "5:20: decide.ensemble needs repetitions, and there are none",
+    ),
     ("seed: 1\nseed: 2", "5:1: the key 'seed' stands twice (first on line 4): keep one"),
 ]
 

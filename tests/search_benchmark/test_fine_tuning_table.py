@@ -153,12 +153,20 @@ def test_the_table_is_of_the_shipped_space_and_the_same_configs_on_every_task() 
     assert TABLE.stat().st_size < 2**20
 
 
+LEADS = {
+    "license_category": 0.33,
+    "license_families": 0.43,
+    "license_listing": 0.16,
+    "license_role": 0.37,
+}
+"""By which the best config beats the default, less a hundredth; repeats differ by .018 to .036."""
+
+
 @pytest.mark.parametrize("name", DATA)
 def test_the_default_is_clearly_beaten(name: str) -> None:
     task = tasks()[f"fine_tuning-{name}-pool"]()
     default = task.objective.value(task.space.default, task.max_fidelity)
-    # By .34, .44, .17 and .38 in the order of their names; repeats differ by .018 to .036.
-    assert task.best > default + 0.15
+    assert task.best > default + LEADS[name]
     assert task.median < task.best - 0.05
 
 

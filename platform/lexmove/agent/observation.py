@@ -56,10 +56,13 @@ likeliest of 64 candidates had a probability of a few hundredths.
 """
 
 _LOWEST_PRIOR, _HIGHEST_PRIOR = -20.0, 20.0
-_START_PRIOR, _YIELDING_PRIOR = 8.0, 5.0
+_START_PRIOR = 8.0
 _ASHA_PRIOR = 6.0
 _ASHA_STEP = 2.0
 """Between neighbours in ASHA's order: wide enough that a policy that draws keeps to it."""
+
+_YIELDING_PRIOR = 5.0
+"""Of a start that gives way: between the first two that ASHA promotes."""
 
 _WAITING_PRIOR = -3.0
 

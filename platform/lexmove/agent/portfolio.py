@@ -42,8 +42,8 @@ _ROUNDING = 1e-12
 class Opening:
     """A config to start without asking the surrogate, its point (D,), and what the log says.
 
-    Beside one that `is_alone` nothing else is on offer. One that `gives_way` comes after the paused
-    trials that ASHA promotes.
+    Beside one that `is_alone` nothing else is on offer. One that `gives_way` comes after the first
+    paused trial that ASHA promotes.
     """
 
     kind: Kind

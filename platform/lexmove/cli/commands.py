@@ -183,12 +183,12 @@ def run_ls(*, store: str | None, as_json: bool) -> None:
 
 def _say_nothing_there(url: str) -> None:
     """A store that is empty, or not there at all, which a mistyped one is."""
-    path = None if url == "memory://" else locate_store(url).path
-    if path is None or path.exists():
+    location = None if url == "memory://" else locate_store(url)
+    if location is None or not location.is_missing:
         say(f"no study in {without_password(url)} yet; `lexmove init` begins one")
         return
     say(
-        f"no store at {path}: the first study makes it (`lexmove init` begins one); "
+        f"no store at {location.path}: the first study makes it (`lexmove init` begins one); "
         "if there should be studies, check --store"
     )
 

@@ -284,8 +284,7 @@ class OptunaStore:
                 attributes = storage.get_study_user_attrs(study_id)
                 if SPEC in attributes:
                     return study_id, attributes
-        path = self._location.path
-        known = None if path is not None and not path.exists() else _names(storage)
+        known = None if self._location.is_missing else _names(storage)
         raise StudyNotFoundError(no_such_study(name, known, str(self._location)))
 
     def _show_again(

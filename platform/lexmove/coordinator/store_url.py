@@ -26,6 +26,11 @@ class StoreLocation:
     def __str__(self) -> str:
         return without_password(self.url)
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether it is a file, and that is not there; a server's is known when it answers."""
+        return self.path is not None and not self.path.exists()
+
 
 def locate_store(url: str) -> StoreLocation:
     """Reads a store's URL; relative paths become absolute here and now.
