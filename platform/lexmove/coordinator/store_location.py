@@ -84,7 +84,7 @@ def connect_if_there(location: StoreLocation) -> BaseStorage | None:
     """Opens the storage to read it; None where there is none, so that reading does not make one."""
     if location.path is None:
         return connect_server(location, to_write=False)
-    return connect(location) if location.path.exists() else None
+    return None if location.is_missing else connect(location)
 
 
 def _connect_sqlite(path: Path) -> RDBStorage:
