@@ -354,6 +354,37 @@ def test_mistakes_of_an_inline_space_have_their_place_in_the_job(tmp_path: Path)
     ]
 
 
+def test_configs_that_a_job_asks_for_are_held_to_the_space(tmp_path: Path) -> None:
+    text = """\
+space:
+  parameters:
+    lr: {min: 1e-5, max: 1e-3}
+    use: {values: [false, true]}
+    rank: {min: 1, max: 64, when: {use: true}}
+  forbid: [{use: true, rank: 1}]
+agent:
+  starts:
+    - {lr: 1e-4, rnk: 3}
+    - lr: 0.5
+      use: 1
+    - {rank: 3}
+    - {use: true, rank: 1}
+    - {use: true, rank: 2}
+finalists: {compare: [{name: mine, config: {lr: low}}]}
+"""
+    job = _write(tmp_path / "job.yaml", JOB + text)
+    with pytest.raises(InvalidFileError) as caught:
+        load_job_and_space(job)
+    assert str(caught.value).splitlines() == [
+        f"{job}:11:18: unknown hyperparameter 'rnk'; did you mean 'rank'?",
+        f"{job}:12:11: lr = 0.5 is not possible: it is a number in [1e-05, 0.001]",
+        f"{job}:13:12: use = 1 is not possible: it is one of false, true",
+        f"{job}:14:7: rank is inactive here: its `when` does not hold",
+        f"{job}:15:7: {{'lr': 0.000505, 'use': True, 'rank': 1}} is a forbidden combination",
+        f"{job}:17:49: lr = 'low' is not possible: it is a number in [1e-05, 0.001]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("space", "expected"),
     [

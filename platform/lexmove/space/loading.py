@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lexmove.errors import InvalidFileError, Mistake, did_you_mean
+from lexmove.errors import InvalidConfigError, InvalidFileError, Mistake, did_you_mean
 from lexmove.job.document import Document, KeyPath, in_file_order, read_document, say
 from lexmove.job.loading import found_beside, parse_job, with_inputs_found
 from lexmove.job.spec import JobSpec
@@ -59,7 +59,8 @@ def load_job_and_space(path: str | Path) -> tuple[JobSpec, SearchSpace]:
     folder = Path(path).parent
     spec, mistakes = parse_job(document)
     space, of_space = _space_of_job(document, folder)
-    mistakes = in_file_order([*mistakes, *of_space])
+    of_configs = [] if spec is None or space is None else _of_configs(document, spec, space)
+    mistakes = in_file_order([*mistakes, *of_space, *of_configs])
     if mistakes or spec is None or space is None:
         raise InvalidFileError(mistakes)
     return with_inputs_found(spec, folder), space
@@ -100,6 +101,37 @@ def _space_of_job(document: Document, folder: Path) -> tuple[SearchSpace | None,
         return parse_space(read_document(found))
     except InvalidFileError as error:
         return None, list(error.mistakes)
+
+
+def _of_configs(document: Document, spec: JobSpec, space: SearchSpace) -> list[Mistake]:
+    """What is wrong with the configs that a job asks for: its starts, and what it compares."""
+    starts = ((("agent", "starts", index), start) for index, start in enumerate(spec.agent.starts))
+    compared = (
+        (("finalists", "compare", index, "config"), item.config)
+        for index, item in enumerate(spec.finalists.compare)
+    )
+    notes = Notes(document)
+    for at, config in (*starts, *compared):
+        _note_config(notes, at, config, space)
+    return notes.mistakes
+
+
+def _note_config(
+    notes: Notes, at: KeyPath, config: Mapping[str, Value], space: SearchSpace
+) -> None:
+    before = len(notes.mistakes)
+    for name, value in config.items():
+        if name not in space:
+            hint = did_you_mean(name, space.names)
+            notes.add((*at, name), f"unknown hyperparameter {name!r}{hint}", of_key=True)
+        elif not space[name].domain.contains(value):
+            rule = held(space[name].domain)
+            notes.add((*at, name), f"{name} = {say(value)} is not possible: {rule}")
+    if len(notes.mistakes) == before:
+        try:
+            space.config(config)
+        except InvalidConfigError as error:
+            notes.add(at, str(error))
 
 
 def _plain(data: Any, mistakes: list[Mistake]) -> Any:
