@@ -1,4 +1,4 @@
-"""The pilot: the first config of the portfolio is trained to the end before all else."""
+"""Pilots: what the user asks for, else the first config, is trained to the end before all else."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ from lexmove.agent.proposer import PolicyProposer
 from lexmove.study.allowance import expected_epochs
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Proposer
-from lexmove.study.starts import PlannedStart
+from lexmove.study.starts import PlannedStart, asked_for
 from lexmove.study.study import Study, decision_rng
 from lexmove.study.trial import Decision, Suggestion, TrialStatus
 
@@ -78,12 +78,62 @@ def test_with_a_memory_its_first_start_is(promotion: str) -> None:
     assert _next(study).trial_id is None
 
 
-def test_what_was_asked_for_makes_no_pilot() -> None:
-    asked = replace(STARTS[0], is_asked=True)
-    study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=(asked,))
-    study = _told(_told(_told(study, 0.5), 0.5), 0.5)
-    assert [trial.fidelity for trial in study.trials] == [9]
-    assert _next(study).decision.expert == "start:asked"
+def _asked(num: int, *, after: int = 0) -> tuple[PlannedStart, ...]:
+    configs = (config_of(MIXED, 10 + seed) for seed in range(num))
+    return tuple(asked_for(config, by="you", after=after) for config in configs)
+
+
+@pytest.mark.parametrize("promotion", PROMOTIONS)
+def test_what_is_asked_for_goes_to_the_end_before_default_and_memory(promotion: str) -> None:
+    asked = _asked(2)
+    study = new_study(MIXED, fidelity=_plan(promotion), num_trials=20, starts=(*asked, *STARTS))
+    study = _told(study, 0.5)
+    experts = []
+    for value in (0.4, 0.4, 0.4, 0.6, 0.6, 0.6):
+        experts.append(_next(study).decision.expert)
+        study = _told(study, value)
+    assert experts == ["start:asked"] * 6
+    assert [trial.fidelity for trial in study.trials] == [1, 9, 9]
+    assert [trial.config for trial in study.trials[1:]] == [start.config for start in asked]
+    study = _told(study, 0.1)
+    assert study.trials[3].config == STARTS[0].config
+    assert pilot_of(study) is None
+
+
+def test_of_what_is_asked_for_the_worst_at_a_rung_goes_no_further() -> None:
+    study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=_asked(3))
+    # The default, the first to the end, the second ahead after an epoch and behind after three.
+    for value in (0.9, 0.5, 0.6, 0.7, 0.6, 0.4):
+        study = _told(study, value)
+    assert [trial.fidelity for trial in study.trials] == [1, 9, 3]
+    assert pilot_of(study) is None
+    # The third is behind both after an epoch, or only behind the second.
+    assert pilot_of(_told(study, 0.4)) is None
+    third = pilot_of(_told(study, 0.55))
+    assert third is not None
+    assert third.trial_id == 3
+
+
+def test_of_much_that_is_asked_for_four_go_to_the_end() -> None:
+    study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=_asked(6))
+    study = _told(study, 0.1)
+    for _ in range(3 * 4):
+        study = _told(study, 0.5)
+    assert [trial.fidelity for trial in study.trials] == [1, 9, 9, 9, 9]
+    study = _told(study, 0.5)
+    assert study.trials[5].fidelity == 1
+    assert pilot_of(study) is None
+
+
+def test_what_is_asked_for_later_goes_to_the_end_too() -> None:
+    study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=_asked(1, after=3))
+    for value in (0.5, 0.5, 0.5, 0.5, 0.5):
+        study = _told(study, value)
+    assert [trial.fidelity for trial in study.trials] == [9, 1, 1]
+    for value in (0.1, 0.1, 0.1):
+        assert _next(study).decision.expert == "start:asked"
+        study = _told(study, value)
+    assert study.trials[3].fidelity == 9
 
 
 def test_other_slots_start_meanwhile() -> None:

@@ -186,6 +186,18 @@ def test_a_clock_beside_a_number_of_trials_changes_nothing_of_what_is_tried(
     assert "the clock" not in lexmove("plan", "job.yaml").stdout, "it is never reached"
 
 
+def test_what_the_job_asks_for_goes_to_the_end_first(job: Path, lexmove: Lexmove) -> None:
+    fields = {"fidelity": {"max_epochs": 4, "eta": 2}, "budget": {"trials": 40}}
+    most = {}
+    for starts in ([], [{"learning_rate": 1e-4}, {"learning_rate": 2e-4}]):
+        job.write_text(json.dumps({**JOB, **fields, "agent": {"starts": starts, "memory": False}}))
+        page = " ".join(lexmove("plan", "job.yaml", "--offline").stdout.split())
+        assert ("what the job asks for to the end first" in page) is bool(starts)
+        told = json.loads(lexmove("plan", "job.yaml", "--offline", "--json").stdout)
+        most[len(starts)] = told["epochs"]["search_most"]
+    assert most[2] - most[0] == 4 - 1
+
+
 @pytest.mark.parametrize(("proposer", "is_said"), [("policy", True), ("random", False)])
 def test_it_says_who_goes_to_the_end_first(
     job: Path, lexmove: Lexmove, proposer: str, *, is_said: bool

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from benchmarks.search.arm import straight
 from benchmarks.search.play import Budget, played
-from benchmarks.search.remembering import Past, Remembering
+from benchmarks.search.remembering import NOTHING, Past, Remembering, asked_first
 from lexmove.agent.baselines import make_proposer
 from search_benchmark.tiny_comparison import SPACE, task
 
@@ -38,3 +38,27 @@ def test_in_a_pool_every_start_is_tried_once():
     planned = [trial.config for trial in trials if trial.decision.expert == "start:memory"]
     assert planned == configs[: len(planned)]
     assert 0 < len(planned) <= len(configs)
+
+
+def test_handed_starts_are_asked_for_before_what_memory_offers():
+    taught = Past([LOW, HIGH], seed=0).teach(LOW)
+    begun = asked_first(LOW, [{"x": 0.25, "n": 2}, {"x": 0.5, "n": 1}], taught)
+    assert [start.is_asked for start in begun.starts[:3]] == [True, True, False]
+    assert begun.starts[2:] == taught.starts
+    assert begun.past == taught.past
+    proposer = Remembering(make_proposer("floor"), begun)
+    trials = played(LOW, proposer, Budget(trials=8), plan=straight(LOW), seed=0).study.trials
+    experts = [trial.decision.expert for trial in trials[:4]]
+    assert experts == ["start:default", "start:asked", "start:asked", "start:memory"]
+
+
+def test_in_a_pool_handed_starts_are_tried_once():
+    pool = tuple({"x": number / 20, "n": 2} for number in range(21))
+    pooled = replace(LOW, pool=pool)
+    begun = asked_first(pooled, [{"x": 0.26, "n": 2}, {"x": 0.73, "n": 1}])
+    assert [dict(start.config) for start in begun.starts] == [pool[5], pool[15]]
+    assert begun.past == NOTHING.past
+    proposer = Remembering(make_proposer("floor"), begun)
+    trials = played(pooled, proposer, Budget(trials=6), plan=straight(pooled), seed=0).study.trials
+    asked = [trial.config for trial in trials if trial.decision.expert == "start:asked"]
+    assert asked == [start.config for start in begun.starts]

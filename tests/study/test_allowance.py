@@ -109,6 +109,12 @@ def test_only_ashas_promotions_may_add_epochs(plan: FidelityPlan, epochs: int) -
     assert most_epochs(plan, 8) == epochs
 
 
+def test_every_pilot_may_add_its_way_to_the_end() -> None:
+    plan = FidelityPlan(maximum=16, eta=2)
+    assert most_epochs(plan, 8, num_pilots=4) == 36 + 4 * 15
+    assert most_epochs(plan, 5, num_pilots=5) == 5 * 16
+
+
 @given(
     maximum=st.integers(2, 30),
     eta=st.integers(2, 4),

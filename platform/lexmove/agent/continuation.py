@@ -1,6 +1,6 @@
 """Continuing: which paused trials are worth more training, against starting another one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,14 +21,17 @@ STD_FACTOR = 2.0
 MAX_CONTINUED = 16
 """Paused trials on offer in one decision, the best of them."""
 
+MAX_ASKED_PILOTS = 4
+"""Of what the user asks for, so many are trained to the end before all else (README.md)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continuation:
     """A paused trial that may go on `until` its next rung.
 
     `units` (D,) is its config. `score` is its gain per epoch (see `log_gain_per_epoch`), or minus
-    its place in ASHA's order; comparable within one rule, `expert`, only. The pilot bears the
-    expert of its start, and stands before all others.
+    its place in ASHA's order; comparable within one rule, `expert`, only. A pilot bears the expert
+    of its start, and stands before all others.
     """
 
     trial: Trial
@@ -44,24 +47,39 @@ class Continuation:
 
 
 def pilot_of(study: Study) -> Trial | None:
-    """The trial that is trained to the end before all else, while it waits at a rung; else None.
+    """A trial that is trained to the end before all else, while it waits at a rung; else None.
 
-    The first start from memory; without a memory the default. By `gain_per_epoch` a study whose
-    allowance does not pay for it has none.
+    What the user asks for, in turn and `MAX_ASKED_PILOTS` at most: the first in any case, a later
+    one until it is the worst of them at a rung. Where nobody asks when the study begins: the first
+    start from memory; without a memory the default. By `gain_per_epoch` a study whose allowance
+    does not pay for it has none.
     """
-    trial = _first_start(study)
-    if trial is None or not trial.is_paused or not _may_go_on(study, trial):
-        return None
-    return trial
+    return next(
+        (trial for trial in _pilots(study) if trial.is_paused and _may_go_on(study, trial)), None
+    )
 
 
-def _first_start(study: Study) -> Trial | None:
-    # Told by what it is and not by the log: whatever decided, learning and serving see the same.
+def _pilots(study: Study) -> Iterator[Trial]:
+    # Told by what they are and not by the log: whatever decided, learning and serving see the same.
+    ledger = Ledger.of(study)
+    asked = [study.trials[trial_id] for trial_id in ledger.asked[:MAX_ASKED_PILOTS]]
+    for index, trial in enumerate(asked):
+        if not _is_worst(study, trial, among=asked[:index]):
+            yield trial
+    if any(start.is_asked and not start.after for start in study.spec.starts):
+        return
     if _has_memory(study):
-        planned = Ledger.of(study).planned
-        return study.trials[planned[0]] if planned else None
-    trial = next(iter(study.trials), None)
-    return trial if trial is not None and trial.config == study.spec.space.default else None
+        yield from (study.trials[trial_id] for trial_id in ledger.planned[:1])
+    elif study.trials and study.trials[0].config == study.spec.space.default:
+        yield study.trials[0]
+
+
+def _is_worst(study: Study, trial: Trial, *, among: Sequence[Trial]) -> bool:
+    """Whether all others that were measured where a trial stands now were better there."""
+    reached = (study.score_at(other, trial.fidelity) for other in among)
+    scores = [score for score in reached if score is not None]
+    own = study.score_at(trial, trial.fidelity)
+    return bool(scores) and (own is None or own < min(scores))
 
 
 def _has_memory(study: Study) -> bool:
@@ -88,7 +106,7 @@ def has_options(study: Study) -> bool:
 def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuation, ...]:
     """The paused trials that may go on now, the best first, at most `MAX_CONTINUED`.
 
-    First the pilot, whose whole curve says what the early values of the others are worth. Then by
+    First a pilot, whose whole curve says what the early values of the others are worth. Then by
     the study's `FidelityPlan.promotion`: all that it can afford, by their gain per epoch; or those
     that ASHA promotes, in ASHA's order, and after them those that wait, which a trained policy
     alone would choose. Who waits is on offer beside something else only, so that a study ends when
@@ -113,7 +131,9 @@ def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuati
 
 
 def _as_pilot(study: Study, surrogate: Surrogate, trial: Trial) -> Continuation:
-    expert = f"{START}memory" if _has_memory(study) else f"{START}default"
+    ledger = Ledger.of(study)
+    source = "asked" if trial.trial_id in ledger.asked else "default"
+    expert = f"{START}{'memory' if trial.trial_id in ledger.planned else source}"
     (pilot,) = _ordered(study, surrogate, [trial], np.zeros(1), expert=expert)
     return pilot
 

@@ -59,7 +59,11 @@ class Ledger:
 
     def __init__(self, study: Study, encoding: Encoding) -> None:
         self.encoding = encoding
-        self._planned_configs = {start.config for start in study.spec.starts if not start.is_asked}
+        starts = study.spec.starts
+        self._asked_configs = {start.config for start in starts if start.is_asked}
+        self.asked: list[int] = []
+        """Trials of configs that the user asks for."""
+        self._planned_configs = {start.config for start in starts if not start.is_asked}
         self.planned: list[int] = []
         """Trials of the study's starts from memory."""
         self.num_checked = self.num_covered = 0
@@ -121,6 +125,8 @@ class Ledger:
             column.append(0)
         if self._planned_configs and trial.config in self._planned_configs:
             self.planned.append(trial.trial_id)
+        if self._asked_configs and trial.config in self._asked_configs:
+            self.asked.append(trial.trial_id)
 
     def _note(self, event: Event) -> None:
         decision = event.decision if isinstance(event, Started | Continued) else None

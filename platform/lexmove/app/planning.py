@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lexmove.agent.continuation import MAX_ASKED_PILOTS
 from lexmove.app.checking import check_data, check_words, left_out
 from lexmove.app.forecast import repetition_epochs
 from lexmove.app.preparing import fidelity_plan, study_spec
@@ -115,10 +116,11 @@ def plan_job(
         LexmoveError: the job cannot be run as it stands.
     """
     check_words(job, space)
-    fidelity = fidelity_plan(job)
+    fidelity, num_trials = fidelity_plan(job), job.num_search_trials
+    num_pilots = min(MAX_ASKED_PILOTS, len(job.agent.starts)) or 1
     epochs = _Epochs(
-        search=expected_epochs(fidelity, job.num_search_trials),
-        search_most=most_epochs(fidelity, job.num_search_trials),
+        search=expected_epochs(fidelity, num_trials),
+        search_most=most_epochs(fidelity, num_trials, num_pilots=num_pilots),
         repetitions=repetition_epochs(job),
     )
     if address is None:

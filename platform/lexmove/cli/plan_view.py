@@ -152,6 +152,8 @@ def _pilot(plan: Plan) -> str | None:
     """Who goes to the end before the others; None with a proposer that sends nobody ahead."""
     if plan.job.agent.proposer not in ("policy", "floor"):
         return None
+    if plan.job.agent.starts:
+        return "what the job asks for"
     return "the best of earlier studies" if plan.memory.starts else "the default"
 
 

@@ -24,17 +24,17 @@ def expected_epochs(plan: FidelityPlan, num_trials: int) -> Fidelity:
     return total
 
 
-def most_epochs(plan: FidelityPlan, num_trials: int) -> Fidelity:
+def most_epochs(plan: FidelityPlan, num_trials: int, *, num_pilots: int = 1) -> Fidelity:
     """The most epochs that so many trials can be expected to take.
 
-    With rungs and ASHA's rule that is `ASHA_FACTOR` times `expected_epochs`, and what the pilot
-    takes from its first rung to the end, at most full trainings; otherwise `expected_epochs`.
+    With rungs and ASHA's rule that is `ASHA_FACTOR` times `expected_epochs`, and what the pilots
+    take from the first rung to the end, at most full trainings; otherwise `expected_epochs`.
     """
     expected = expected_epochs(plan, num_trials)
     if plan.eta is None or plan.promotion != "asha":
         return expected
-    pilot = plan.maximum - plan.rungs[0]
-    return min(round(ASHA_FACTOR * expected) + pilot, num_trials * plan.maximum)
+    pilots = num_pilots * (plan.maximum - plan.rungs[0])
+    return min(round(ASHA_FACTOR * expected) + pilots, num_trials * plan.maximum)
 
 
 def epochs_ahead(study: Study) -> int:

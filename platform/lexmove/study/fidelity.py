@@ -13,7 +13,7 @@ Fidelity = int
 Promotion = Literal["asha", "gain_per_epoch"]
 """What decides whether a free slot continues a paused trial or starts another one: ASHA's ranks at
 each rung, which put every promotion before a start, or the gain that either promises per epoch. By
-either, the agent trains its pilot to the end first (`agent.continuation`).
+either, the agent trains its pilots to the end first (`agent.continuation`).
 """
 
 _FIRST_RUNG_RATIO = 13

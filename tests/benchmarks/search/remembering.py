@@ -19,7 +19,7 @@ from lexmove.space.search_space import Config as SpaceConfig
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.past import PastResults
 from lexmove.study.protocols import Proposer
-from lexmove.study.starts import PlannedStart
+from lexmove.study.starts import PlannedStart, asked_for
 from lexmove.study.study import Study
 from lexmove.study.trial import Suggestion
 
@@ -30,8 +30,12 @@ NUM_PAST_TRIALS = 30
 class Taught:
     """The start portfolio and the results that a study is created with."""
 
-    starts: tuple[PlannedStart, ...]
-    past: tuple[PastResults, ...]
+    starts: tuple[PlannedStart, ...] = ()
+    past: tuple[PastResults, ...] = ()
+
+
+NOTHING = Taught()
+"""A study that begins with the space's default."""
 
 
 class Past:
@@ -81,8 +85,16 @@ def _of_pool(
     return tuple(snapped.values())
 
 
+def asked_first(task: SearchTask, starts: Sequence[Config], taught: Taught = NOTHING) -> Taught:
+    """What a study begins with whose user asks for these configs."""
+    asked = tuple(asked_for(task.space.complete(config), by="the job") for config in starts)
+    if task.pool is not None:
+        asked = _of_pool(asked, task.space, task.pool)
+    return replace(taught, starts=(*asked, *taught.starts))
+
+
 class Remembering:
-    """A proposer whose studies were created with a memory."""
+    """A proposer whose studies were created with starts, or with a memory."""
 
     def __init__(self, proposer: Proposer, taught: Taught) -> None:
         self._proposer, self._taught = proposer, taught
