@@ -99,6 +99,20 @@ def test_the_order_of_the_slots_and_masked_slots_do_not_matter() -> None:
     assert torch.allclose(policy(noisy, globals_, mask, prior)[0], logits, atol=1e-4)
 
 
+@pytest.mark.parametrize("is_trained", [False, True])
+@pytest.mark.parametrize("direction", [0.0, -7.0])
+def test_serving_gives_the_logits_of_the_network(direction: float, *, is_trained: bool) -> None:
+    """Where the residual is zero it leaves the network out: the same logits to the last bit."""
+    features, globals_, mask, prior = _inputs()
+    policy = _trained() if is_trained else PointerPolicy.untrained()
+    with torch.no_grad():
+        policy.direction.fill_(direction)
+        served = policy.logits(features, globals_, mask, prior)
+        assert torch.equal(served, policy(features, globals_, mask, prior)[0])
+    is_floor = not is_trained and not direction
+    assert torch.equal(served[mask], prior[mask]) is is_floor
+
+
 def test_the_network_is_small() -> None:
     assert sum(p.numel() for p in PointerPolicy.untrained().parameters()) < 50_000
 

@@ -95,6 +95,20 @@ class PointerPolicy(nn.Module):
         tokens_BTd = self.encode(features_BKF, globals_BG, mask_BK)
         return self.read(tokens_BTd, features_BKF, mask_BK, prior_BK)
 
+    def logits(
+        self, features_BKF: Tensor, globals_BG: Tensor, mask_BK: Tensor, prior_BK: Tensor
+    ) -> Tensor:
+        """Those of `forward` (B, K), to the bit.
+
+        Where the residual head is zero no token changes them, and they are not computed.
+        """
+        if self.residual.weight.any() or self.residual.bias.any():
+            tokens_BTd = self.encode(features_BKF, globals_BG, mask_BK)
+        else:
+            batch, num_candidates = mask_BK.shape
+            tokens_BTd = features_BKF.new_zeros((batch, 1 + num_candidates, WIDTH))
+        return self.read(tokens_BTd, features_BKF, mask_BK, prior_BK)[0]
+
     def encode(self, features_BKF: Tensor, globals_BG: Tensor, mask_BK: Tensor) -> Tensor:
         """The tokens (B, T, d): the study's first, then the candidates'.
 

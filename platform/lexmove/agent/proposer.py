@@ -97,7 +97,7 @@ def policy_logits(policy: PointerPolicy, observation: Observation) -> np.ndarray
     """Logits (K,) of one observation, float32."""
     arrays = {name: torch.from_numpy(rows)[None] for name, rows in observation.arrays().items()}
     with torch.inference_mode():
-        logits_BK, _ = policy(
+        logits_BK = policy.logits(
             arrays["features"], arrays["globals"], arrays["mask"], arrays["prior_logits"]
         )
     logits: np.ndarray = logits_BK[0].numpy()
