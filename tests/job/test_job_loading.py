@@ -8,8 +8,10 @@ from pydantic import ValidationError
 from lexmove.errors import InvalidFileError
 from lexmove.job.document import parse_document
 from lexmove.job.loading import job_from_json, job_to_json, load_job, parse_job
-from lexmove.job.spec import MORE_IS_BETTER, BudgetSpec, JobSpec, ResourcesSpec
+from lexmove.job.spec import MORE_IS_BETTER, TASKS, BudgetSpec, JobSpec, ResourcesSpec
 from lexmove.trials.metrics import METRICS
+from lexmove.trials.tasks.lex_glue import LEX_GLUE
+from lexmove.trials.tasks.task import BUILT_IN
 
 WHOLE = """\
 name: ledgar-modernbert
@@ -22,7 +24,7 @@ fidelity: {max_epochs: 8, eta: 3}
 resources: {gpu: 0.5, cpu: 4}
 store: sqlite:///studies.db
 """
-LEAST = "name: a\ntask: {name: b}\nspace: c.yaml\n"
+LEAST = "name: a\ntask: {name: license_role}\nspace: c.yaml\n"
 
 
 def _mistakes(text: str) -> list[str]:
@@ -49,7 +51,7 @@ def test_a_whole_job() -> None:
 
 
 def test_an_inline_space_survives_json() -> None:
-    text = "name: a\ntask: {name: b}\nspace: {parameters: {lr: {min: 1e-6, max: 1}}}\n"
+    text = "name: a\ntask: {name: license_role}\nspace: {parameters: {lr: {min: 1e-6, max: 1}}}\n"
     job, _ = parse_job(parse_document(text, path="j.yaml"))
     assert job is not None
     assert job_from_json(job_to_json(job)) == job
@@ -126,7 +128,7 @@ def test_mistakes_in_a_job(added: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("task: {name: b}\nspace: c", "1:1: name is missing: a job needs name, task and space"),
+        ("task: {name: license_role}\nspace: c", "1:1: name is missing: a job needs name, task and space"),
         (
             "name: a\ntask: {}\nspace: c",
             "2:7: task: give exactly one of name (a built-in task), files",
@@ -143,9 +145,9 @@ def test_mistakes_in_a_job(added: str, expected: str) -> None:
             "name: a\ntask:\n  files:\n    tain: c\n    train: d\nspace: c",
             "4:5: unknown key 'tain' in task.files; did you mean 'train'?",
         ),
-        ("name: a b\ntask: {name: b}\nspace: c", "1:7: name must be 1 to 100 letters, digits,"),
-        ("name: a\ntask: {name: b}\nspace: 3", "3:8: space must be the path of a search-space"),
-        ("name: a\ntask: {name: b}\nspace:", "3:1: space must be the path of a search-space"),
+        ("name: a b\ntask: {name: license_role}\nspace: c", "1:7: name must be 1 to 100 letters, digits,"),
+        ("name: a\ntask: {name: license_role}\nspace: 3", "3:8: space must be the path of a search-space"),
+        ("name: a\ntask: {name: license_role}\nspace:", "3:1: space must be the path of a search-space"),
         ("- name", "1:1: a job is a mapping with name, task and space, not a list"),
     ],
 )
@@ -257,3 +259,24 @@ def test_a_study_that_minimised_such_a_metric_can_still_be_read():
 
 def test_more_of_every_metric_of_a_trial_is_better():
     assert set(MORE_IS_BETTER) == set(METRICS)
+
+
+def test_the_tasks_that_a_job_may_name_are_those_that_load():
+    assert set(TASKS) == {*BUILT_IN, *LEX_GLUE}
+
+
+def test_a_task_and_a_metric_that_are_not_there_are_told_at_their_line(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text(
+        "name: a\ntask:\n  name: license_categry\nspace: s.yaml\n"
+        "metric: {name: f1, goal: minimize}\n"
+    )
+    with pytest.raises(InvalidFileError) as caught:
+        load_job(path)
+    task, metric = str(caught.value).splitlines()
+    assert task == f"{path}:3:9: unknown task 'license_categry'; did you mean 'license_category'?"
+    assert metric.startswith(f"{path}:5:16: unknown metric 'f1'")
+    assert metric.endswith("; one of your own is file.py:function")
+    job = {"name": "s", "task": {"name": "gone"}, "space": "s.yaml", "metric": {"name": "gone"}}
+    spec = JobSpec.model_validate(job)
+    assert job_from_json(job_to_json(spec)) == spec, "of a study that knew them"

@@ -22,7 +22,7 @@ def test_the_schemas_are_schemas() -> None:
     jsonschema.Draft202012Validator.check_schema(space_schema())
 
 
-START = "name: a\ntask: {name: b}\n"
+START = "name: a\ntask: {name: license_role}\n"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ folder. What a study writes (`store`, `storage`) is relative to the current fold
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -16,8 +16,8 @@ from pydantic_core import ErrorDetails
 
 from lexmove.errors import InvalidFileError, Mistake, did_you_mean
 from lexmove.job.document import Document, in_file_order, number_in, read_document, say
-from lexmove.job.own_code import with_own_file
-from lexmove.job.spec import MORE_IS_BETTER, JobSpec
+from lexmove.job.own_code import is_own, with_own_file
+from lexmove.job.spec import MORE_IS_BETTER, TASKS, JobSpec
 
 
 def load_job(path: str | Path) -> JobSpec:
@@ -43,12 +43,7 @@ def parse_job(document: Document) -> tuple[JobSpec | None, list[Mistake]]:
     except ValidationError as error:
         found = [_mistake(document, details) for details in error.errors()]
         return None, in_file_order([*mistakes, *found])
-    metric = spec.metric
-    if metric.goal == "minimize" and metric.name in MORE_IS_BETTER:
-        # A rule of files alone: a study that was made so before can still be read.
-        rule = f"metric.goal: minimize would find the worst {metric.name}; leave goal out"
-        mistakes.append(document.mistake(("metric", "goal"), rule))
-    return spec, mistakes
+    return spec, in_file_order([*mistakes, *_of_names(document, spec)])
 
 
 def job_to_json(spec: JobSpec) -> str:
@@ -124,6 +119,20 @@ def _mistake(document: Document, details: ErrorDetails) -> Mistake:
         return document.mistake(at, f"{name} is empty: give a value, or leave the key out")
     wanted = _wanted(kind, details.get("ctx", {}), details["msg"])
     return document.mistake(at, f"{name} must be {wanted}{_not_but(kind, value)}")
+
+
+def _of_names(document: Document, spec: JobSpec) -> Iterator[Mistake]:
+    """Rules of files alone: a study that was made under others before can still be read."""
+    metric, task = spec.metric, spec.task.name
+    if task is not None and task not in TASKS:
+        rule = f"unknown task {task!r}{did_you_mean(task, TASKS)}"
+        yield document.mistake(("task", "name"), rule)
+    if metric.name not in MORE_IS_BETTER and not is_own(metric.name):
+        rule = f"unknown metric {metric.name!r}{did_you_mean(metric.name, MORE_IS_BETTER)}"
+        yield document.mistake(("metric", "name"), f"{rule}; one of your own is file.py:function")
+    if metric.goal == "minimize" and metric.name in MORE_IS_BETTER:
+        rule = f"metric.goal: minimize would find the worst {metric.name}; leave goal out"
+        yield document.mistake(("metric", "goal"), rule)
 
 
 def _missing(at: tuple[int | str, ...]) -> str:

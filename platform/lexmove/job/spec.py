@@ -79,6 +79,14 @@ class SplitSpec(_Section):
         return self
 
 
+TASKS = (
+    *("license_category", "license_families", "license_listing", "license_mc", "license_role"),
+    *("lex_glue/ecthr_a", "lex_glue/ecthr_b", "lex_glue/scotus", "lex_glue/eurlex"),
+    *("lex_glue/ledgar", "lex_glue/unfair_tos", "lex_glue/case_hold"),
+)
+"""The tasks that come with lexmove (`trials.tasks.task.BUILT_IN`, `trials.tasks.lex_glue`)."""
+
+
 class TaskSpec(_Section):
     """The data: a task by `name`, the user's own `files`, or a dataset of the `hub`.
 
