@@ -19,7 +19,7 @@ model:
   num_hidden_layers: 2    # only the first layers; leave it out for all of them
   max_length: 64          # tokens of a text that are read
 
-metric: {{name: f1_macro, goal: maximize}}  # or f1_micro, accuracy; minimize for train_loss
+metric: {{name: f1_macro, goal: maximize}}  # or accuracy, mcc, …; or your own: costs.py:cost
 
 space: {space}  # what may be tried
 
