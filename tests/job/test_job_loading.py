@@ -128,7 +128,10 @@ def test_mistakes_in_a_job(added: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("task: {name: license_role}\nspace: c", "1:1: name is missing: a job needs name, task and space"),
+        (
+            "task: {name: license_role}\nspace: c",
+            "1:1: name is missing: a job needs name, task and space",
+        ),
         (
             "name: a\ntask: {}\nspace: c",
             "2:7: task: give exactly one of name (a built-in task), files",
@@ -145,9 +148,18 @@ def test_mistakes_in_a_job(added: str, expected: str) -> None:
             "name: a\ntask:\n  files:\n    tain: c\n    train: d\nspace: c",
             "4:5: unknown key 'tain' in task.files; did you mean 'train'?",
         ),
-        ("name: a b\ntask: {name: license_role}\nspace: c", "1:7: name must be 1 to 100 letters, digits,"),
-        ("name: a\ntask: {name: license_role}\nspace: 3", "3:8: space must be the path of a search-space"),
-        ("name: a\ntask: {name: license_role}\nspace:", "3:1: space must be the path of a search-space"),
+        (
+            "name: a b\ntask: {name: license_role}\nspace: c",
+            "1:7: name must be 1 to 100 letters, digits,",
+        ),
+        (
+            "name: a\ntask: {name: license_role}\nspace: 3",
+            "3:8: space must be the path of a search-space",
+        ),
+        (
+            "name: a\ntask: {name: license_role}\nspace:",
+            "3:1: space must be the path of a search-space",
+        ),
         ("- name", "1:1: a job is a mapping with name, task and space, not a list"),
     ],
 )
