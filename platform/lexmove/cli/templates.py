@@ -35,6 +35,9 @@ fidelity:
 
 resources: {{cpu: 1, gpu: 0}}  # of one trial; gpu: 0.5 lets two share one
 
+# agent:
+#   starts: [{{learning_rate: 3e-4}}]  # configs that you want tried first
+
 # finalists:
 #   top: 3        # the best configs are repeated at the end, paid from the budget
 #   seeds: 3      # with so many fresh seeds, and scored on the test split
@@ -45,7 +48,7 @@ resources: {{cpu: 1, gpu: 0}}  # of one trial; gpu: 0.5 lets two share one
 
 BUILT_IN_TASK = """\
 task:
-  name: {task}            # real licence texts: license_category, _families, _role, or _mc
+  name: {task}            # real licence texts: license_category, _families, _listing, _mc, _role
   max_train: 1000         # cut the splits down; leave these out for all of the data
   max_validation: 800
   max_test: 800"""
