@@ -2,7 +2,10 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.landscapes import (
     MIXED,
@@ -16,7 +19,7 @@ from agent.landscapes import (
     start,
 )
 from lexmove.agent.baselines import RandomProposer
-from lexmove.agent.continuation import pilot_of
+from lexmove.agent.continuation import MAX_ASKED_PILOTS, pilot_of
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.proposer import PolicyProposer
 from lexmove.study.allowance import expected_epochs
@@ -24,7 +27,7 @@ from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import Proposer
 from lexmove.study.starts import PlannedStart, asked_for
 from lexmove.study.study import Study, decision_rng
-from lexmove.study.trial import Decision, Suggestion, TrialStatus
+from lexmove.study.trial import Continued, Decision, Suggestion, Trial, TrialStatus
 
 STARTS = tuple(
     PlannedStart(config=config_of(MIXED, seed), source="tos", reason="from tos")
@@ -185,3 +188,48 @@ def test_whoever_decides_it_is_the_same() -> None:
     pilot = pilot_of(finish(study, 0, 0.5))
     assert pilot is not None
     assert pilot.trial_id == 0
+
+
+@settings(max_examples=12)
+@given(
+    num_asked=st.integers(0, 6),
+    after=st.integers(0, 4),
+    parallel=st.integers(1, 4),
+    promotion=st.sampled_from(PROMOTIONS),
+    seed=st.integers(0, 999),
+)
+def test_whatever_is_asked_for_the_study_ends_and_its_first_goes_to_the_end(
+    num_asked: int, after: int, parallel: int, promotion: str, seed: int
+) -> None:
+    """Random values and failures, several at once, in any order; what is recorded is replayed."""
+    rng = np.random.default_rng(seed)
+    asked = _asked(num_asked, after=after)
+    study = new_study(
+        MIXED, fidelity=_plan(promotion), num_trials=11, parallel=parallel, starts=asked
+    )
+    proposer = FloorProposer()
+    while True:
+        suggestion = None
+        if len(study.running) < parallel:
+            suggestion = proposer.propose(study, decision_rng(study))
+        if suggestion is not None:
+            again = Study.from_events(study.spec, study.events)
+            assert proposer.propose(again, decision_rng(again)) == suggestion
+            study = start(study, suggestion)
+        elif study.running:
+            chosen = study.running[rng.integers(len(study.running))]
+            fails = rng.random() < 0.15
+            study = finish(study, chosen.trial_id, None if fails else float(rng.normal()))
+        else:
+            break
+    assert len(study.trials) == 11
+    pilots = [trial for trial in study.trials if trial.config in {item.config for item in asked}]
+    assert len(pilots) == num_asked
+    if pilots and promotion == "asha":
+        assert pilots[0].status in (TrialStatus.COMPLETED, TrialStatus.FAILED)
+    gone_on = [trial for trial in pilots if "start:asked" in _continued_by(trial)]
+    assert len(gone_on) <= MAX_ASKED_PILOTS
+
+
+def _continued_by(trial: Trial) -> set[str]:
+    return {event.decision.expert for event in trial.events if isinstance(event, Continued)}
