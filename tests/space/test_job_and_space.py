@@ -16,6 +16,12 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
+def _mistakes(job: Path) -> list[str]:
+    with pytest.raises(InvalidFileError) as caught:
+        load_job_and_space(job)
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
 def test_a_job_with_its_space_inline(tmp_path: Path) -> None:
     text = JOB + "space: {parameters: {lr: {min: 1e-5, max: 1e-3}}}"
     job, space = load_job_and_space(_write(tmp_path / "job.yaml", text))
@@ -39,9 +45,7 @@ def test_a_space_is_looked_up_beside_the_job_then_here(
 def test_mistakes_of_job_and_space_come_together(tmp_path: Path) -> None:
     job = _write(tmp_path / "job.yaml", JOB + "space: s.yaml\nseeds: 1\nseed: -1\nseed: 2")
     space = _write(tmp_path / "s.yaml", "parameters: {x: {min: 2, max: 1}}")
-    with pytest.raises(InvalidFileError) as caught:
-        load_job_and_space(job)
-    assert str(caught.value).splitlines() == [
+    assert _mistakes(job) == [
         f"{job}:4:1: unknown key 'seeds' in a job; did you mean 'seed'?",
         f"{job}:5:7: seed must be at least 0, not -1",
         f"{job}:6:1: the key 'seed' stands twice (first on line 5): keep one",
@@ -52,9 +56,7 @@ def test_mistakes_of_job_and_space_come_together(tmp_path: Path) -> None:
 def test_mistakes_of_an_inline_space_have_their_place_in_the_job(tmp_path: Path) -> None:
     text = JOB + "space:\n  parameters:\n    x: {min: 2, max: 1}\n    x: 3\nbudget: 3\n"
     job = _write(tmp_path / "job.yaml", text)
-    with pytest.raises(InvalidFileError) as caught:
-        load_job_and_space(job)
-    assert str(caught.value).splitlines() == [
+    assert _mistakes(job) == [
         f"{job}:5:14: min 2 must be below max 1: exchange them",
         f"{job}:6:5: the key 'x' stands twice (first on line 5): keep one",
         f"{job}:7:9: budget must be a mapping of keys to values, not 3",
@@ -80,9 +82,7 @@ agent:
 finalists: {compare: [{name: mine, config: {lr: low}}]}
 """
     job = _write(tmp_path / "job.yaml", JOB + text)
-    with pytest.raises(InvalidFileError) as caught:
-        load_job_and_space(job)
-    assert str(caught.value).splitlines() == [
+    assert _mistakes(job) == [
         f"{job}:11:18: unknown hyperparameter 'rnk'; did you mean 'rank'?",
         f"{job}:12:11: lr = 0.5 is not possible: it is a number in [1e-05, 0.001]",
         f"{job}:13:12: use = 1 is not possible: it is one of false, true",
@@ -103,7 +103,5 @@ finalists: {compare: [{name: mine, config: {lr: low}}]}
 def test_a_space_that_cannot_be_read(tmp_path: Path, space: str, expected: str) -> None:
     _write(tmp_path / "broken.yaml", "[1")
     job = _write(tmp_path / "job.yaml", JOB + f"space: {space}")
-    with pytest.raises(InvalidFileError) as caught:
-        load_job_and_space(job)
-    (mistake,) = caught.value.mistakes
-    assert expected in str(mistake)
+    (mistake,) = _mistakes(job)
+    assert expected in mistake
