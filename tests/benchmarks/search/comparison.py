@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.search.arm import Arm
+from benchmarks.search.beginnings import Begun, Past, asked_first
 from benchmarks.search.copying import Family, copying
 from benchmarks.search.ours import paused, source_version
 from benchmarks.search.play import Budget
-from benchmarks.search.remembering import Past, Remembering, asked_first
 from benchmarks.search.setting import Axis, Setting
 from benchmarks.search.task import METRIC, Config, SearchTask
 from lexmove.agent.proposer import PolicyProposer
@@ -133,7 +133,7 @@ class Comparison:
                 self._past[family, seed] = Past(self.members(family), seed=seed)
             taught = self._past[family, seed].teach(task)
             begun = asked_first(task, starts, taught)
-            return Remembering(PolicyProposer(sample=True), begun)
+            return Begun(PolicyProposer(sample=True), begun)
 
         version = f"{source_version()}/{_PAST}"
         return Arm(name=MEMORY, group="ours", make=make, version=version, plan=paused)

@@ -14,8 +14,8 @@ import numpy as np
 
 import lexmove
 from benchmarks.search.arm import Arm, Group, Make, straight
+from benchmarks.search.beginnings import Begun, asked_first
 from benchmarks.search.play import Budget
-from benchmarks.search.remembering import Remembering, asked_first
 from benchmarks.search.task import Config, SearchTask
 from lexmove.agent.baselines import make_proposer
 from lexmove.agent.proposer import PolicyProposer
@@ -130,7 +130,7 @@ def _arm(
 
 def _starting(make: Callable[[int], Proposer]) -> Make:
     def made(task: SearchTask, budget: Budget, *, seed: int, starts: Sequence[Config]) -> Proposer:
-        return Remembering(make(seed), asked_first(task, starts)) if starts else make(seed)
+        return Begun(make(seed), asked_first(task, starts)) if starts else make(seed)
 
     return made
 

@@ -1,6 +1,7 @@
-"""The agent with memory: past studies of the other tasks of a family give it its first configs.
+"""How studies of our arms begin: with configs that are asked for, and with a memory.
 
-A past study is what a user would have: 30 trials of the agent's own floor, one for each task.
+A memory is what past studies of the other tasks of a family teach: 30 trials of the agent's own
+floor, one study for each task, as a user would have them.
 """
 
 from collections.abc import Sequence
@@ -27,14 +28,14 @@ NUM_PAST_TRIALS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taught:
+class Beginning:
     """The start portfolio and the results that a study is created with."""
 
     starts: tuple[PlannedStart, ...] = ()
     past: tuple[PastResults, ...] = ()
 
 
-NOTHING = Taught()
+PLAIN = Beginning()
 """A study that begins with the space's default."""
 
 
@@ -47,11 +48,11 @@ class Past:
     def __init__(self, tasks: Sequence[SearchTask], *, seed: int) -> None:
         self._tasks, self._seed = tuple(tasks), seed
 
-    def teach(self, task: SearchTask) -> Taught:
+    def teach(self, task: SearchTask) -> Beginning:
         """What the other tasks' studies give a study to begin with."""
         others = [self._studies[other.name] for other in self._tasks if other.teaches(task)]
         starts = learn_portfolio(others, task.space)
-        return Taught(
+        return Beginning(
             starts=starts if task.pool is None else _of_pool(starts, task.space, task.pool),
             past=past_results(others, task.space),
         )
@@ -85,23 +86,23 @@ def _of_pool(
     return tuple(snapped.values())
 
 
-def asked_first(task: SearchTask, starts: Sequence[Config], taught: Taught = NOTHING) -> Taught:
-    """What a study begins with whose user asks for these configs."""
+def asked_first(task: SearchTask, starts: Sequence[Config], then: Beginning = PLAIN) -> Beginning:
+    """A beginning with configs that a user asks for, before what there is else."""
     asked = tuple(asked_for(task.space.complete(config), by="the job") for config in starts)
     if task.pool is not None:
         asked = _of_pool(asked, task.space, task.pool)
-    return replace(taught, starts=(*asked, *taught.starts))
+    return replace(then, starts=(*asked, *then.starts))
 
 
-class Remembering:
-    """A proposer whose studies were created with starts, or with a memory."""
+class Begun:
+    """A proposer whose studies were created with a beginning."""
 
-    def __init__(self, proposer: Proposer, taught: Taught) -> None:
-        self._proposer, self._taught = proposer, taught
+    def __init__(self, proposer: Proposer, beginning: Beginning) -> None:
+        self._proposer, self._beginning = proposer, beginning
         self.name = proposer.name
 
     def propose(
         self, study: Study, rng: np.random.Generator, *, lane: int = 0
     ) -> Suggestion | None:
-        spec = replace(study.spec, starts=self._taught.starts, past=self._taught.past)
+        spec = replace(study.spec, starts=self._beginning.starts, past=self._beginning.past)
         return self._proposer.propose(replace(study, spec=spec), rng, lane=lane)

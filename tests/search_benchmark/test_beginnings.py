@@ -1,10 +1,10 @@
-"""What the memory arm remembers: past studies of the other tasks, others for every seed."""
+"""How studies of our arms begin: what is remembered is of other tasks, what is asked for first."""
 
 from dataclasses import replace
 
 from benchmarks.search.arm import straight
+from benchmarks.search.beginnings import PLAIN, Begun, Past, asked_first
 from benchmarks.search.play import Budget, played
-from benchmarks.search.remembering import NOTHING, Past, Remembering, asked_first
 from lexmove.agent.baselines import make_proposer
 from search_benchmark.tiny_comparison import SPACE, task
 
@@ -33,7 +33,7 @@ def test_in_a_pool_every_start_is_tried_once():
     configs = [start.config for start in taught.starts]
     assert configs
     assert all(dict(config) in pool for config in configs)
-    proposer = Remembering(make_proposer("floor"), taught)
+    proposer = Begun(make_proposer("floor"), taught)
     trials = played(pooled, proposer, Budget(trials=12), plan=straight(pooled), seed=0).study.trials
     planned = [trial.config for trial in trials if trial.decision.expert == "start:memory"]
     assert planned == configs[: len(planned)]
@@ -46,7 +46,7 @@ def test_handed_starts_are_asked_for_before_what_memory_offers():
     assert [start.is_asked for start in begun.starts[:3]] == [True, True, False]
     assert begun.starts[2:] == taught.starts
     assert begun.past == taught.past
-    proposer = Remembering(make_proposer("floor"), begun)
+    proposer = Begun(make_proposer("floor"), begun)
     trials = played(LOW, proposer, Budget(trials=8), plan=straight(LOW), seed=0).study.trials
     experts = [trial.decision.expert for trial in trials[:4]]
     assert experts == ["start:default", "start:asked", "start:asked", "start:memory"]
@@ -57,8 +57,8 @@ def test_in_a_pool_handed_starts_are_tried_once():
     pooled = replace(LOW, pool=pool)
     begun = asked_first(pooled, [{"x": 0.26, "n": 2}, {"x": 0.73, "n": 1}])
     assert [dict(start.config) for start in begun.starts] == [pool[5], pool[15]]
-    assert begun.past == NOTHING.past
-    proposer = Remembering(make_proposer("floor"), begun)
+    assert begun.past == PLAIN.past
+    proposer = Begun(make_proposer("floor"), begun)
     trials = played(pooled, proposer, Budget(trials=6), plan=straight(pooled), seed=0).study.trials
     asked = [trial.config for trial in trials if trial.decision.expert == "start:asked"]
     assert asked == [start.config for start in begun.starts]
