@@ -72,11 +72,10 @@ def test_the_default_is_trained_to_the_end_first(proposer: Proposer, promotion: 
 @pytest.mark.parametrize("promotion", PROMOTIONS)
 def test_with_a_memory_its_first_start_is(promotion: str) -> None:
     study = new_study(MIXED, fidelity=_plan(promotion), num_trials=20, starts=STARTS)
-    for value in (0.5, 0.4, 0.4, 0.4):
+    for value in (0.4, 0.4, 0.4):
         study = _told(study, value)
-    fidelities = [trial.fidelity for trial in study.trials]
-    assert fidelities == [1, 9]
-    assert study.trials[1].config == STARTS[0].config
+    assert study.trials[0].fidelity == 9
+    assert study.trials[0].config == STARTS[0].config
     assert _next(study).decision.expert == "start:memory"
     assert _next(study).trial_id is None
 
@@ -87,44 +86,46 @@ def _asked(num: int, *, after: int = 0) -> tuple[PlannedStart, ...]:
 
 
 @pytest.mark.parametrize("promotion", PROMOTIONS)
-def test_what_is_asked_for_goes_to_the_end_before_default_and_memory(promotion: str) -> None:
+def test_what_is_asked_for_goes_to_the_end_in_place_of_the_default(
+    promotion: str,
+) -> None:
     asked = _asked(2)
     study = new_study(MIXED, fidelity=_plan(promotion), num_trials=20, starts=(*asked, *STARTS))
-    study = _told(study, 0.5)
     experts = []
     for value in (0.4, 0.4, 0.4, 0.6, 0.6, 0.6):
         experts.append(_next(study).decision.expert)
         study = _told(study, value)
     assert experts == ["start:asked"] * 6
-    assert [trial.fidelity for trial in study.trials] == [1, 9, 9]
-    assert [trial.config for trial in study.trials[1:]] == [start.config for start in asked]
+    assert [trial.fidelity for trial in study.trials] == [9, 9]
+    assert [trial.config for trial in study.trials] == [start.config for start in asked]
     study = _told(study, 0.1)
-    assert study.trials[3].config == STARTS[0].config
+    assert study.trials[2].config == STARTS[0].config
     assert pilot_of(study) is None
+    ended = play(study, FloorProposer(), fine_tuning)
+    assert MIXED.default not in [trial.config for trial in ended.trials]
 
 
 def test_of_what_is_asked_for_the_worst_at_a_rung_goes_no_further() -> None:
     study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=_asked(3))
-    # The default, the first to the end, the second ahead after an epoch and behind after three.
-    for value in (0.9, 0.5, 0.6, 0.7, 0.6, 0.4):
+    # The first to the end, the second ahead after an epoch and behind after three.
+    for value in (0.5, 0.6, 0.7, 0.6, 0.4):
         study = _told(study, value)
-    assert [trial.fidelity for trial in study.trials] == [1, 9, 3]
+    assert [trial.fidelity for trial in study.trials] == [9, 3]
     assert pilot_of(study) is None
     # The third is behind both after an epoch, or only behind the second.
     assert pilot_of(_told(study, 0.4)) is None
     third = pilot_of(_told(study, 0.55))
     assert third is not None
-    assert third.trial_id == 3
+    assert third.trial_id == 2
 
 
 def test_of_much_that_is_asked_for_four_go_to_the_end() -> None:
     study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=_asked(6))
-    study = _told(study, 0.1)
     for _ in range(3 * 4):
         study = _told(study, 0.5)
-    assert [trial.fidelity for trial in study.trials] == [1, 9, 9, 9, 9]
+    assert [trial.fidelity for trial in study.trials] == [9, 9, 9, 9]
     study = _told(study, 0.5)
-    assert study.trials[5].fidelity == 1
+    assert study.trials[4].fidelity == 1
     assert pilot_of(study) is None
 
 

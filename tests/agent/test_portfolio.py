@@ -1,4 +1,4 @@
-"""The start portfolio in a study: the default, what memory offers, Sobol points, then the floor."""
+"""The start portfolio in a study: what memory offers, the default, Sobol points, then the floor."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,11 +7,23 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from agent.landscapes import MIXED, config_of, finish, new_study, play, rungs, start
+from agent.landscapes import (
+    MIXED,
+    Landscape,
+    config_of,
+    fine_tuning,
+    finish,
+    new_study,
+    play,
+    random_study,
+    rungs,
+    start,
+)
 from lexmove.agent.floor import FloorProposer
+from lexmove.agent.memory import PastStudy, past_results
 from lexmove.space.domain import Categorical, Value
 from lexmove.space.search_space import Config, Hyperparameter, SearchSpace
-from lexmove.study.starts import PlannedStart
+from lexmove.study.starts import PlannedStart, asked_for
 from lexmove.study.study import Study, StudySpec, decision_rng
 from lexmove.study.trial import TrialStatus
 
@@ -50,16 +62,21 @@ def experts(study: Study) -> list[str]:
     return [trial.decision.expert for trial in study.trials]
 
 
-def test_the_default_comes_first_then_what_memory_offers_then_the_floor() -> None:
-    study = go_on(remembering(), 0.1, 0.2, 0.3, 0.1, 0.2, 0.4)
-    assert experts(study)[:5] == ["start:default", *["start:memory"] * 4]
+MEMORY, DEFAULT = "start:memory", "start:default"
+
+
+def test_two_starts_of_memory_come_first_then_the_default_the_others_and_the_floor() -> None:
+    study = go_on(remembering(), 0.2, 0.3, 0.1, 0.1, 0.2, 0.4)
+    assert experts(study)[:5] == [MEMORY, MEMORY, DEFAULT, MEMORY, MEMORY]
     assert experts(study)[5].startswith("floor:")
-    assert [trial.config for trial in study.trials[1:5]] == [item.config for item in STARTS]
+    tried = [trial.config for trial in study.trials if trial.decision.expert == MEMORY]
+    assert tried == [item.config for item in STARTS]
+    assert study.trials[2].config == MIXED.default
 
 
 def test_the_log_says_where_a_start_comes_from() -> None:
-    study = go_on(remembering(), 0.1, 0.2)
-    assert study.trials[1].decision.text.startswith("from tos (trial 0: f1 0.8): learning_rate ")
+    study = go_on(remembering(), 0.1)
+    assert study.trials[0].decision.text.startswith("from tos (trial 0: f1 0.8): learning_rate ")
 
 
 def test_all_are_started_at_once_where_there_is_room() -> None:
@@ -68,17 +85,17 @@ def test_all_are_started_at_once_where_there_is_room() -> None:
         suggestion = FloorProposer().propose(study, decision_rng(study))
         assert suggestion is not None
         study = start(study, suggestion)
-    assert experts(study) == ["start:default", *["start:memory"] * 4, "start:sobol"]
+    assert experts(study) == [MEMORY, MEMORY, DEFAULT, MEMORY, MEMORY, "start:sobol"]
 
 
 @pytest.mark.parametrize(
     ("values", "num_tried"),
     [
-        ((0.5, 0.4, 0.5, 0.9, 0.9), 2),  # not above the default: memory misleads
-        ((0.5, 0.4, 0.6, 0.9, 0.9), 4),
-        ((0.5, None, None, 0.9, 0.9), 2),
-        ((0.5, None, 0.6, 0.9, 0.9), 4),
-        ((None, 0.4, 0.3, 0.9, 0.9), 4),  # the default failed: anything is better
+        ((0.4, 0.5, 0.5, 0.9, 0.9), 2),  # not above the default: memory misleads
+        ((0.4, 0.6, 0.5, 0.9, 0.9), 4),
+        ((None, None, 0.5, 0.9, 0.9), 2),
+        ((None, 0.6, 0.5, 0.9, 0.9), 4),
+        ((0.4, 0.3, None, 0.9, 0.9), 4),  # the default failed: anything is better
         ((None, None, None, 0.9, 0.9), 2),
     ],
 )
@@ -89,24 +106,81 @@ def test_memory_is_believed_until_it_misleads(
 
 
 def test_starts_are_compared_at_the_first_rung() -> None:
-    study = remembering(fidelity=rungs(maximum=9, eta=3))
-    for trial_id, value in enumerate((0.5, 0.6)):
-        suggestion = FloorProposer().propose(study, decision_rng(study))
-        assert suggestion is not None
-        study = finish(start(study, suggestion), trial_id, value, status=TrialStatus.PAUSED)
-    assert study.trials[1].decision.expert == "start:memory"
+    study = at_first_rung(remembering(fidelity=rungs(maximum=9, eta=3)), 0.6)
     # The pilot's end is below the default's value at the first rung, which does not matter.
     study = go_to_the_end(study, 0.1, 0.1)
-    assert study.trials[1].status is TrialStatus.COMPLETED
+    assert study.trials[0].status is TrialStatus.COMPLETED
+    study = at_first_rung(study, 0.2, 0.5)
+    assert experts(study) == [MEMORY, MEMORY, DEFAULT]
     suggestion = FloorProposer().propose(study, decision_rng(study))
     assert suggestion is not None
-    assert (suggestion.trial_id, suggestion.decision.expert) == (None, "start:memory")
+    assert (suggestion.trial_id, suggestion.decision.expert) == (None, MEMORY)
+
+
+def at_first_rung(study: Study, *values: float) -> Study:
+    """The study after one more trial for each value, which then waits."""
+    for value in values:
+        suggestion = FloorProposer().propose(study, decision_rng(study))
+        assert suggestion is not None
+        assert suggestion.trial_id is None
+        trial_id = len(study.trials)
+        study = finish(start(study, suggestion), trial_id, value, status=TrialStatus.PAUSED)
+    return study
+
+
+def asked(*seeds: int) -> tuple[PlannedStart, ...]:
+    return tuple(asked_for(config_of(MIXED, seed), by="you") for seed in seeds)
+
+
+def test_what_the_user_asks_for_comes_in_place_of_the_default() -> None:
+    study = go_on(new_study(MIXED, starts=asked(7)), 0.1, 0.2, 0.3)
+    assert experts(study) == ["start:asked", "start:sobol", "start:sobol"]
+    study = go_on(new_study(MIXED, starts=(*asked(7, 8), *STARTS)), 0.4, 0.1, 0.2, 0.3, 0.1, 0.1)
+    assert experts(study) == ["start:asked", "start:asked", *[MEMORY] * 4]
+
+
+@pytest.mark.parametrize(
+    ("values", "num_tried"),
+    [
+        ((0.2, 0.5, 0.1, 0.2, 0.9), 2),  # not above the worst that was asked for
+        ((0.2, 0.5, 0.1, 0.3, 0.9), 3),
+        ((None, 0.5, 0.1, 0.2, 0.9), 3),
+    ],
+)
+def test_beside_what_was_asked_for_memory_is_measured_by_that(
+    values: tuple[float | None, ...], num_tried: int
+) -> None:
+    study = go_on(new_study(MIXED, starts=(*asked(7, 8), *STARTS)), *values)
+    assert experts(study).count(MEMORY) == num_tried
+
+
+def with_results(landscape: Landscape) -> Study:
+    """A study of a job whose memory holds the results of one such study, too."""
+    past = [PastStudy.from_study(random_study(MIXED, num_trials=20, landscape=landscape))]
+    return new_study(MIXED, starts=STARTS, past=past_results(past, MIXED), num_trials=12)
+
+
+def test_where_earlier_results_hold_the_default_is_not_tried() -> None:
+    study = play(with_results(fine_tuning), FloorProposer(), fine_tuning)
+    assert experts(study)[:4] == [MEMORY] * 4
+    assert DEFAULT not in experts(study)
+
+
+def test_where_they_misrank_the_first_trials_memory_is_compared_with_the_default() -> None:
+    study = play(with_results(lambda config: -fine_tuning(config)), FloorProposer(), fine_tuning)
+    assert experts(study)[:5] == [*[MEMORY] * 4, DEFAULT]
+    assert experts(study).count(DEFAULT) == 1
+
+
+def test_where_the_first_trials_fail_it_is_too() -> None:
+    study = go_on(with_results(fine_tuning), None, None, None, 0.1)
+    assert experts(study) == [MEMORY, MEMORY, MEMORY, DEFAULT]
 
 
 def test_a_start_that_was_tried_is_not_tried_again() -> None:
     default = replace(STARTS[0], config=MIXED.default)
     study = go_on(new_study(MIXED, starts=(default, STARTS[1], STARTS[1])), 0.1, 0.2, 0.3)
-    assert experts(study) == ["start:default", "start:memory", "start:sobol"]
+    assert experts(study) == [MEMORY, MEMORY, "start:sobol"]
 
 
 def test_a_start_outside_the_space_is_passed_over() -> None:

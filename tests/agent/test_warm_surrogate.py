@@ -71,6 +71,13 @@ def few(num_trials: int = 12) -> Study:
     return random_study(SPACE, num_trials=num_trials, landscape=rugged, seed=3)
 
 
+def test_whether_earlier_studies_agree_is_told_from_four_trials_on() -> None:
+    assert warm(few(3), results()).agreement is None
+    assert warm(few(), results()).agreement == pytest.approx(1.0, abs=0.3)
+    assert warm(few(), results(earlier(upside_down))).agreement == pytest.approx(-1.0, abs=0.3)
+    assert warm(few(), ()).agreement is None
+
+
 def test_a_study_like_this_one_counts_and_its_opposite_does_not() -> None:
     like, opposite = warm(few(), results()), warm(few(), results(earlier(upside_down)))
     assert like.own_weight < 0.5
@@ -206,10 +213,12 @@ def test_what_misled_is_left_aside() -> None:
     """Two starts from memory have a result, and neither beats the default."""
     corners = [Config({"x0": 1.0, "x1": 0.0}), Config({"x0": 1.0, "x1": 1.0})]
     starts = tuple(PlannedStart(config=c, source="past", reason="best of it") for c in corners)
-    study = new_study(SPACE, starts=starts, past=results())
+    study = new_study(SPACE, starts=starts, past=results(), num_trials=2)
+    study = play(study, FloorProposer(), bowl)
+    assert [trial.config for trial in study.trials] == corners
     assert isinstance(surrogate_of(study, ENCODING), WarmSurrogate)
-    study = play(replace(study, spec=replace(study.spec, num_trials=3)), FloorProposer(), bowl)
-    assert [trial.config for trial in study.trials[1:]] == corners
+    suggestion = Suggestion(config=SPACE.default, until=1, decision=Decision(proposer="test"))
+    study = finish(start(study, suggestion), 2, bowl(SPACE.default))
     assert not isinstance(surrogate_of(study, ENCODING), WarmSurrogate)
 
 

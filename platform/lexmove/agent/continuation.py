@@ -7,8 +7,8 @@ import numpy as np
 
 from lexmove.agent.acquisition import log_expected_improvement
 from lexmove.agent.encoding import Array
-from lexmove.agent.ledger import DEPARTURE, Ledger
-from lexmove.agent.portfolio import START
+from lexmove.agent.ledger import DEPARTURE, START, Ledger
+from lexmove.agent.portfolio import asks_first, has_memory
 from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.study.allowance import affordable
 from lexmove.study.fidelity import Fidelity, promotable
@@ -66,9 +66,9 @@ def _pilots(study: Study) -> Iterator[Trial]:
     for index, trial in enumerate(asked):
         if not _is_worst(study, trial, among=asked[:index]):
             yield trial
-    if any(start.is_asked and not start.after for start in study.spec.starts):
+    if asks_first(study):
         return
-    if _has_memory(study):
+    if has_memory(study):
         yield from (study.trials[trial_id] for trial_id in ledger.planned[:1])
     elif study.trials and study.trials[0].config == study.spec.space.default:
         yield study.trials[0]
@@ -80,10 +80,6 @@ def _is_worst(study: Study, trial: Trial, *, among: Sequence[Trial]) -> bool:
     scores = [score for score in reached if score is not None]
     own = study.score_at(trial, trial.fidelity)
     return bool(scores) and (own is None or own < min(scores))
-
-
-def _has_memory(study: Study) -> bool:
-    return any(not start.is_asked for start in study.spec.starts)
 
 
 def _may_go_on(study: Study, trial: Trial) -> bool:

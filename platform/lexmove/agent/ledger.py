@@ -10,6 +10,12 @@ from lexmove.agent.rows import rows_of
 from lexmove.study.study import Study
 from lexmove.study.trial import Continued, Decision, Event, Started, Trial, TrialStatus
 
+START = "start:"
+"""How the log's name for what put a config of the start portfolio forward begins."""
+
+DEFAULT_START = f"{START}default"
+"""`Decision.expert` where it was the default's turn."""
+
 DEPARTURE = "policy"
 """`Decision.expert` where the policy chose what the floor would not have chosen."""
 
@@ -63,6 +69,8 @@ class Ledger:
         self._asked_configs = {start.config for start in starts if start.is_asked}
         self.asked: list[int] = []
         """Trials of configs that the user asks for."""
+        self.default: int | None = None
+        """The trial of the default, or of what a pool of configs has in its place."""
         self._planned_configs = {start.config for start in starts if not start.is_asked}
         self.planned: list[int] = []
         """Trials of the study's starts from memory."""
@@ -80,7 +88,7 @@ class Ledger:
         self._places, self._scores = _Column(float), _Column(float)
         units = encoding.units([trial.started.config for trial in study.trials])
         for trial, units_D in zip(study.trials, units, strict=True):
-            self._start(trial, units_D)
+            self._start(study, trial, units_D)
             for event in trial.events:
                 self._note(event)
             self._update(study, trial)
@@ -97,7 +105,7 @@ class Ledger:
         """Learns of one event; `study` is the one after it, `before` its trial until then."""
         trial = study.trials[event.trial_id]
         if before is None:
-            self._start(trial, self.encoding.units([trial.started.config])[0])
+            self._start(study, trial, self.encoding.units([trial.started.config])[0])
         self._note(event)
         if before is not None:
             for row in rows_of(study, before):
@@ -106,7 +114,7 @@ class Ledger:
         if before is None or before.status is not trial.status:
             self._check(study, trial)
 
-    def _start(self, trial: Trial, units_D: Array) -> None:
+    def _start(self, study: Study, trial: Trial, units_D: Array) -> None:
         decision = trial.decision
         move = decision.move
         origin = _NO_ORIGIN if move is None else _DEFAULT if move.origin is None else move.origin
@@ -123,6 +131,9 @@ class Ledger:
             self._is_final,
         ):
             column.append(0)
+        is_default = decision.expert == DEFAULT_START or trial.config == study.spec.space.default
+        if self.default is None and is_default:
+            self.default = trial.trial_id
         if self._planned_configs and trial.config in self._planned_configs:
             self.planned.append(trial.trial_id)
         if self._asked_configs and trial.config in self._asked_configs:

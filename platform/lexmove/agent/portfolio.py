@@ -1,5 +1,6 @@
-"""The start portfolio: the default, what the user asks for, what memory offers, Sobol points."""
+"""The start portfolio: what the user asks for, what memory offers, the default, Sobol points."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,14 +8,12 @@ import numpy as np
 from lexmove.agent.candidates import Kind
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart
 from lexmove.agent.history import History
-from lexmove.agent.ledger import Ledger
+from lexmove.agent.ledger import DEFAULT_START, Ledger
+from lexmove.agent.surrogate import Surrogate
 from lexmove.space.move import describe, move_between
 from lexmove.space.search_space import Config
 from lexmove.study.study import Study
 from lexmove.study.trial import Decision, Suggestion, Trial
-
-START = "start:"
-"""How the log's name for what put a config of the portfolio forward begins."""
 
 NUM_SCORED_BEFORE_FLOOR = 3
 """Trials with a result before the floor decides (measured: README.md)."""
@@ -33,6 +32,9 @@ MAX_EARLY_BEFORE_FLOOR = 12
 
 PATIENCE = 2
 """Starts from memory with a result, none above the default's, after which memory is left aside."""
+
+MIN_AGREEMENT = 0.0
+"""Up to this rank correlation with earlier results memory is compared with the default."""
 
 _MAX_TRIES = 64
 _ROUNDING = 1e-12
@@ -55,20 +57,16 @@ class Opening:
     gives_way: bool = False
 
 
-def next_start(study: Study, encoding: Encoding, history: History) -> Opening | None:
+def next_start(study: Study, encoding: Encoding, surrogate: Surrogate) -> Opening | None:
     """What to start without asking the surrogate; None when the surrogate should decide."""
-    space = encoding.space
-    if not study.trials:
-        units = space.to_unit(space.default)
-        return Opening(
-            kind="default",
-            config=space.default,
-            units=units,
-            expert="start:default",
-            is_alone=True,
-        )
+    history = surrogate.history
     seen_ND = history.tried
-    planned = asked_start(study, encoding, seen_ND) or _from_memory(study, encoding, seen_ND)
+    asked = asked_start(study, encoding, seen_ND)
+    if asked is not None:
+        return asked
+    planned = _from_memory(study, encoding, seen_ND)
+    if _is_defaults_turn(study, surrogate, planned):
+        return _default(encoding)
     knows_enough = _has_scores(history)
     if planned is not None or has_past(study) or (knows_enough and _has_ends(study, history)):
         return planned
@@ -79,6 +77,45 @@ def next_start(study: Study, encoding: Encoding, history: History) -> Opening | 
     return Opening(
         kind="global", config=config, units=point, expert="start:sobol", gives_way=knows_enough
     )
+
+
+def _default(encoding: Encoding) -> Opening:
+    return Opening(
+        kind="default",
+        config=encoding.space.default,
+        units=encoding.default,
+        expert=DEFAULT_START,
+        is_alone=True,
+    )
+
+
+def _is_defaults_turn(study: Study, surrogate: Surrogate, planned: Opening | None) -> bool:
+    """Whether the default is what to start now: the yardstick where nothing better is known.
+
+    It comes first where nothing else is planned, and never where the user asks for something.
+    Memory is compared with it after `PATIENCE` of its starts, or, where it brings results, once
+    they misrank the trials of this study, or these fail.
+    """
+    ledger = Ledger.of(study)
+    if ledger.default is not None or asks_first(study):
+        return False
+    if not study.trials or not has_memory(study):
+        return planned is None and not study.trials
+    if study.spec.past:
+        agreement = surrogate.agreement
+        is_misranked = agreement is not None and agreement <= MIN_AGREEMENT
+        return is_misranked or _often_fails(surrogate.history)
+    return planned is None or len(ledger.planned) >= PATIENCE
+
+
+def asks_first(study: Study) -> bool:
+    """Whether the user asked for configs when the study began."""
+    return any(start.is_asked and not start.after for start in study.spec.starts)
+
+
+def has_memory(study: Study) -> bool:
+    """Whether a memory put configs forward when the study began."""
+    return any(not start.is_asked for start in study.spec.starts)
 
 
 def _has_scores(history: History) -> bool:
@@ -139,7 +176,7 @@ def asked_suggestion(
 
 def _from_memory(study: Study, encoding: Encoding, seen_ND: Array) -> Opening | None:
     """The first start from memory that was not tried; None once they mislead."""
-    if not study.spec.starts or misleads(study):
+    if not has_memory(study) or misleads(study):
         return None
     return _first_new(study, encoding, seen_ND, is_asked=False)
 
@@ -170,20 +207,27 @@ def _first_new(
 def misleads(study: Study) -> bool:
     """Whether `PATIENCE` starts from memory have a result and none is above the default's.
 
-    Trials are compared at the first rung, which all of them reach.
+    Where the user asked for configs in place of it: above the worst of theirs. Trials are compared
+    at the first rung, which all of them reach. Where neither was tried nothing is known.
     """
-    planned = [study.trials[trial_id] for trial_id in Ledger.of(study).planned]
-    reached = [_first_score(study, trial) for trial in planned]
-    scores = [score for score in reached if score is not None]
-    if len(scores) < PATIENCE:
+    ledger = Ledger.of(study)
+    ours = _first_scores(study, ledger.planned)
+    if len(ours) < PATIENCE:
         return False
-    default = _first_score(study, study.trials[0])
-    return default is not None and max(scores) <= default
+    default = [] if ledger.default is None else [ledger.default]
+    theirs = _first_scores(study, ledger.asked if asks_first(study) else default)
+    return bool(theirs) and max(ours) <= min(theirs)
 
 
 def has_past(study: Study) -> bool:
     """Whether results of earlier studies say where to look, and nothing speaks against them yet."""
     return bool(study.spec.past) and not misleads(study)
+
+
+def _first_scores(study: Study, trial_ids: Sequence[int]) -> list[float]:
+    """Of the trials that have a result or have ended without one."""
+    reached = (_first_score(study, study.trials[trial_id]) for trial_id in trial_ids)
+    return [score for score in reached if score is not None]
 
 
 def _first_score(study: Study, trial: Trial) -> float | None:

@@ -62,12 +62,11 @@ def choose_starts(
 ) -> tuple[Start, ...]:
     """At most `room` new configs, the best first; () when every config has been tried.
 
-    The very first trial is the space's default, alone; so is what the user asks for. While the
-    surrogate knows too little, the start portfolio's next point stands before the floor's
-    candidates.
+    What the user asks for stands alone, and so does the space's default. While the surrogate knows
+    too little, the start portfolio's next point stands before the floor's candidates.
     """
     seen = surrogate.history.tried
-    opening = next_start(study, encoding, surrogate.history)
+    opening = next_start(study, encoding, surrogate)
     first = [] if opening is None else [_portfolio_start(opening)]
     if opening is not None and opening.is_alone:
         return tuple(first)

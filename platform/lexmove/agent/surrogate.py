@@ -69,6 +69,10 @@ class Surrogate:
     `scored` (N,) are the rows of the history that the processes learn from, `targets` (2, N) what.
     """
 
+    agreement: float | None = None
+    """Rank correlation, in [−1, 1], of what earlier studies say of the study's trials with their
+    scores; None where there are no earlier ones, or too few trials to tell."""
+
     def __init__(self, history: History, encoding: Encoding) -> None:
         self._encoding = encoding
         self.history = history

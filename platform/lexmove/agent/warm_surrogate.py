@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from lexmove.agent.belief import rank_correlation
 from lexmove.agent.encoding import Array, Encoding
 from lexmove.agent.history import History, read_history
 from lexmove.agent.portfolio import has_past
@@ -29,6 +30,9 @@ _COUNTS_FOR = 10.0
 """After so many results earlier studies fade: together they count for 10 / n at most."""
 
 _MIN_WEIGHT = 0.02
+
+_MIN_RANKED = 4
+"""Trials before it is said whether earlier studies agree with this one."""
 
 
 def surrogate_of(study: Study, encoding: Encoding) -> Surrogate:
@@ -49,9 +53,16 @@ class WarmSurrogate(Surrogate):
     def __init__(self, history: History, encoding: Encoding, past: Sequence[PastResults]) -> None:
         super().__init__(history, encoding)
         told = [_Earlier(results, encoding) for results in past]
-        weights = _by_ranks(self, told)
-        if weights is None:
+        ranked = _last_rows(history.trial_ids[self.scored])[-_MAX_RANKED:]
+        targets = self.targets[0][ranked]
+        if len(targets) < 2 or not np.ptp(targets):
             weights = _by_likeness(past)
+        else:
+            units = history.units[self.scored[ranked]]
+            says = [earlier.predict(units).means[0] for earlier in told]
+            weights = _by_ranks(says, self.leave_one_out()[ranked], targets, history.num_scored)
+            if told and len(targets) >= _MIN_RANKED:
+                self.agreement = rank_correlation(np.mean(says, axis=0), targets)
         self._earlier = [
             (float(weight), earlier.beside(history.pending))
             for weight, earlier in zip(weights, told, strict=True)
@@ -148,22 +159,15 @@ def _by_likeness(past: Sequence[PastResults]) -> Array:
     return _FIRST_SHARE * alike.max() * alike / alike.sum() if len(alike) else alike
 
 
-def _by_ranks(own: Surrogate, told: Sequence[_Earlier]) -> Array | None:
+def _by_ranks(says: Sequence[Array], own: Array, targets: Array, num_scored: int) -> Array:
     """How much each earlier study counts, (S,); what is left to 1 is the study's own.
 
     Of 64 resamples of the trials, the share in which a process misranks the fewest pairs. The own
-    one wins ties, equal earlier ones share them; and all earlier ones fade. None while there is
-    nothing to rank.
+    one wins ties, equal earlier ones share them; and all earlier ones fade.
     """
-    ranked = _last_rows(own.history.trial_ids[own.scored])[-_MAX_RANKED:]
-    targets, units = own.targets[0][ranked], own.history.units[own.scored[ranked]]
     num_trials = len(targets)
-    if num_trials < 2 or not np.ptp(targets):
-        return None
-    says = [earlier.predict(units).means[0] for earlier in told]
-    says.append(own.leave_one_out()[ranked])
     # What is equal but for rounding, as far from all data, must rank alike in every process.
-    says = [np.round(said, 9) for said in says]
+    says = [np.round(said, 9) for said in (*says, own)]
     rng = np.random.default_rng(num_trials)
     evenly = np.full(num_trials, 1 / num_trials)
     drawn: Array = rng.multinomial(num_trials, evenly, _NUM_RESAMPLES).astype(float)
@@ -172,7 +176,7 @@ def _by_ranks(own: Surrogate, told: Sequence[_Earlier]) -> Array | None:
     is_least[is_least[:, -1], :-1] = False
     shares = is_least / is_least.sum(axis=1, keepdims=True)
     counts = shares.mean(axis=0)[:-1]
-    most = min(1.0, _COUNTS_FOR / own.history.num_scored)
+    most = min(1.0, _COUNTS_FOR / num_scored)
     weights: Array = counts * most / max(most, counts.sum())
     return weights
 
