@@ -151,7 +151,9 @@ def test_what_is_enqueued_is_asked_next_whatever_was_told() -> None:
     assert dict(agent.ask().config) == {"x0": 0.9, "x1": 0.1}
     assert dict(agent.ask().config) == {"x0": 0.9004, "x1": 0.1}
     assert agent.ask().decision.expert != "start:asked"
-    with pytest.raises(InvalidConfigError, match="outside its domain"):
+    with pytest.raises(
+        InvalidConfigError, match=r"x0 = 2.0 is not possible: it is a number in \[0.0, 1.0\]"
+    ):
         agent.enqueue({"x0": 2.0})
     with pytest.raises(UsageError, match="trial 0 was asked with just this config"):
         agent.enqueue({"x0": 0.2})

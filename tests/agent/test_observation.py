@@ -244,8 +244,7 @@ def test_after_twelve_results_the_floor_decides_all_the_same(num_trials: int, ex
 @pytest.mark.parametrize(
     ("starts", "expert"),
     [
-        ((_start(3),), "floor:"),
-        ((_start(3), _start(4)), "start:sobol"),  # neither is better than the default
+        ((_start(3), _start(4)), "floor:"),  # the second is better than the default
         ((_start(3, is_asked=True),), "floor:"),
         ((_start(3, after=7),), "start:sobol"),  # not there yet
         ((), "start:sobol"),

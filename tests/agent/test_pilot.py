@@ -72,10 +72,11 @@ def test_the_default_is_trained_to_the_end_first(proposer: Proposer, promotion: 
 @pytest.mark.parametrize("promotion", PROMOTIONS)
 def test_with_a_memory_its_first_start_is(promotion: str) -> None:
     study = new_study(MIXED, fidelity=_plan(promotion), num_trials=20, starts=STARTS)
-    for value in (0.4, 0.4, 0.4):
+    for value in (0.5, 0.4, 0.4, 0.4):
         study = _told(study, value)
-    assert study.trials[0].fidelity == 9
-    assert study.trials[0].config == STARTS[0].config
+    fidelities = [trial.fidelity for trial in study.trials]
+    assert fidelities == [1, 9]
+    assert study.trials[1].config == STARTS[0].config
     assert _next(study).decision.expert == "start:memory"
     assert _next(study).trial_id is None
 

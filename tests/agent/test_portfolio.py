@@ -106,26 +106,19 @@ def test_memory_is_believed_until_it_misleads(
 
 
 def test_starts_are_compared_at_the_first_rung() -> None:
-    study = at_first_rung(remembering(fidelity=rungs(maximum=9, eta=3)), 0.6)
+    study = remembering(fidelity=rungs(maximum=9, eta=3))
+    for trial_id, value in enumerate((0.5, 0.6)):
+        suggestion = FloorProposer().propose(study, decision_rng(study))
+        assert suggestion is not None
+        study = finish(start(study, suggestion), trial_id, value, status=TrialStatus.PAUSED)
+    # There the default comes first: it costs a rung.
+    assert experts(study) == [DEFAULT, MEMORY]
     # The pilot's end is below the default's value at the first rung, which does not matter.
     study = go_to_the_end(study, 0.1, 0.1)
-    assert study.trials[0].status is TrialStatus.COMPLETED
-    study = at_first_rung(study, 0.2, 0.5)
-    assert experts(study) == [MEMORY, MEMORY, DEFAULT]
+    assert study.trials[1].status is TrialStatus.COMPLETED
     suggestion = FloorProposer().propose(study, decision_rng(study))
     assert suggestion is not None
     assert (suggestion.trial_id, suggestion.decision.expert) == (None, MEMORY)
-
-
-def at_first_rung(study: Study, *values: float) -> Study:
-    """The study after one more trial for each value, which then waits."""
-    for value in values:
-        suggestion = FloorProposer().propose(study, decision_rng(study))
-        assert suggestion is not None
-        assert suggestion.trial_id is None
-        trial_id = len(study.trials)
-        study = finish(start(study, suggestion), trial_id, value, status=TrialStatus.PAUSED)
-    return study
 
 
 def asked(*seeds: int) -> tuple[PlannedStart, ...]:

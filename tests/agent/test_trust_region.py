@@ -23,6 +23,7 @@ from agent.landscapes import (
 from lexmove.agent import trust_region
 from lexmove.agent.baselines import RandomProposer, make_proposer
 from lexmove.agent.encoding import Encoding
+from lexmove.agent.history import read_history
 from lexmove.agent.trust_region import HALVING, MIN_DIMS, OPEN_EVERY, outside
 from lexmove.space.domain import Value
 from lexmove.space.search_space import SearchSpace
@@ -37,9 +38,8 @@ def _height(config: Mapping[str, Value]) -> float:
 
 
 def _outside(study: Study, units: NDArray[np.float64]) -> list[bool]:
-    num_scored = len(study.ranking)
     encoding = Encoding.of(study.spec.space)
-    return outside(study, encoding, units, num_scored=num_scored).tolist()
+    return outside(study, encoding, read_history(study, encoding), units).tolist()
 
 
 def _corners(study: Study) -> NDArray[np.float64]:

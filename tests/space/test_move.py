@@ -140,7 +140,7 @@ def test_say_value(value: object, said: str) -> None:
     [
         ({"rat": 1}, "unknown hyperparameter 'rat'"),
         ({"rank": 3}, "inactive"),
-        ({"lr": 1.0}, "outside its domain"),
+        ({"lr": 1.0}, "lr = 1.0 is not possible: it is a number in"),
         ({"batch": 16}, "forbidden"),
     ],
 )

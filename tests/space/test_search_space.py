@@ -81,10 +81,10 @@ def test_parents_come_first_whatever_the_order_of_declaration() -> None:
     ("values", "complaint"),
     [
         ({"lrr": 1}, "did you mean 'lr'"),
-        ({"lr": 1.0}, "outside its domain"),
+        ({"lr": 1.0}, "lr = 1.0 is not possible: it is a number in"),
         ({"rank": 8}, "inactive"),
         ({"use": True, "rank": 16}, "forbidden combination"),
-        ({"norm": 2.0}, "outside its domain"),
+        ({"norm": 2.0}, "norm = 2.0 is not possible: it is "),
     ],
 )
 def test_what_config_refuses(values: dict[str, float], complaint: str) -> None:

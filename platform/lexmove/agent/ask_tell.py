@@ -57,7 +57,7 @@ class AskTell:
         max_fidelity: the full length of a trial (epochs, steps); None if it has none. With it,
             trials are paused on the way and the best are continued.
         proposer: a name in `lexmove.agent.baselines.PROPOSERS`.
-        starts: configs to ask for first, after the space's default; see `enqueue`.
+        starts: configs to ask for first, in place of the space's default; see `enqueue`.
 
     Raises:
         InvalidFileError: mistakes in the search space.

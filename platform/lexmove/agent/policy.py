@@ -137,6 +137,8 @@ class PointerPolicy(nn.Module):
         It chooses among starts: together they keep the prior's share beside paused trials, which
         make no step.
         """
+        if not self.direction.any():
+            return torch.zeros_like(prior_BK)
         turn_BK = self.direction.detach() * features_BKF[..., NET_STEP]
         is_start_BK = mask_BK.bool() & (features_BKF[..., IS_CONTINUE] < 0.5)
         before_B1, after_B1 = (

@@ -92,15 +92,18 @@ def _default(encoding: Encoding) -> Opening:
 def _is_defaults_turn(study: Study, surrogate: Surrogate, planned: Opening | None) -> bool:
     """Whether the default is what to start now: the yardstick where nothing better is known.
 
-    It comes first where nothing else is planned, and never where the user asks for something.
-    Memory is compared with it after `PATIENCE` of its starts, or, where it brings results, once
-    they misrank the trials of this study, or these fail.
+    It comes first where nothing else is planned or trials pause at rungs, so that it costs little,
+    and never where the user asks for something. A memory is compared with it after `PATIENCE` of
+    its starts, or, where it brings results, once they misrank the study's trials, or these fail.
     """
     ledger = Ledger.of(study)
     if ledger.default is not None or asks_first(study):
         return False
-    if not study.trials or not has_memory(study):
-        return planned is None and not study.trials
+    has_rungs = study.spec.fidelity.eta is not None
+    if not study.trials:
+        return planned is None or has_rungs
+    if has_rungs or not has_memory(study):
+        return False
     if study.spec.past:
         agreement = surrogate.agreement
         is_misranked = agreement is not None and agreement <= MIN_AGREEMENT

@@ -155,8 +155,7 @@ def _score(study: Study, encoding: Encoding, surrogate: Surrogate, pool: Pool, r
     weighed: Array = scores + np.log(surrogate.feasibility(pool.units)) - surrogate.cost(pool.units)
     if encoding.has_priors:
         weighed += log_belief(encoding, surrogate.history, pool.units, rule=rule)
-    num_scored = surrogate.history.num_scored
-    return weighed - _FAR_OFF * outside(study, encoding, pool.units, num_scored=num_scored)
+    return weighed - _FAR_OFF * outside(study, encoding, surrogate.history, pool.units)
 
 
 def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArray[np.int_]:

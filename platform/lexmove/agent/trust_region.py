@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from lexmove.agent.encoding import Array, Encoding, Mask
+from lexmove.agent.history import History
 from lexmove.study.study import Study
 from lexmove.study.trial import Trial
 
@@ -30,7 +31,7 @@ _DIAGONAL = 2.0
 """The box is widest with this diagonal, in a cube whose own is √D."""
 
 
-def outside(study: Study, encoding: Encoding, units_MD: Array, *, num_scored: int) -> Mask:
+def outside(study: Study, encoding: Encoding, history: History, units_MD: Array) -> Mask:
     """Which points, (M,), lie outside the box around the incumbent; none where there is no box.
 
     Another level of a discrete hyperparameter is never too far, nor any category; what is inactive
@@ -38,9 +39,9 @@ def outside(study: Study, encoding: Encoding, units_MD: Array, *, num_scored: in
     leads after a few epochs is not yet worth staying with.
     """
     is_outside = np.zeros(len(units_MD), dtype=bool)
-    centre = _centre(study, encoding, num_scored=num_scored)
+    centre = _centre(study, encoding, num_scored=history.num_scored)
     if centre is not None:
-        centre_1D = encoding.units([centre.config])
+        centre_1D = history.tried[[centre.trial_id]]
         reach_D = np.maximum(0.5 * _width(study, encoding.num_dims), _level_reach(encoding))
         distances_MD: Array = np.abs(units_MD - centre_1D)
         is_far_MD: Mask = distances_MD > reach_D

@@ -7,8 +7,7 @@ from typing import Any
 from lexmove.app.stored import job_of, store_url, study_dir_of
 from lexmove.coordinator.store import open_store
 from lexmove.errors import UsageError, did_you_mean
-from lexmove.space.declaration import held
-from lexmove.space.domain import Value
+from lexmove.space.domain import Value, held
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.space.translation import carry
 from lexmove.study.starts import asked_for

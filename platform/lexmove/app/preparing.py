@@ -118,7 +118,7 @@ def study_spec(
     starts: tuple[PlannedStart, ...] = (),
     past: tuple[PastResults, ...] = (),
 ) -> StudySpec:
-    """The study that a job asks for; after the default and its own starts it begins with these.
+    """The study that a job asks for; after its own starts it begins with these.
 
     `past` is what earlier studies have found.
     """

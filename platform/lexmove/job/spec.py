@@ -260,8 +260,8 @@ class AgentSpec(_Section):
     """What proposes: the policy, a plain proposer to compare with, or a class of the user's own.
 
     That one is written `package.module:Class` or `path/to/file.py:Class` (tutorials/extending.md).
-    `starts` are configs to try first, after the space's default, whose values they take for what
-    they leave out; where trials pause, the first four are trained to the end at once.
+    `starts` are configs to try first, in place of the space's default, whose values they take for
+    what they leave out; where trials pause, the first four are trained to the end at once.
     `online_learning` lets the policy learn from this study's own trials. `memory` begins with what
     did best in earlier studies of the same store, or in the tables that come with lexmove.
     `weights` is the path of a policy that `lexmove pretrain` made; without it the policy is the one

@@ -10,7 +10,16 @@ from typing import Any, Literal, TypeGuard
 
 from lexmove.errors import Mistake, did_you_mean
 from lexmove.job.document import Document, KeyPath, number_in, say
-from lexmove.space.domain import Categorical, Constant, Domain, Float, Integer, Ordinal, Value
+from lexmove.space.domain import (
+    Categorical,
+    Constant,
+    Domain,
+    Float,
+    Integer,
+    Ordinal,
+    Value,
+    held,
+)
 from lexmove.space.prior import NormalPrior, Prior, WeightsPrior
 
 Form = Literal["range", "list", "constant"]
@@ -152,16 +161,6 @@ def declared_prior(domain: Domain, prior: Prior | None) -> dict[str, Value] | li
         "near": float(f"{near:.12g}") if isinstance(near, float) else near,
         "within": float(f"{within:.12g}"),
     }
-
-
-def held(domain: Domain) -> str:
-    """What a domain holds, in words."""
-    if isinstance(domain, Float | Integer):
-        kind = "a whole number" if isinstance(domain, Integer) else "a number"
-        return f"it is {kind} in [{domain.low}, {domain.high}]"
-    levels = domain.num_levels or 1
-    values = (domain.from_unit((index + 0.5) / levels) for index in range(levels))
-    return f"it is one of {', '.join(map(say, values))}"
 
 
 def read_scalar(notes: Notes, at: KeyPath, value: Any) -> Value | None:

@@ -290,3 +290,17 @@ def _numeric_json(domain: Float | Integer, kind: str) -> dict[str, Any]:
         "log": domain.log,
         "default": domain.default,
     }
+
+
+def held(domain: Domain) -> str:
+    """What a domain holds, in words; flags as a file spells them."""
+    if isinstance(domain, Float | Integer):
+        kind = "a whole number" if isinstance(domain, Integer) else "a number"
+        return f"it is {kind} in [{domain.low}, {domain.high}]"
+    levels = domain.num_levels or 1
+    values = (domain.from_unit((index + 0.5) / levels) for index in range(levels))
+    return f"it is one of {', '.join(map(_spelled, values))}"
+
+
+def _spelled(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)

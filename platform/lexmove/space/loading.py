@@ -13,8 +13,8 @@ from lexmove.errors import InvalidConfigError, InvalidFileError, Mistake, did_yo
 from lexmove.job.document import Document, KeyPath, in_file_order, read_document, say
 from lexmove.job.loading import found_beside, parse_job, with_inputs_found
 from lexmove.job.spec import JobSpec
-from lexmove.space.declaration import Notes, held, read_domain, read_prior, read_scalar
-from lexmove.space.domain import Domain, Value
+from lexmove.space.declaration import Notes, read_domain, read_prior, read_scalar
+from lexmove.space.domain import Domain, Value, held
 from lexmove.space.prior import Prior
 from lexmove.space.reachability import can_be_active, can_match, circle, leaves_any
 from lexmove.space.search_space import Hyperparameter, SearchSpace

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexmove.errors import InvalidConfigError, did_you_mean
-from lexmove.space.domain import Constant, Domain, Value, domain_from_json
+from lexmove.space.domain import Constant, Domain, Value, domain_from_json, held
 from lexmove.space.prior import Prior, prior_from_json
 
 _MAX_DRAWS = 10_000
@@ -186,7 +186,8 @@ class SearchSpace:
                     f"unknown hyperparameter {name!r}{did_you_mean(name, self.names)}"
                 )
             if not self[name].domain.contains(value):
-                raise InvalidConfigError(f"{name} = {value!r} is outside its domain")
+                rule = held(self[name].domain)
+                raise InvalidConfigError(f"{name} = {value!r} is not possible: {rule}")
         config = self.complete(values)
         for name in values:
             if name not in config:

@@ -48,7 +48,7 @@ class StudySpec:
     many trials may be started. `parallel` is how many run at once. `job` is the job as JSON
     text, for the record and for resuming; empty for `AskTell`. `wall_clock_s` is the time of the
     search in seconds where that and not `num_trials` is its limit. `starts` are configs to try
-    first, after the space's default; `past` is what earlier studies have found.
+    first; `past` is what earlier studies have found.
     """
 
     name: str
