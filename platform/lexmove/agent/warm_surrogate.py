@@ -55,14 +55,15 @@ class WarmSurrogate(Surrogate):
         told = [_Earlier(results, encoding) for results in past]
         ranked = _last_rows(history.trial_ids[self.scored])[-_MAX_RANKED:]
         targets = self.targets[0][ranked]
-        if len(targets) < 2 or not np.ptp(targets):
-            weights = _by_likeness(past)
-        else:
+        weights = _by_likeness(past)
+        if told and len(targets) > 1:
             units = history.units[self.scored[ranked]]
             says = [earlier.predict(units).means[0] for earlier in told]
-            weights = _by_ranks(says, self.leave_one_out()[ranked], targets, history.num_scored)
-            if told and len(targets) >= _MIN_RANKED:
-                self.agreement = rank_correlation(np.mean(says, axis=0), targets)
+            if np.ptp(targets):
+                weights = _by_ranks(says, self.leave_one_out()[ranked], targets, history.num_scored)
+            if len(targets) >= _MIN_RANKED:
+                # With results that are all the same, as at chance, nothing agrees.
+                self.agreement = rank_correlation(np.mean(says, axis=0), targets) or 0.0
         self._earlier = [
             (float(weight), earlier.beside(history.pending))
             for weight, earlier in zip(weights, told, strict=True)
