@@ -108,18 +108,18 @@ def regrets(kind: str | None, *, seed: int) -> np.ndarray:
 SEEDS = range(6)
 
 
-# Measured regret at 8 trials, mean of four seeds: .020 with memory, .040 without; better or equal
-# in 4 of 4. On 27 tables and simulated fine-tunings, two seeds each, other tasks of the family as
+# Measured regret at 8 trials, mean of six seeds: .014 with memory, .066 without; better or equal
+# in 6 of 6. On 27 tables and simulated fine-tunings, two seeds each, other tasks of the family as
 # memory: .148 with, .273 without, better in 36 of 54, worse in 13.
 def test_related_memory_helps_early() -> None:
     told = [regrets("related", seed=seed)[7] for seed in SEEDS]
     alone = [regrets(None, seed=seed)[7] for seed in SEEDS]
-    assert sum(ours <= theirs for ours, theirs in zip(told, alone, strict=True)) >= 3
+    assert sum(ours <= theirs for ours, theirs in zip(told, alone, strict=True)) >= 5
     assert np.mean(told) < np.mean(alone)
 
 
-# Measured regret at 16 trials, mean of four seeds: .018 without memory, .022 with an inverted one,
-# .018 where the optimum is elsewhere, .033 with random values. On 16 tables and simulated
+# Measured regret at 16 trials, mean of six seeds: .015 without memory, .019 with an inverted one,
+# .016 where the optimum is elsewhere, .014 with random values. On 16 tables and simulated
 # fine-tunings the cost at 16 and 25 trials was .019 and .000 (inverted), .033 and .011 (mirrored),
 # −.017 and .007 (values shuffled); by more than .05 at 16 in 5, 5 and 3 of 16.
 @pytest.mark.parametrize("kind", ["inverted", "far", "random"])

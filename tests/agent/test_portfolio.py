@@ -166,8 +166,8 @@ def test_where_they_misrank_the_first_trials_memory_is_compared_with_the_default
 
 
 def test_where_the_first_trials_are_all_alike_it_is_too() -> None:
-    study = go_on(with_results(fine_tuning), 0.1, 0.1, 0.1, 0.1, 0.8)
-    assert experts(study) == [*[MEMORY] * 4, DEFAULT]
+    study = go_on(with_results(fine_tuning), 0.1, 0.1, 0.8)
+    assert experts(study) == [MEMORY, MEMORY, DEFAULT]
 
 
 def test_where_the_first_trials_fail_it_is_too() -> None:

@@ -32,7 +32,7 @@ _COUNTS_FOR = 10.0
 _MIN_WEIGHT = 0.02
 
 _MIN_RANKED = 4
-"""Trials before it is said whether earlier studies agree with this one."""
+"""Trials with different scores before it is said whether earlier studies agree with this one."""
 
 
 def surrogate_of(study: Study, encoding: Encoding) -> Surrogate:
@@ -56,13 +56,14 @@ class WarmSurrogate(Surrogate):
         ranked = _last_rows(history.trial_ids[self.scored])[-_MAX_RANKED:]
         targets = self.targets[0][ranked]
         weights = _by_likeness(past)
-        if told and len(targets) > 1:
+        if len(targets) > 1 and not np.ptp(targets):
+            # With results that are all the same, as at chance, nothing agrees.
+            self.agreement = 0.0
+        elif told and len(targets) > 1:
             units = history.units[self.scored[ranked]]
             says = [earlier.predict(units).means[0] for earlier in told]
-            if np.ptp(targets):
-                weights = _by_ranks(says, self.leave_one_out()[ranked], targets, history.num_scored)
+            weights = _by_ranks(says, self.leave_one_out()[ranked], targets, history.num_scored)
             if len(targets) >= _MIN_RANKED:
-                # With results that are all the same, as at chance, nothing agrees.
                 self.agreement = rank_correlation(np.mean(says, axis=0), targets) or 0.0
         self._earlier = [
             (float(weight), earlier.beside(history.pending))
