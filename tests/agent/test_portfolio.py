@@ -165,6 +165,12 @@ def test_where_they_misrank_the_first_trials_memory_is_compared_with_the_default
     assert experts(study).count(DEFAULT) == 1
 
 
+def test_where_time_is_the_limit_the_default_comes_first() -> None:
+    study = with_results(fine_tuning)
+    timed = replace(study, spec=replace(study.spec, wall_clock_s=3600.0))
+    assert experts(go_on(timed, 0.1, 0.2)) == [DEFAULT, MEMORY]
+
+
 def test_where_the_first_trials_are_all_alike_it_is_too() -> None:
     study = go_on(with_results(fine_tuning), 0.1, 0.1, 0.8)
     assert experts(study) == [MEMORY, MEMORY, DEFAULT]

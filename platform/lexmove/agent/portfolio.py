@@ -92,17 +92,18 @@ def _default(encoding: Encoding) -> Opening:
 def _is_defaults_turn(study: Study, surrogate: Surrogate, planned: Opening | None) -> bool:
     """Whether the default is what to start now: the yardstick where nothing better is known.
 
-    It comes first where nothing else is planned or trials pause at rungs, so that it costs little,
-    and never where the user asks for something. A memory is compared with it after `PATIENCE` of
-    its starts, or, where it brings results, once they misrank the study's trials, or these fail.
+    It comes first where nothing else is planned, where trials pause at rungs, so that it costs
+    little, and where time is the limit, since what memory offers may take long; never where the
+    user asks for something. Elsewhere a memory is compared with it after `PATIENCE` of its starts,
+    or, where it brings results, once they misrank the study's trials, or these fail.
     """
     ledger = Ledger.of(study)
     if ledger.default is not None or asks_first(study):
         return False
-    has_rungs = study.spec.fidelity.eta is not None
+    comes_first = study.spec.fidelity.eta is not None or study.spec.wall_clock_s is not None
     if not study.trials:
-        return planned is None or has_rungs
-    if has_rungs or not has_memory(study):
+        return planned is None or comes_first
+    if comes_first or not has_memory(study):
         return False
     if study.spec.past:
         agreement = surrogate.agreement
