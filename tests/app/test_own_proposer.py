@@ -115,7 +115,12 @@ SUGGESTED = "Suggestion(config=CONFIG, until=UNTIL, decision=Decision(proposer='
     ("config", "until", "trial_id", "message"),
     [
         ("{'learning_rat': 1}", "1", "None", r"an invalid config: unknown hyperparameter 'learni"),
-        ("{'learning_rate': 1.0}", "1", "None", r"invalid config: learning_rate = 1.0 is outside"),
+        (
+            "{'learning_rate': 1.0}",
+            "1",
+            "None",
+            r"invalid config: learning_rate = 1.0 is not possible",
+        ),
         ("{'learning_rate': '1e-4'}", "1", "None", r"invalid config: learning_rate = '1e-4' is"),
         ("None", "1", "None", r"suggested an invalid config"),
         ("{}", "0", "None", r"until 0, which is no whole number from 1 to 4"),

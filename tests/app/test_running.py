@@ -150,7 +150,7 @@ def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path
         ({"agent": {"starts": [{"learning_rat": 1e-4}]}}, r"agent\.starts\[0\]: unknown hyperp"),
         (
             {"finalists": {"compare": [{"name": "paper", "config": {"learning_rate": 9.0}}]}},
-            "finalists.compare 'paper': learning_rate = 9.0 is outside",
+            "finalists.compare 'paper': learning_rate = 9.0 is not possible: it is a number in",
         ),
     ],
 )
