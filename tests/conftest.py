@@ -1,5 +1,6 @@
 """Settings of the whole suite: property tests, golden files, a Ray token, whose coverage counts."""
 
+import gc
 import os
 import tempfile
 from collections.abc import Callable
@@ -53,6 +54,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not any(item.path.is_relative_to(folder) for folder in covering):
             item.add_marker("no_cover")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and their modules stay: to look through them costs at every collection."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

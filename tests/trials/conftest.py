@@ -7,9 +7,16 @@ from pathlib import Path
 import pytest
 
 from lexmove.job.spec import FilesSpec, ModelSpec, TaskSpec
+from lexmove.trials.objective import import_all
 
 _CATEGORIES = ("Commercial", "Copyleft", "Permissive")
 _PER_CATEGORY = 24
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imported() -> None:
+    """As in a worker, which leaves what it has imported out of its collections of garbage."""
+    import_all()
 
 
 @pytest.fixture(scope="session")

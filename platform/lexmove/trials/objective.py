@@ -76,7 +76,7 @@ class FineTuningObjective:
         clock = Stopwatch()
         with trial_outcome():
             with clock.phase("import"):
-                _import_all()
+                import_all()
             recipe = Recipe.from_config(segment.config, self.model)
             wanted = Preparation.of(
                 recipe, task=self.task, data=self.data, model_name=self.model.name
@@ -134,7 +134,7 @@ class FineTuningObjective:
         """
         from lexmove.trials.model import load_pretrained
 
-        _import_all()
+        import_all()
         recipe = Recipe.from_config(config, self.model)
         prepare(Preparation.of(recipe, task=self.task, data=self.data, model_name=self.model.name))
         load_pretrained(self.model.name, recipe.num_hidden_layers)
@@ -264,7 +264,7 @@ def close_paused() -> None:
 
 
 @cache
-def _import_all() -> None:
+def import_all() -> None:
     """What takes seconds in a fresh worker, once."""
     for name in ("lexmove.trials.fine_tuning", "transformers.models.auto.modeling_auto"):
         import_module(name)
