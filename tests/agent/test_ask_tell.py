@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
@@ -9,6 +10,7 @@ from agent.landscapes import FOUR, MIXED, fine_tuning, floats
 from lexmove.agent.ask_tell import AskTell
 from lexmove.agent.baselines import PROPOSERS
 from lexmove.errors import InvalidConfigError, UsageError
+from lexmove.space.search_space import Config
 from lexmove.study.trial import TrialStatus
 
 
@@ -118,6 +120,8 @@ def test_every_mistake_says_the_way_out() -> None:
         ({"parallel": 0}, "parallel is 0; it must be a whole number of at least 1"),
         ({"max_fidelity": 2.5}, "max_fidelity is 2.5; it must be a whole number"),
         ({"proposer": "tpe"}, "unknown proposer 'tpe'; known: policy"),
+        ({"seed": -1}, "seed is -1; it must be a whole number of at least 0"),
+        ({"seed": 1.5}, "seed is 1.5; it must be a whole number of at least 0"),
     ],
 )
 def test_wrong_arguments_are_refused(fields: dict[str, object], message: str) -> None:
@@ -129,8 +133,77 @@ def test_an_exhausted_space_says_so() -> None:
     agent = AskTell(FOUR)
     for _ in range(4):
         agent.ask()
-    with pytest.raises(UsageError, match="nothing is left to suggest: all 4 configs"):
+    with pytest.raises(UsageError, match=r"nothing is left to suggest: no allowed .* all 4 that"):
         agent.ask()
+
+
+LEVELS = [f"v{index}" for index in range(30)]
+ISLANDS = {
+    "parameters": {name: {"values": ["a", "b", "c"]} for name in "pqrstuvw"},
+    "forbid": [
+        {one: value, other: [it for it in "abc" if it != value]}
+        for one, other in pairwise("pqrstuvw")
+        for value in "abc"
+    ],
+}
+"""Eight choices that must be alike: 3 configs of 6,561."""
+CROSS = {
+    "parameters": {name: {"values": LEVELS} for name in "abc"},
+    "forbid": [{one: LEVELS[1:], other: LEVELS[1:]} for one, other in ("ab", "ac", "bc")],
+}
+"""At most one choice off its default: 88 configs of 27,000."""
+GRID = {"parameters": {name: {"min": 1, "max": 25} for name in "xy"}}
+
+
+@pytest.mark.parametrize("proposer", ["floor", *sorted({*PROPOSERS} - {"floor", "policy"})])
+@pytest.mark.parametrize(("space", "num_allowed"), [(ISLANDS, 3), (CROSS, 88), (GRID, 625)])
+def test_every_allowed_config_is_found(
+    space: dict[str, object], num_allowed: int, proposer: str
+) -> None:
+    agent = AskTell(space, proposer=proposer)
+    configs = set()
+    for index in range(num_allowed):
+        asked = agent.ask()
+        configs.add(asked.config)
+        agent.tell(asked.trial_id, float(index % 7))
+    assert len(configs) == num_allowed
+    with pytest.raises(UsageError, match="nothing is left to suggest"):
+        agent.ask()
+
+
+@pytest.mark.parametrize("proposer", sorted(PROPOSERS))
+def test_a_constant_may_be_a_part_of_some_configs_only(proposer: str) -> None:
+    """What depends on it, by `when` or `forbid`, goes by whether it is there."""
+    agent = AskTell(
+        {
+            "parameters": {
+                "optimizer": {"values": ["adam", "sgd"]},
+                "mode": {"value": "m", "when": {"optimizer": "sgd"}},
+                "momentum": {"values": [0.1, 0.5, 0.9], "when": {"mode": "m"}},
+                "k": {"values": ["a", "b"]},
+            },
+            "forbid": [{"mode": "m", "k": "b"}],
+        },
+        proposer=proposer,
+    )
+    asked = {agent.ask().config for _ in range(5)}
+    adam = [{"optimizer": "adam", "k": k} for k in "ab"]
+    sgd = [
+        {"optimizer": "sgd", "mode": "m", "momentum": momentum, "k": "a"}
+        for momentum in (0.1, 0.5, 0.9)
+    ]
+    assert asked == set(map(Config, adam + sgd))
+    with pytest.raises(UsageError, match="nothing is left to suggest"):
+        agent.ask()
+
+
+def test_a_wide_whole_number_beside_a_short_list_takes_no_longer() -> None:
+    agent = AskTell(
+        {"parameters": {"steps": {"min": 1, "max": 2**40}, "optimizer": {"values": ["a", "b"]}}}
+    )
+    for _ in range(8):
+        asked = agent.ask()
+        agent.tell(asked.trial_id, float(asked.config["steps"]))
 
 
 def test_a_space_may_be_given_in_the_form_of_the_file() -> None:
@@ -157,6 +230,9 @@ def test_what_is_enqueued_is_asked_next_whatever_was_told() -> None:
         agent.enqueue({"x0": 2.0})
     with pytest.raises(UsageError, match="trial 0 was asked with just this config"):
         agent.enqueue({"x0": 0.2})
+    agent.enqueue({"x0": 0.7})
+    with pytest.raises(UsageError, match="just this config waits to be asked already"):
+        agent.enqueue({"x0": 0.7})
 
 
 @pytest.mark.parametrize("proposer", sorted(PROPOSERS))

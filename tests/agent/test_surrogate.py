@@ -4,6 +4,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
 from agent.landscapes import (
@@ -31,7 +33,8 @@ from lexmove.agent.history import read_history
 from lexmove.agent.surrogate import MAX_ROWS, Surrogate, num_fitted, yeo_johnson
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.study.study import Study
-from lexmove.study.trial import Decision, Suggestion
+from lexmove.study.trial import Decision, Suggestion, TrialStatus
+from strategies import search_spaces
 
 GROUPS = np.array([0, 1, 1, 2])
 
@@ -169,6 +172,28 @@ def test_snapping_agrees_with_the_space() -> None:
     assert any(forbidden)
 
 
+@given(space=search_spaces(), seed=st.integers(0, 99))
+def test_what_is_active_and_forbidden_agrees_with_the_space(space: SearchSpace, seed: int) -> None:
+    """Also where constants are a part of some configs only, and from stored, rounded points."""
+    assume(space.searched)
+    encoding = Encoding(space)
+    points = encoding.snap(np.random.default_rng(seed).random((20, encoding.num_dims)))
+    configs = [space.from_unit(units) for units in points]
+    active = [[item.name in config for item in space.searched] for config in configs]
+    assert encoding.active(points).tolist() == active
+    assert encoding.active(_rounded(encoding, points)).tolist() == active
+    assert encoding.forbidden(points).tolist() == [space.is_forbidden(item) for item in configs]
+    for units in points:
+        moved = encoding.config(units, origin=configs[0])
+        assert space.complete(moved) == moved
+        assert space.to_unit(moved) == pytest.approx(units)
+
+
+def _rounded(encoding: Encoding, points: np.ndarray) -> np.ndarray:
+    """As memory keeps them: to four digits, which may be too few for hundreds of levels."""
+    return np.where(encoding.levels <= 200, points.round(4), points)
+
+
 def test_units_of_many_configs_are_those_of_the_space() -> None:
     configs = [MIXED.default, *(config_of(MIXED, seed) for seed in range(30))]
     units = Encoding(MIXED).units(configs)
@@ -245,6 +270,32 @@ def test_the_processes_see_the_best_and_the_latest_of_a_long_history() -> None:
     point = history.tried[[study.incumbent.trial_id]]
     raw_mean = surrogate.predict(point, np.ones(1)).means[0, 0]
     assert raw_mean > np.median(surrogate.targets[0])
+
+
+def test_what_was_measured_is_seen_before_failures() -> None:
+    """Failures count as the worst score, which here all have."""
+    study = new_study(floats(2), num_trials=2 * MAX_ROWS)
+    for index in range(MAX_ROWS + 20):
+        study = _started(study, config_of(study.spec.space, index))
+        study = finish(study, index, 0.5 if index % 10 == 9 else None)
+    encoding = Encoding(study.spec.space)
+    surrogate = Surrogate(read_history(study, encoding), encoding)
+    assert len(surrogate.scored) == study.counts[TrialStatus.COMPLETED]
+
+
+@pytest.mark.parametrize("scale", [1e-13, 1e13])
+def test_the_scale_of_the_objective_is_none_of_its_business(scale: float) -> None:
+    def targets(factor: float) -> list[list[float]]:
+        study = random_study(
+            floats(2), num_trials=12, landscape=lambda config: factor * float(config["x0"])
+        )
+        encoding = Encoding(study.spec.space)
+        told: list[list[float]] = Surrogate(
+            read_history(study, encoding), encoding
+        ).targets.tolist()
+        return told
+
+    assert targets(scale) == targets(1.0)
 
 
 def test_rows_come_in_the_order_in_which_they_were_known() -> None:

@@ -25,9 +25,10 @@ from lexmove.agent.baselines import RandomProposer, make_proposer
 from lexmove.agent.encoding import Encoding
 from lexmove.agent.history import read_history
 from lexmove.agent.trust_region import HALVING, MIN_DIMS, OPEN_EVERY, outside
-from lexmove.space.domain import Value
-from lexmove.space.search_space import SearchSpace
+from lexmove.space.domain import Integer, Value
+from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.study import Study, decision_rng
+from lexmove.study.trial import Decision, Suggestion
 
 WIDE = floats(12)
 NUM_SEEDS = 6
@@ -119,6 +120,21 @@ def test_categories_the_next_level_and_what_is_inactive_are_never_too_far():
         del near["rank"]
     far = near | {"dropout": 0.0 if float(centre["dropout"]) > 0.25 else 0.5}
     assert _outside(study, Encoding.of(MIXED).units([near, far])) == [False, True]
+
+
+def test_the_next_level_on_a_logarithmic_scale_is_not_too_far_either():
+    """From 1 to 2 is a seventh of the way to 64, where 63 even steps are a sixty-fourth each."""
+    batch = Hyperparameter(name="batch", domain=Integer(low=1, high=64, log=True))
+    space = SearchSpace(hyperparameters=(batch, *floats(6).searched))
+    study = new_study(space, num_trials=300)
+    for index in range(200):
+        config = dict(space.sample(np.random.default_rng(index))) | ({} if index else {"batch": 1})
+        suggestion = Suggestion(
+            config=space.config(config), until=1, decision=Decision(proposer="test")
+        )
+        study = finish(start(study, suggestion), index, -float(index))
+    near = [dict(study.trials[0].config) | {"batch": other} for other in (2, 3)]
+    assert _outside(study, Encoding.of(space).units(near)) == [False, True]
 
 
 def test_the_floor_keeps_to_it_but_for_every_fifth_start():

@@ -73,6 +73,7 @@ def serve(
     parallel: int,
     stop_after: int | None = None,
     sample: bool = True,
+    seed: int = 5,
 ) -> Study:
     """A study that `policy` made, to its end or right after decision number `stop_after`."""
     spec = StudySpec(
@@ -81,7 +82,7 @@ def serve(
         fidelity=RUNGS,
         num_trials=num_trials,
         parallel=parallel,
-        seed=5,
+        seed=seed,
     )
     workers = SimulatedWorkers(spec, Bowl(3))
     proposer = PolicyProposer(policy, sample=sample)

@@ -177,6 +177,23 @@ def test_a_prefix_of_a_study_gives_prefixes_of_its_lanes(served, policy, cut: in
         assert actions == whole[lane.id_][: len(actions)]
 
 
+def test_of_an_extended_study_only_what_was_carried_out_is_learned_from(
+    policy: PointerPolicy,
+) -> None:
+    """Its greater budget offers other slates at some decisions, in which an action is another."""
+    study = serve(policy, num_trials=18, parallel=3, seed=3)
+    extended = replace(study, spec=replace(study.spec, num_trials=36))
+    kept: dict[int | None, list[int | None]] = {0: [], 1: [], 2: []}
+    for event, decision in study.decisions:
+        then = extended.prefix(event.seq)
+        chosen = observe(then, decision_rng(then)).candidates[decision.action]
+        config = extended.trials[event.trial_id].config
+        if (chosen.config, chosen.until) == (config, event.until):
+            kept[decision.lane].append(decision.action)
+    assert [list(lane.get_actions()) for lane in episodes(extended, policy)] == list(kept.values())
+    assert sum(map(len, kept.values())) == len(study.decisions) - 1
+
+
 def test_a_decision_that_was_no_sample_is_left_out(served: Study, policy: PointerPolicy) -> None:
     event, decision = served.decisions[0]
     unsampled = replace(event, decision=replace(decision, action=None))

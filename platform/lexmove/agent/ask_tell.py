@@ -80,6 +80,8 @@ class AskTell:
         for name, number in (("parallel", parallel), ("max_fidelity", max_fidelity)):
             if number is not None and (not isinstance(number, int) or number < 1):
                 raise UsageError(f"{name} is {number!r}; it must be a whole number of at least 1")
+        if not isinstance(seed, int) or seed < 0:
+            raise UsageError(f"seed is {seed!r}; it must be a whole number of at least 0")
         self._has_fidelity = max_fidelity is not None
         self._proposer = make_proposer(proposer)
         self._study = Study(
@@ -127,7 +129,7 @@ class AskTell:
 
         Raises:
             InvalidConfigError: it is not in the space.
-            UsageError: just this config was asked before.
+            UsageError: just this config was asked before, or waits to be.
         """
         spec = self._study.spec
         after = len(self._study.trials)
@@ -135,19 +137,22 @@ class AskTell:
         for trial in self._study.trials:
             if trial.config == start.config:
                 raise UsageError(f"trial {trial.trial_id} was asked with just this config")
+        if any(waiting.config == start.config for waiting in spec.starts):
+            raise UsageError("just this config waits to be asked already")
         self._study = replace(self._study, spec=replace(spec, starts=(*spec.starts, start)))
 
     def ask(self) -> Asked:
         """What to evaluate next. May be called again before earlier ones are told.
 
         Raises:
-            UsageError: nothing is left: every config of the space was suggested.
+            UsageError: nothing is left: no allowed config was found that was not suggested.
         """
         suggestion = self._proposer.propose(self._study, decision_rng(self._study))
         if suggestion is None:
             raise UsageError(
-                f"nothing is left to suggest: all {len(self._study.trials)} configs of the space "
-                "that are allowed were asked already; tell the values that are still open, or stop"
+                "nothing is left to suggest: no allowed config was found that lies more than a "
+                f"thousandth of a range from all {len(self._study.trials)} that were asked; tell "
+                "the values that are still open, or stop"
             )
         event = carried_out(self._study, suggestion, at_s=time.time())
         self._study = self._study.with_event(event)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from lexmove.agent.candidates import overlooked
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.ledger import Ledger
@@ -90,7 +91,14 @@ def draw_new(encoding: Encoding, seen_ND: Array, rng: np.random.Generator) -> Co
         points = points[~encoding.forbidden(points)]
     else:
         points = rng.permutation(points)
-    for units in points[is_apart(points, seen_ND, SAME_TOLERANCE)]:
+    drawn = _first_new(encoding, points, seen_ND)
+    if drawn is not None:
+        return drawn
+    return _first_new(encoding, rng.permutation(overlooked(encoding, seen_ND, rng)), seen_ND)
+
+
+def _first_new(encoding: Encoding, points_MD: Array, seen_ND: Array) -> Config | None:
+    for units in points_MD[is_apart(points_MD, seen_ND, SAME_TOLERANCE)]:
         config = encoding.config(units)
         if encoding.space.is_valid(config):
             return config

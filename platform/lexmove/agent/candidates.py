@@ -26,6 +26,9 @@ NUM_MULTI_MOVES = 256
 NUM_GLOBAL = 32
 """Points drawn without looking at any origin."""
 
+_MAX_OVERLOOKED = 256
+_NUM_DRAWS = 16_384
+
 _MAX_CHANGED = 4
 _MAX_LISTED_LEVELS = 16
 _STEP_JITTER = 0.25
@@ -104,6 +107,16 @@ class Pool:
             is_global=np.concatenate([pool.is_global for pool in pools]),
         )
 
+    @classmethod
+    def anywhere(cls, units_MD: Array) -> "Pool":
+        """Global points, told from the best origin."""
+        num_points = len(units_MD)
+        return cls(
+            units=units_MD,
+            origin=np.zeros(num_points, dtype=int),
+            is_global=np.ones(num_points, dtype=bool),
+        )
+
     def take(self, kept: NDArray[np.int_] | Mask) -> "Pool":
         """The points at these indices."""
         return Pool(
@@ -149,6 +162,23 @@ def build_pool(encoding: Encoding, origins: Sequence[Origin], rng: np.random.Gen
         origin=np.maximum(source, 0),
         is_global=source < 0,
     )
+
+
+def overlooked(encoding: Encoding, tried_ND: Array, rng: np.random.Generator) -> Array:
+    """Allowed points to look through when no other way finds one that was not tried, (M, D).
+
+    All of a discrete space of up to 100,000 points; else the default, single steps from the latest
+    256 that were tried, and many draws.
+    """
+    if encoding.listed is not None:
+        return encoding.listed
+    steps = [
+        _single_steps(encoding, units, rng)
+        for units in (encoding.default, *tried_ND[-_MAX_OVERLOOKED:])
+    ]
+    draws = rng.random((_NUM_DRAWS, encoding.num_dims))
+    points = encoding.snap(np.concatenate([encoding.default[None], *steps, draws]))
+    return points[~encoding.forbidden(points)]
 
 
 def refine_pool(encoding: Encoding, pool: Pool, best: int, rng: np.random.Generator) -> Pool:

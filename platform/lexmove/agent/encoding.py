@@ -20,8 +20,12 @@ SAME_TOLERANCE = 1e-3
 """Two points closer than this in every dimension (unit ranges) count as one config."""
 
 _MATCH = 1e-9
+_ROUNDED = 1e-4
+"""A level is still known at this distance from its place: what is stored may be rounded."""
+
 _ONE_HOT = 0.5**0.5
 _MAX_ENUMERATED = 512
+_MAX_LISTED = 100_000
 _NUM_REMEMBERED = 32
 
 _FEW_PAIRS = 300_000
@@ -131,6 +135,13 @@ class Encoding:
         return hit
 
     @cached_property
+    def _tolerance(self) -> Array:
+        """How near a level's place a point stands for it, (D,): far less than to the next one."""
+        # On a logarithmic scale neighbours may lie up to 36 times closer than spread evenly.
+        near = 0.02 / np.maximum(self.levels, 1)
+        return np.where(self.is_discrete, np.clip(near, _MATCH, _ROUNDED), _MATCH)
+
+    @cached_property
     def _when(self) -> tuple[tuple[int, "_Rule"], ...]:
         return tuple((i, self._rule(self.space.searched[i].when)) for i in self._conditional)
 
@@ -144,17 +155,19 @@ class Encoding:
         for name, values in rule.items():
             domain = self.space[name].domain
             if isinstance(domain, Constant):
-                can_hold &= domain.value in values
+                # It has its value where it is active.
+                condition = self._rule(self.space[name].when)
+                terms += condition.terms
+                can_hold &= condition.can_hold and domain.value in values
             else:
                 places = np.array([domain.to_unit(value) for value in values])
                 terms.append((self._index[name], places))
         return _Rule(terms=tuple(terms), can_hold=can_hold)
 
-    @staticmethod
-    def _holds(rule: "_Rule", units_ND: Array, active_ND: Mask) -> Mask:
+    def _holds(self, rule: "_Rule", units_ND: Array, active_ND: Mask) -> Mask:
         holds = np.full(len(units_ND), rule.can_hold)
         for i, places in rule.terms:
-            match = np.abs(units_ND[:, i, None] - places) < _MATCH
+            match = np.abs(units_ND[:, i, None] - places) < self._tolerance[i]
             holds &= match.any(axis=1) & active_ND[:, i]
         return holds
 
@@ -224,20 +237,46 @@ class Encoding:
 
     @cached_property
     def places(self) -> tuple[Array, ...]:
-        """Where the levels of each dimension lie, ascending; () where it is a continuum."""
+        """Where the levels of each dimension lie, ascending; () where it has none, or too many."""
         return tuple(
-            level_places(domain) if domain.num_levels else np.empty(0) for domain in self.domains
+            level_places(domain) if 0 < num_levels <= _MAX_ENUMERATED else np.empty(0)
+            for domain, num_levels in zip(self.domains, self.levels, strict=True)
         )
+
+    def level_gaps(self, units_D: Array) -> Array:
+        """How far the next levels lie from a snapped point, the farther one, (D,); 0 without."""
+        gaps_D: Array = np.zeros(self.num_dims)
+        gaps_D[self.is_discrete] = 1.0 / self.levels[self.is_discrete]
+        for i, domain in self._log_integers.items():
+            value = domain.from_unit(units_D[i])
+            near = [domain.to_unit(at) for at in (value - 1, value + 1) if domain.contains(at)]
+            gaps_D[i] = np.abs(np.array(near) - units_D[i]).max()
+        return gaps_D
 
     @cached_property
     def enumerated(self) -> Array | None:
         """All allowed points (N, D) of a small discrete space; None for larger ones."""
-        if not self.is_discrete.all() or np.prod(self.levels, dtype=float) > _MAX_ENUMERATED:
+        return self.listed if self._num_points <= _MAX_ENUMERATED else None
+
+    @cached_property
+    def listed(self) -> Array | None:
+        """All allowed points (N, D) of a discrete space of up to 100,000; None for larger ones."""
+        if self._num_points > _MAX_LISTED:
             return None
-        axes = np.meshgrid(*self.places, indexing="ij")
+        axes = np.meshgrid(*map(level_places, self.domains), indexing="ij")
         grid = np.stack([axis.ravel() for axis in axes], axis=1)
         points: Array = np.unique(self.settle(grid), axis=0)
         return points[~self.forbidden(points)]
+
+    @cached_property
+    def _num_points(self) -> float:
+        """How many points there are, allowed or not; infinite where there is a continuum."""
+        return float(np.prod(self.levels, dtype=float)) if self.is_discrete.all() else np.inf
+
+    @cached_property
+    def _has_conditions(self) -> bool:
+        """Whether anything is a part of some configs only, be it a constant."""
+        return any(item.when for item in self.space.hyperparameters)
 
     def config(self, units_D: Array, origin: Config | None = None) -> Config:
         """The config at a point; dimensions that agree with `origin` keep its exact values."""
@@ -247,7 +286,7 @@ class Encoding:
         for item, unit in zip(self.space.searched, units_D.tolist(), strict=True):
             if item.name not in origin or unit != item.domain.to_unit(origin[item.name]):
                 values[item.name] = item.domain.from_unit(unit)
-        return self.space.complete(values) if self._conditional else Config(values)
+        return self.space.complete(values) if self._has_conditions else Config(values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

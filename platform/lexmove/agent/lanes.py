@@ -116,7 +116,7 @@ def _transition(study: Study, event: Event, decision: Decision) -> Transition | 
     if reward is None or decision.action is None or decision.log_probability is None:
         return None
     observation = _observation_at(study, event.seq)
-    if not observation.mask[decision.action]:
+    if not _is_carried_out(observation, decision.action, event):
         return None
     return Transition(
         observation=observation.arrays(),
@@ -125,6 +125,24 @@ def _transition(study: Study, event: Event, decision: Decision) -> Transition | 
         reward=reward,
         surprise=_surprise(study, event, observation, decision.action),
     )
+
+
+def _is_carried_out(observation: Observation, action: int, event: Event) -> bool:
+    """Whether the action is what the event did.
+
+    With rungs, a study that was extended meanwhile offers another slate for some of its decisions.
+    """
+    if not observation.mask[action]:
+        return False
+    chosen = observation.candidates[action]
+    match event:
+        case Started():
+            is_same = chosen.trial_id is None and chosen.config == event.config
+        case Continued():
+            is_same = chosen.trial_id == event.trial_id
+        case _:
+            return False
+    return is_same and chosen.until == event.until
 
 
 def _observation_at(study: Study, num_events: int) -> Observation:

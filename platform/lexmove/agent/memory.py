@@ -20,7 +20,8 @@ import numpy as np
 from lexmove.agent.encoding import Array, Encoding, Mask, nearest
 from lexmove.agent.gaussian_process import thinned
 from lexmove.agent.history import read_history
-from lexmove.agent.surrogate import Surrogate
+from lexmove.agent.surrogate import Surrogate, clipped
+from lexmove.errors import InvalidConfigError
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.space.translation import translate
 from lexmove.study.past import PastResults
@@ -46,6 +47,10 @@ MAX_PAST = 8
 
 MAX_EXCESS = 0.2
 """A value may lie this far outside a range (unit ranges): clipped there, too far beyond."""
+
+_KEPT_DROP = 10_000.0
+"""A score further below a study's best than this many gaps between best and median is kept as if
+that far: it would take the digits from what tells the others apart."""
 
 _CANDIDATES_EACH = 24
 _NUM_REFERENCES = 64
@@ -169,8 +174,11 @@ def learn_portfolio(
     if not candidates or size < 1:
         return ()
     rng = np.random.default_rng(0)
-    references = [space.sample(rng) for _ in range(_NUM_REFERENCES)]
     configs = [space.default, *(start.config for start in candidates)]
+    try:
+        references = [space.sample(rng) for _ in range(_NUM_REFERENCES)]
+    except InvalidConfigError:  # nearly all is forbidden: what was tried stands for what there is
+        references = configs
     regrets = [_regrets(past, space, configs, references, rng) for past in fit]
     weights = np.repeat([past.weight for past in fit], _NUM_COPIES)
     chosen = _greedy(np.concatenate(regrets), weights / weights.sum(), size=size)
@@ -205,7 +213,7 @@ def _results(past: PastStudy, space: SearchSpace) -> PastResults | None:
     reached = _ends(past.study)
     there = {trial_id: translate(past.study.trials[trial_id].config, space) for trial_id in reached}
     inside = [trial_id for trial_id, item in there.items() if item.excess <= MAX_EXCESS]
-    scores = np.array([reached[trial_id] for trial_id in inside])
+    scores = clipped(np.array([reached[trial_id] for trial_id in inside]), max_drop=_KEPT_DROP)
     if len(inside) < MIN_SCORED or not np.ptp(scores):
         return None
     kept = thinned(scores)

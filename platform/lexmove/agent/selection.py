@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 
 from lexmove.agent.acquisition import floor_scores
 from lexmove.agent.belief import log_belief
-from lexmove.agent.candidates import Kind, Origin, Pool, build_pool, refine_pool
+from lexmove.agent.candidates import Kind, Origin, Pool, build_pool, overlooked, refine_pool
 from lexmove.agent.encoding import SAME_TOLERANCE, Array, Encoding, is_apart, nearest
 from lexmove.agent.portfolio import Opening, next_start
 from lexmove.agent.surrogate import Surrogate
@@ -60,7 +60,7 @@ def choose_starts(
     rule: str,
     room: int,
 ) -> tuple[Start, ...]:
-    """At most `room` new configs, the best first; () when every config has been tried.
+    """At most `room` new configs, the best first; () when none is found that was not tried.
 
     What the user asks for stands alone, and so does the space's default. While the surrogate knows
     too little, the start portfolio's next point stands before the floor's candidates.
@@ -73,6 +73,10 @@ def choose_starts(
     scored = _scored_pool(study, encoding, surrogate, origins, rng, rule=rule)
     taken = np.concatenate([seen, *(start.units[None] for start in first)])
     kept = _spread(scored.pool, scored.scores, taken, room=room - len(first))
+    if not len(kept) and not first:
+        rest = Pool.anywhere(overlooked(encoding, seen, rng))
+        scored = _Scored(pool=rest, scores=_score(study, encoding, surrogate, rest, rule))
+        kept = _spread(rest, scored.scores, seen, room=room)
     is_timed = study.spec.wall_clock_s is not None
     expert = f"floor:{rule}{'_per_second' * is_timed}"
     starts = _floor_starts(encoding, origins, scored, kept, expert)
@@ -172,7 +176,7 @@ def _spread(pool: Pool, scores_M: Array, taken_ND: Array, *, room: int) -> NDArr
             break
     others = new[pool.is_global[new] & ~np.isin(new, best)]
     if num_global and len(others):
-        # The reserved slots go to the best global points, wherever the ranking has put them.
+        # The reserved slots go to the best global points among those that were ranked.
         others = others[nearest(pool.units[others], pool.units[best]) > SAME_TOLERANCE]
         best = np.append(best, _greedy(pool.units, others, room=num_global))
     return best[np.argsort(-scores_M[best], kind="stable")]

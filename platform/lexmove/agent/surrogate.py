@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lexmove.agent.belief import rank_correlation
 from lexmove.agent.cost import Cost
-from lexmove.agent.encoding import Array, Encoding
+from lexmove.agent.encoding import Array, Encoding, Mask
 from lexmove.agent.feasibility import Feasibility
 from lexmove.agent.gaussian_process import GaussianProcess, Hyper, fit, thinned
 from lexmove.agent.history import History, lifted
@@ -23,11 +23,11 @@ _FIRST_FIT, _FIT_GROWTH = 10, 1.25
 """Length-scales are fitted at every length of the history up to the first, then at each growth."""
 
 
-def _capped(scores_N: Array) -> NDArray[np.int_]:
-    """The rows that a process sees."""
+def _capped(scores_N: Array, failed_N: Mask) -> NDArray[np.int_]:
+    """The rows that a process sees; of equal scores those that were measured come first."""
     if len(scores_N) <= MAX_ROWS:
         return np.arange(len(scores_N))
-    order = np.argsort(-scores_N, kind="stable")
+    order = np.lexsort((failed_N, -scores_N))
     best, rest = order[: MAX_ROWS // 2], np.sort(order[MAX_ROWS // 2 :])
     return np.sort(np.concatenate([best, rest[-(MAX_ROWS - len(best)) :]]))
 
@@ -80,10 +80,10 @@ class Surrogate:
         self._has_fidelity = bool(np.any(history.fidelity < 1.0))
         groups = encoding.groups
         self._groups = np.append(groups, groups[-1] + 1) if self._has_fidelity else groups
-        kept = _capped(history.scores)
+        kept = _capped(history.scores, history.failed)
         scored, failed = kept[~history.failed[kept]], kept[history.failed[kept]]
         self.scored = scored
-        scores = _clipped(history.scores[scored])
+        scores = clipped(history.scores[scored])
         self._shift, self._scale = _location(scores)
         self.targets = _targets(scores)
         running = self._embed(history.pending, np.ones(len(history.pending)))
@@ -172,9 +172,13 @@ class Surrogate:
         return np.column_stack([Z, places_M]) if self._has_fidelity else Z
 
 
-def _clipped(scores_N: Array) -> Array:
+def clipped(scores_N: Array, *, max_drop: float = _MAX_DROP) -> Array:
+    """Scores with hopeless ones lifted, so that one divergence does not flatten the rest.
+
+    None is left further below the best than `max_drop` gaps between best and median.
+    """
     # Beyond ±1e150 squares overflow.
-    return _cut_low(np.clip(scores_N, -1e150, 1e150))
+    return _cut_low(np.clip(scores_N, -1e150, 1e150), max_drop)
 
 
 def _targets(scores_N: Array) -> Array:
@@ -188,7 +192,7 @@ def _first_targets(measured: bytes, fidelity: bytes, trial_ids: bytes) -> Array:
     scores = lifted(
         np.frombuffer(measured), np.frombuffer(fidelity), np.frombuffer(trial_ids, dtype=int)
     )
-    return _targets(_clipped(scores))
+    return _targets(clipped(scores))
 
 
 @lru_cache(maxsize=16)
@@ -202,14 +206,13 @@ def _targets_of(scores: bytes) -> Array:
     return targets
 
 
-def _cut_low(scores_N: Array) -> Array:
-    """Scores with hopeless ones lifted, so that one divergence does not flatten the rest."""
+def _cut_low(scores_N: Array, max_drop: float) -> Array:
     if len(scores_N) < 3:
         return scores_N
     best, median = scores_N.max(), _median(scores_N)
     if best <= median:
         return scores_N
-    cut: Array = np.maximum(scores_N, best - _MAX_DROP * (best - median))
+    cut: Array = np.maximum(scores_N, best - max_drop * (best - median))
     return cut
 
 
@@ -223,7 +226,7 @@ def _location(scores_N: Array) -> tuple[float, float]:
     if not len(scores_N):
         return 0.0, 1.0
     spread = float(scores_N.std())
-    negligible = 1e-12 * max(1.0, float(np.abs(scores_N).max()))
+    negligible = 1e-12 * float(np.abs(scores_N).max())
     return float(scores_N.mean()), spread if spread > negligible else 1.0
 
 

@@ -42,7 +42,9 @@ def outside(study: Study, encoding: Encoding, history: History, units_MD: Array)
     centre = _centre(study, encoding, num_scored=history.num_scored)
     if centre is not None:
         centre_1D = history.tried[[centre.trial_id]]
-        reach_D = np.maximum(0.5 * _width(study, encoding.num_dims), _level_reach(encoding))
+        reach_D = np.maximum(
+            0.5 * _width(study, encoding.num_dims), _level_reach(encoding, centre_1D[0])
+        )
         distances_MD: Array = np.abs(units_MD - centre_1D)
         is_far_MD: Mask = distances_MD > reach_D
         if encoding.is_conditional:
@@ -69,9 +71,6 @@ def _width(study: Study, num_dims: int) -> float:
     return max(_NARROWEST, widest * math.exp2(-num_since / HALVING))
 
 
-def _level_reach(encoding: Encoding) -> Array:
-    """How far the next level of each hyperparameter is; 0 where there are none, (D,)."""
-    reach_D = np.divide(
-        1.01, encoding.levels, where=encoding.is_discrete, out=np.zeros(encoding.num_dims)
-    )
-    return np.where(encoding.is_ordered, reach_D, 1.0)
+def _level_reach(encoding: Encoding, centre_D: Array) -> Array:
+    """How far the next levels of each hyperparameter are; 0 where there are none, (D,)."""
+    return np.where(encoding.is_ordered, 1.01 * encoding.level_gaps(centre_D), 1.0)

@@ -2,7 +2,7 @@
 
 Every domain maps its values to [0, 1] and back. Discrete values sit at the centres of equal
 bins, so that a uniform draw from the unit interval is a uniform draw of values and
-`from_unit(to_unit(v)) == v` holds exactly.
+`from_unit(to_unit(v)) == v` holds exactly, but for rounding in whole numbers beyond 10^14.
 """
 
 import math
