@@ -64,7 +64,8 @@ def test_what_was_tried_or_waits_is_refused_with_its_place(url: str) -> None:
     with pytest.raises(UsageError, match="trial 0 of study 'clauses' tried just this config"):
         enqueue("clauses", {}, store=url)
     enqueue("clauses", VALUES, store=url)
-    with pytest.raises(UsageError, match="waits already: `lexmove resume clauses` tries it"):
+    way = f"lexmove resume clauses --store {url}"
+    with pytest.raises(UsageError, match=f"waits already: `{way}` tries it"):
         enqueue("clauses", VALUES, store=url)
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from app.judged_study import url
 from architecture.readme_commands import shown
 from lexmove.app import stored
 from lexmove.app.exporting import export
+from lexmove.app.model_card import model_card
 from lexmove.app.outlets.formats import FORMATS
 from lexmove.cli.verbs import app
 from lexmove.errors import NoSuccessfulTrialError, StudyNotFoundError, TaskError, UsageError
@@ -61,6 +63,27 @@ def without_lexmove() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     more = {"PYTHON": str(python), "PYTHONPATH": str(packages), "OMP_NUM_THREADS": "1"}
     return kept | more
+
+
+def test_a_card_tells_each_limit_once_and_where_its_study_stood(finished):
+    outcome = stored.load("s", store=url(finished))
+    assert "was not finished" not in model_card(outcome, stored.job_of(outcome.study))
+    gone = replace(outcome.judgement, gaps=("a node is gone",))
+    own = replace(outcome.study.spec, metric="/home/somebody/costs.py:cost")
+    arms = (*outcome.arms, replace(outcome.arms[0], name="mine|theirs"))
+    half = replace(
+        outcome,
+        study=replace(outcome.study, spec=own),
+        state="interrupted",
+        judgement=gone,
+        arms=arms,
+    )
+    card = model_card(half, stored.job_of(outcome.study))
+    assert card.count("a node is gone") == 1
+    assert "Its study was not finished when it was exported" in card
+    assert "| costs.py:cost, mean" in card
+    assert "somebody" not in card
+    assert "| mine\\|theirs |" in card
 
 
 def test_it_is_all_there_and_whole(finished, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from cli.studies import make_store
 from lexmove.app import running, stored
 from lexmove.app.checking import check_words
+from lexmove.app.enqueueing import enqueue
 from lexmove.app.preparing import settled
 from lexmove.app.repeating import repetition_stage
 from lexmove.coordinator.repetitions import RepetitionProposer
@@ -88,6 +89,40 @@ def test_drivers_of_one_supervisor_share_the_wall_clock(
         running.tune(job, SPACE, store=url, address="in-process", progress=silent)
     # The agent weighs gains against this time.
     assert open_store(url).load("s").spec.wall_clock_s == 3600.0
+
+
+def test_a_search_by_the_clock_that_repeats_nothing_is_finished_until_more_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    phases: list[str] = []
+    ahead_s, until = 0.0, 1
+    # However slow the machine is: the search's clock leaps once so many trials have ended.
+    clocked = partial(running.Coordinator, clock=lambda: time.time() + ahead_s)
+    monkeypatch.setattr(running, "Coordinator", clocked)
+
+    def note(phase: str, study: Study | None) -> None:
+        nonlocal ahead_s
+        phases.append(phase)
+        if phase == "trials" and study is not None:
+            num_ended = sum(trial.status.is_final for trial in study.trials)
+            ahead_s = 2 * 3600.0 * (num_ended >= until)
+
+    job = make_job(
+        tmp_path, budget={"wall_clock": "1h"}, fidelity={"max_epochs": 1}, finalists={"top": 0}
+    )
+    url = f"sqlite:///{tmp_path}/studies.db"
+    here = {"store": url, "address": "in-process"}
+    found = running.tune(job, SPACE, **here, progress=note)
+    assert (len(found.study.trials), found.state) == (1, "finished")
+    phases.clear()
+    assert running.resume("s", **here, progress=note).state == "finished"
+    assert "trials" not in phases
+    config = enqueue("s", {"learning_rate": "0.002"}, store=url)
+    assert stored.load("s", store=url).state == "interrupted"
+    ahead_s, until = 0.0, 2
+    found = running.resume("s", **here, progress=note)
+    assert [trial.config for trial in found.study.trials[1:]] == [config]
+    assert found.state == stored.load("s", store=url).state == "finished"
 
 
 @pytest.mark.slow  # half a minute on a busy machine

@@ -35,6 +35,21 @@ def test_who_cannot_be_handed_to_is_said_first(
     assert not (tmp_path / "best").exists()
 
 
+@pytest.mark.parametrize("out", [".", "../here", "{here}"])
+def test_the_current_folder_is_not_replaced(
+    out: str, lexmove: Lexmove, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    out = out.format(here=here)
+    done = lexmove("export", NAME, "--out", out, "--store", store, "--without-data")
+    assert done.exit_code == 2
+    said = f"cannot write {out}: it is the current folder; give another place with --out"
+    assert said in done.stderr.replace("\n", "")
+    assert [path.name for path in tmp_path.rglob("*")] == ["here"]
+
+
 def test_a_format_that_is_none_is_a_mistake_of_usage(lexmove: Lexmove, store: str) -> None:
     done = lexmove(*WORDS, "--store", store, "--format", "toml")
     assert done.exit_code == 2

@@ -346,6 +346,34 @@ def test_nothing_is_overwritten(lexmove: Lexmove, tmp_path: Path) -> None:
     assert files_below(tmp_path) == WRITTEN
 
 
+@pytest.mark.parametrize("force", [(), ("--force",)])
+@pytest.mark.parametrize(
+    ("out", "folder", "instead"),
+    [
+        (".", ".", "say --out job.yaml"),
+        ("sub", "sub", "say --out sub/job.yaml"),
+        ("job.yaml", "search_spaces/encoder_small.yaml", "choose another --out"),
+    ],
+)
+def test_a_folder_is_not_taken_for_a_file(
+    out: str, folder: str, instead: str, force: tuple[str, ...], lexmove: Lexmove, tmp_path: Path
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    done = lexmove("init", "--out", out, *force)
+    assert done.exit_code == 2
+    assert f"cannot write {folder}: it is a folder, not a file; {instead}" in done.stderr
+    assert files_below(tmp_path) == ()
+
+
+def test_a_file_that_is_no_text_is_in_the_way_too(lexmove: Lexmove, tmp_path: Path) -> None:
+    (tmp_path / "latin.yaml").write_bytes(b"caf\xe9: 1\n")
+    done = lexmove("init", "--out", "latin.yaml")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: latin.yaml would be overwritten: use --force")
+    assert lexmove("init", "--out", "latin.yaml", "--force").exit_code == 0
+
+
 def test_a_search_space_that_is_there_is_kept(lexmove: Lexmove, tmp_path: Path) -> None:
     path = tmp_path / "search_spaces" / "encoder_small.yaml"
     path.parent.mkdir()

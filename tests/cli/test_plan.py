@@ -127,6 +127,14 @@ def test_what_does_not_fit_is_said_first(job: Path, lexmove: Lexmove) -> None:
     assert lines[-1].startswith("does not fit: 1 trial at once with 999 CPUs")
 
 
+def test_offline_a_column_that_is_two_things_is_found(job: Path, lexmove: Lexmove) -> None:
+    task = {**JOB["task"], "text": "kind"}
+    job.write_text(json.dumps({**JOB, "task": task}))
+    planned = lexmove("plan", str(job), "--offline")
+    assert planned.exit_code != 0
+    assert "task.text and task.label both name the column 'kind'" in planned.stderr
+
+
 def test_offline_nothing_is_promised_of_gpus(job: Path, lexmove: Lexmove) -> None:
     job.write_text(json.dumps(JOB | {"resources": {"gpu": 1}}))
     done = lexmove("plan", "job.yaml", "--offline")

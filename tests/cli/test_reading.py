@@ -103,6 +103,7 @@ def test_best_json(lexmove: Lexmove, store: str) -> None:
     assert best == {
         "schema_version": 1,
         "study": "clauses",
+        "state": "interrupted",
         "trial_id": 2,
         "config": {"learning_rate": 4e-4},
         "validation": 0.6,
@@ -129,7 +130,8 @@ def test_words_are_frozen(lexmove: Lexmove, store: str, golden: Callable[[str, s
     for words in READ:
         done = lexmove(*words, "--store", store)
         assert (done.exit_code, done.stderr) == (0, "")
-        pages.append(f"$ lexmove {' '.join(words)}\n{done.stdout}")
+        said = done.stdout.replace(f" --store {store}", " --store URL")
+        pages.append(f"$ lexmove {' '.join(words)}\n{said}")
     golden("cli_reading.txt", "\n".join(pages))
 
 
@@ -138,7 +140,8 @@ def test_best_of_an_interrupted_study_says_so_first(
 ) -> None:
     lines = lexmove("best", "clauses", "--store", store).stdout.splitlines()
     assert lines[0] == (
-        "study clauses: interrupted, 4 of 6 trials; `lexmove resume clauses` goes on"
+        "study clauses: interrupted, 4 of 6 trials; `lexmove resume clauses --store "
+        f"{store}` goes on"
     )
     outcome = load("clauses", store=store)
     all_begun = replace(outcome.study.spec, num_trials=4)
@@ -146,6 +149,10 @@ def test_best_of_an_interrupted_study_says_so_first(
     write_result(replace(outcome, study=study))
     assert capsys.readouterr().out.startswith(
         "study clauses: interrupted, 4 of 4 trials, its last steps are missing; `lexmove resume"
+    )
+    write_result(replace(outcome, state="running"))
+    assert capsys.readouterr().out.startswith(
+        "study clauses is running, 4 of 6 trials: this may change yet"
     )
     write_result(replace(outcome, state="finished"))
     assert capsys.readouterr().out.startswith("Trajectory of study clauses")

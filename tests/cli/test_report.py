@@ -71,6 +71,21 @@ def test_a_page_is_written_whole_or_not_at_all(
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
 
 
+@pytest.mark.parametrize(
+    ("place", "instead"),
+    [(".", "report.html"), ("/", "/report.html"), ("pages", "pages/report.html")],
+)
+def test_a_folder_is_no_place_for_a_page(
+    place: str, instead: str, lexmove: Lexmove, store: str, tmp_path: Path
+) -> None:
+    (tmp_path / "pages").mkdir()
+    done = lexmove("report", NAME, "--store", store, "--output", place)
+    assert done.exit_code == 2
+    assert f"cannot write {place}: it is a folder" in done.stderr
+    assert f"say --output {instead}" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["pages"]
+
+
 def test_the_name_of_a_file_is_one() -> None:
     assert _default_name(["contracts-2.b"]) == "contracts-2.b.report.html"
     assert _default_name(["../a/b"]) == "_a_b.report.html"

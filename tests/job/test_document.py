@@ -73,6 +73,11 @@ def test_places() -> None:
     assert document.get(("a", "x")) is None
 
 
+def test_numbers_and_flags_keep_their_spelling() -> None:
+    document = parse_document("a: 007\nb: [1e3, True, x, '5', ~]\nc:\n", path="f")
+    assert document.spellings == {("a",): "007", ("b", 0): "1e3", ("b", 1): "True"}
+
+
 BROKEN = [
     ("a: b: c", "f:1:5: the ':' here belongs to no key"),
     ("key\nb: 1", "f:2:2: the ':' here belongs to no key"),

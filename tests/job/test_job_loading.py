@@ -1,5 +1,6 @@
 """Reading jobs: every mistake with its place, rule and way out."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,9 @@ ADDED = [
         "4:32: metric.goal: minimize would find the worst accuracy; leave goal out",
     ),
     ("metric: {name: 3}", "4:16: metric.name must be text: write '3', not 3"),
+    ("metric: {name: 007}", "4:16: metric.name must be text: write '007', not 007"),
+    ("metric: {name: 1e3}", "4:16: metric.name must be text: write '1e3', not 1e3"),
+    ("metric: {name: True}", "4:16: metric.name must be text: write 'True', not True"),
     ("metric: {name: [a]}", "4:16: metric.name must be text, not a list"),
     ("agent: {online_learning: yes}", "agent.online_learning must be true or false: write true,"),
     ("agent: {online_learning: NO}", "agent.online_learning must be true or false: write false,"),
@@ -107,6 +111,31 @@ ADDED = [
         "4:12: finalists: two comparisons are called 'a'; rename one",
     ),
     (
+        'finalists: {compare: [{name: "a\\nb", config: {}}]}',
+        "4:12: finalists: a comparison's name is one line of text, not 'a\\nb'",
+    ),
+    (
+        "finalists: {compare: [{name: x}]}",
+        "4:23: finalists.compare.0.config is missing: finalists.compare.0 needs name and config",
+    ),
+    (
+        "finalists: {compare: [{name: x, config: {}}, {name: y, config: {}, cfg: 1}]}",
+        "4:68: unknown key 'cfg' in finalists.compare.1; did you mean 'config'?",
+    ),
+    (
+        "finalists: {compare: [{name: x, config: {a: [1]}}]}",
+        "4:45: finalists.compare.0.config.a must be a finite number, a text, true or false, not a",
+    ),
+    ("finalists: {compare: x}", "4:22: finalists.compare must be a list, not 'x'"),
+    (
+        "agent: {starts: [{learning_rate: null}]}",
+        "4:34: agent.starts.0.learning_rate is empty: give a value, or leave the key out",
+    ),
+    ("agent: {starts: [3]}", "4:18: agent.starts.0 must be a mapping of keys to values, not 3"),
+    ("resources: Auto", "4:12: resources must be auto, or a mapping of keys to values, not 'Auto'"),
+    ("budget: {trial: true}", "4:17: budget.trial must be a duration, such as 90s, 30m, 6h or 1d,"),
+    ("track: [7]", "4:9: track.0 must be text: write '7', not 7"),
+    (
         "budget: {trials: 4}\nfinalists: {top: 1, seeds: 2}",
         "4:18: budget.trials 4 leaves nothing for the search: the repetitions take 4 (1 finalist",
     ),
@@ -123,6 +152,44 @@ def test_mistakes_in_a_job(added: str, expected: str) -> None:
     (mistake,) = _mistakes(LEAST + added)
     assert mistake.startswith("j.yaml:")
     assert expected in mistake
+
+
+# Added to the section of a task that reads files.
+OF_A_TASK = [
+    (
+        "endings: [a]",
+        "36: task.endings must be the name of a column, or a list of two or more, not",
+    ),
+    (
+        "endings: 3",
+        "36: task.endings must be the name of a column, or a list of two or more, not 3",
+    ),
+    ("endings: [a, 1]", "40: task.endings.1 must be text: write '1', not 1"),
+    ("endings: [a, [b]]", "40: task.endings.1 must be text, not a list"),
+    ("endings: [a, b, a]", "36: task.endings names the column 'a' twice"),
+    ("endings: [a, label]", "36: task.endings and task.label both name the column 'label'"),
+    (
+        "label: text",
+        "34: task.text and task.label both name the column 'text'; each needs a column",
+    ),
+    ("pair: label", "33: task.label and task.pair both name the column 'label'"),
+    ("label_separator: ''", "44: task.label_separator must be a text that is not empty, not ''"),
+    ("split: {train: 2}", "42: task.split.train must be below 1, not 2"),
+]
+
+
+@pytest.mark.parametrize(("added", "expected"), OF_A_TASK)
+def test_mistakes_in_the_task_of_a_job(added: str, expected: str) -> None:
+    (mistake,) = _mistakes(f"name: a\ntask: {{files: {{train: c}}, {added}}}\nspace: c")
+    assert mistake.startswith(f"j.yaml:2:{expected}")
+
+
+def test_a_group_may_be_a_column_that_is_read_for_more() -> None:
+    assert _mistakes("name: a\ntask: {files: {train: c}, group: label}\nspace: c") == []
+
+
+def test_the_columns_of_a_task_that_reads_none_do_not_matter() -> None:
+    assert _mistakes("name: a\ntask: {name: license_role, label: text}\nspace: c") == []
 
 
 @pytest.mark.parametrize(
@@ -222,6 +289,12 @@ def test_a_hub_model_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_stored_job_that_is_none(text: str, complaint: str) -> None:
     with pytest.raises(InvalidFileError, match=f"<stored job>: .*{complaint}"):
         job_from_json(text)
+
+
+def test_how_a_stored_job_spelled_a_number_is_not_known() -> None:
+    job = {"name": "a", "task": {"name": "b"}, "space": "c", "store": 7}
+    with pytest.raises(InvalidFileError, match="store must be text, not 7: put quotes around it"):
+        job_from_json(json.dumps(job))
 
 
 def test_a_job_cannot_be_changed() -> None:

@@ -165,6 +165,17 @@ def test_a_clear_winner_needs_no_warning():
         (difference("TF-IDF", "test", 0.0, 0.0), "TF-IDF does as well on test as the tuned"),
         (difference("TF-IDF", "test", -0.0003, 0.08), "TF-IDF does as well on test as the tuned"),
         (
+            # A cost of some thousandths: what is small is small beside its noise.
+            difference("TF-IDF", "test", -0.0003, 0.0005),
+            "TF-IDF does better on test than the tuned transformer (-0.00030, 95 % between"
+            " -0.00080 and +0.00020, within noise)",
+        ),
+        (
+            difference("default", "test", -1500.0, 2500.0),
+            "the lead over the default config is within noise on test (-1500, 95 % between -4000"
+            " and +1000)",
+        ),
+        (
             difference("default", "validation", 0.02, 0.05),
             "validation has 150 examples, too few for a difference of 0.020: below about 0.050",
         ),
@@ -173,6 +184,10 @@ def test_a_clear_winner_needs_no_warning():
 def test_what_cannot_be_told_is_said(found, wanted):
     (line,) = warned(judgement(found))
     assert line.startswith(wanted)
+
+
+def test_a_lead_beyond_noise_is_no_tie_however_small_the_metric():
+    assert not warned(judgement(difference("TF-IDF", "test", 0.0003, 0.0001)))
 
 
 def test_gaps_and_a_default_that_wins_are_said():

@@ -70,6 +70,8 @@ def test_repeated_is_student_t_on_the_seeds():
 def test_of_two_seeds_both_scores_are_told_and_no_interval():
     assert say_repeated(Repeated.of([0.909, 0.6432])) == "0.7761 (0.643, 0.909)"
     assert say_repeated(Repeated.of([1234.5, 1200.0])) == "1217 (1200, 1234)"
+    assert say_repeated(Repeated.of([12345.6, 12345.0])) == "12345 (12345, 12346)"
+    assert say_repeated(Repeated.of([0.0012, 0.00034])) == "0.00077 (0.00034, 0.0012)"
     assert say_repeated(Repeated.of([0.50, 0.54, 0.58])) == "0.5400 ± 0.0994"
     assert say_repeated(Repeated.of([0.5])) == "0.5000"
     assert say_repeated(None) == "–"

@@ -59,6 +59,26 @@ def test_other_columns_can_be_named(tmp_path):
     assert task.labels == ("0", "1")
 
 
+def test_labels_that_look_the_same_are_one_class(tmp_path):
+    """macOS writes é as e and an accent, which another program does not."""
+    names = ("caf\u00e9", "cafe\u0301", "bar")
+    rows = [{"text": f"Clause {i}.", "label": names[i % 3]} for i in range(30)]
+    assert load_task(spec(write(tmp_path / "a.jsonl", rows))).labels == ("bar", "caf\u00e9")
+    listed = [row | {"label": [*names]} for row in rows]
+    assert load_task(spec(write(tmp_path / "b.json", listed))).labels == ("bar", "caf\u00e9")
+    divided = [row | {"label": ";".join(names)} for row in rows]
+    task = load_task(spec(write(tmp_path / "c.csv", divided), label_separator=";"))
+    assert task.labels == ("bar", "caf\u00e9")
+
+
+def test_the_right_ending_is_found_whatever_way_it_is_spelt(tmp_path):
+    ways = ["cafe\u0301", "bar"]
+    rows = [{"text": f"{i}", "ways": ways, "label": "caf\u00e9"} for i in range(12)]
+    task = load_task(spec(write(tmp_path / "a.json", rows), endings="ways"))
+    assert set(task.train.labels) == {0}
+    assert task.train.endings[0] == tuple(ways)
+
+
 def changed(index, **values):
     return [row | (values if i == index else {}) for i, row in enumerate(ROWS)]
 

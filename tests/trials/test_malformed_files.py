@@ -63,6 +63,18 @@ CONTENTS = {
         *("a.csv", CSV.encode("utf-16-le")),
         r"a\.csv: is full of NUL bytes: UTF-16 text",
     ),
+    "UTF-32 with its mark": (
+        *("a.csv", CSV.encode("utf-32")),
+        r"a\.csv: is UTF-32 text; save it as UTF-8 \(for example: iconv -f utf-32 -t",
+    ),
+    "UTF-32 with its mark, the other way round": (
+        *("a.csv", "\ufeff".encode("utf-32-be") + CSV.encode("utf-32-be")),
+        r"a\.csv: is UTF-32 text; save it as UTF-8",
+    ),
+    "UTF-32 without its mark": (
+        *("a.csv", CSV.encode("utf-32-le")),
+        r"a\.csv: is full of NUL bytes: UTF-32 text, .*iconv -f utf-32le -t",
+    ),
     "NUL bytes in a row": (
         *("a.csv", CSV.encode() + b"Cla\0use,b\n"),
         r"a\.csv:14: NUL character in column 'text'; the file is damaged",
@@ -235,6 +247,16 @@ def test_what_is_unusual_but_sound_is_read(tmp_path):
     dated = [{"text": f"t{i}", "label": dt.date(2020, 1, 1 + i % 2)} for i in range(12)]
     task = load_task(spec(write(tmp_path / "d.parquet", dated)))
     assert task.labels == ("2020-01-01", "2020-01-02")
+
+
+@pytest.mark.parametrize("header", ["text,label", '"text","label"', '"\ufefftext",\ufefflabel'])
+def test_marks_of_utf_8_are_no_part_of_a_name_however_many(tmp_path, header):
+    rows = "".join(f"{row['text']},{row['label']}\n" for row in GOOD)
+    (tmp_path / "a.csv").write_text(f"\ufeff\ufeff{header}\n{rows}", encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text(f"\ufeff\ufeff{LINES}", encoding="utf-8")
+    (tmp_path / "c.json").write_text(f"\ufeff\ufeff{json.dumps(GOOD)}", encoding="utf-8")
+    for name in ("a.csv", "b.jsonl", "c.json"):
+        assert [row.values for row in read_rows(tmp_path / name)] == GOOD
 
 
 def test_whole_numbers_are_one_class_whatever_their_type(tmp_path):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lexmove.app.stored import job_of, store_url, study_dir_of
+from lexmove.app.stored import job_of, store_option, store_url, study_dir_of
 from lexmove.coordinator.store import open_store
 from lexmove.errors import UsageError, did_you_mean
 from lexmove.space.domain import Value, held
@@ -40,7 +40,7 @@ def enqueue(
     with study_dir.locked():  # whoever runs the study would not hear of it
         study = opened.load(name)
         config = _config(study, words, like)
-        _check_new(study, config)
+        _check_new(study, config, option=store_option(store_url(None, store)))
         start = asked_for(config, by=_BY, after=len(study.trials))
         opened.extend(name, study.spec.num_trials + 1, [start])
     return config
@@ -78,12 +78,13 @@ def _plain(text: str) -> Any:
         return text
 
 
-def _check_new(study: Study, config: Config) -> None:
+def _check_new(study: Study, config: Config, *, option: str) -> None:
     for trial in study.trials:
         if trial.config == config:
             raise UsageError(
                 f"trial {trial.trial_id} of study {study.spec.name!r} tried just this config: "
-                f"`lexmove show {study.spec.name} {trial.trial_id}` shows it"
+                f"`lexmove show {study.spec.name} {trial.trial_id}{option}` shows it"
             )
     if any(start.is_asked and start.config == config for start in study.spec.starts):
-        raise UsageError(f"this config waits already: `lexmove resume {study.spec.name}` tries it")
+        way = f"lexmove resume {study.spec.name}{option}"
+        raise UsageError(f"this config waits already: `{way}` tries it")

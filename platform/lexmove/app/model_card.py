@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from lexmove.app.stored import Outcome
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM, Arm, doubts
-from lexmove.results.wording import say_number, say_repeated, say_spread
+from lexmove.results.wording import say_metric, say_number, say_repeated, say_spread
 
 _DATA_LICENCE = "cc-by-4.0"
 _BUILT_IN_DATA = (
@@ -20,7 +20,7 @@ def model_card(outcome: Outcome, job: JobSpec) -> str:
     """What a reader must know before they use the model."""
     study, winner = outcome.study, outcome.winner
     assert winner is not None, "there is something to export"
-    metric = study.spec.metric
+    metric = say_metric(study.spec.metric)
     arms = {arm.name: arm for arm in outcome.arms}
     return "\n".join(
         [
@@ -79,6 +79,7 @@ def _scores(outcome: Outcome, metric: str) -> Iterator[str]:
     for arm in outcome.arms:
         name = "**this model's config**" if winner and arm.name == winner.arm else arm.name
         name = "the default config" if arm.name == DEFAULT_ARM and name == arm.name else name
+        name = name.replace("|", "\\|")
         seeds = max((item.num_seeds for item in (arm.validation, arm.test) if item), default=0)
         yield f"| {name} | {say_repeated(arm.validation)} | {say_repeated(arm.test)} | {seeds} |"
     if (reference := outcome.reference) is not None:
@@ -120,5 +121,5 @@ def _limits(outcome: Outcome) -> Iterator[str]:
     if outcome.judgement is not None:
         for doubt in doubts(outcome.judgement, outcome.arms, outcome.reference):
             yield f"- {doubt}"
-        for gap in outcome.judgement.gaps:
-            yield f"- {gap}"
+    if outcome.state != "finished":
+        yield "- Its study was not finished when it was exported: some of what is above may change."

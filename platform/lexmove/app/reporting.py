@@ -95,6 +95,11 @@ def _data(job: JobSpec) -> str | None:
 
 def _write(path: Path, text: str) -> None:
     """Aside first, so that no half page is ever there."""
+    if path.is_dir():
+        raise UsageError(
+            f"cannot write {path}: it is a folder, and the page is a file; say --output"
+            f" {path / 'report.html'}"
+        )
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         aside.write_text(text, encoding="utf-8")

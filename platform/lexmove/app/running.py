@@ -31,12 +31,16 @@ from lexmove.app.restoring import restore_study
 from lexmove.app.sizing import with_resources
 from lexmove.app.stored import (
     Outcome,
+    is_asked_for_more,
     is_over,
     is_searched,
+    is_timed_out,
     job_of,
     judgement_of,
+    note_time_out,
     outcome_of,
     repetitions_of,
+    store_option,
     store_url,
     study_dir_of,
 )
@@ -96,8 +100,9 @@ def tune(
     opened = open_store(store_url(job, store))
     if job.name in opened.names():
         raise UsageError(
-            f"study {job.name!r} exists already: `lexmove resume {job.name}` goes on with it; "
-            "for a new one change `name` in the job"
+            f"study {job.name!r} exists already: `lexmove resume {job.name}"
+            f"{store_option(store_url(job, store))}` goes on with it; for a new one change `name` "
+            "in the job"
         )
     check_address(address)
     progress("checking the job", None)
@@ -210,15 +215,20 @@ def _check_still_there(job: JobSpec) -> None:
 def _is_done(store: TrialStore, job: JobSpec, study: Study, study_dir: StudyDir) -> bool:
     """Whether the search, the repetitions and the judgement on them have nothing left."""
     repetitions = repetitions_of(store, study)
+    was_ended = _was_ended_by_time(job, study, repetitions, study_dir)
+    if study.incumbent is None or not (is_searched(study) or was_ended):
+        return False
     is_judged = judgement_of(study, repetitions, study_dir) is not None
-    is_at_end = is_searched(study) or _was_ended_by_time(job, repetitions)
-    is_scored = study.incumbent is not None and is_at_end
-    return is_scored and is_over(study, repetitions, job, is_judged=is_judged)
+    return is_over(study, repetitions, job, is_judged=is_judged, has_timed_out=was_ended)
 
 
-def _was_ended_by_time(job: JobSpec, repetitions: Study | None) -> bool:
-    """Whether the search is over for its clock: what it found is being repeated, or was."""
-    return job.budget.limit == "time" and repetitions is not None
+def _was_ended_by_time(
+    job: JobSpec, study: Study, repetitions: Study | None, study_dir: StudyDir
+) -> bool:
+    """Whether the search is over for its clock, and nothing was asked for since."""
+    if job.budget.limit != "time" or is_asked_for_more(study):
+        return False
+    return repetitions is not None or is_timed_out(study, study_dir)
 
 
 def _run(
@@ -288,10 +298,13 @@ def _stages(
     if not store.load(job.name).trials or study_dir.read_json("reference") is None:
         progress("scoring the reference", None)
         write_reference(job, study_dir)
-    repeated = repetitions_of(store, store.load(job.name))
-    if is_extended or not _was_ended_by_time(job, repeated):
-        yield from _search(store, job, study_dir, progress)
     study = store.load(job.name)
+    repeated = repetitions_of(store, study)
+    if is_extended or not _was_ended_by_time(job, study, repeated, study_dir):
+        yield from _search(store, job, study_dir, progress)
+        study = store.load(job.name)
+        if job.budget.limit == "time" and study.incumbent is not None:
+            note_time_out(study, study_dir)
     if study.incumbent is None:
         raise NoSuccessfulTrialError(_why_none(study))
     repetitions = repetition_stage(store, job, study, progress)

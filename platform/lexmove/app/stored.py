@@ -11,6 +11,7 @@ from typing import Any
 
 from lexmove.coordinator.remote_storage import RemoteStorage
 from lexmove.coordinator.store import open_reader, open_store
+from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StorageError, StudyNotFoundError, UsageError
 from lexmove.job.loading import job_from_json
@@ -26,6 +27,9 @@ from lexmove.trials.tasks.published_scores import PublishedScore, published_scor
 DEFAULT_STORE = "sqlite:///studies.db"
 DEFAULT_STORAGE = "studies"
 REPETITIONS = ".repetitions."
+
+_SEARCHED = "searched"
+"""The file in a study's folder that says after how many trials its clock ended the search."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,8 @@ class Outcome:
         found = best_json(
             self.study, arms=self.arms, reference=self.reference, judgement=self.judgement
         )
-        return found | {"published": [asdict(item) for item in self.published]}
+        published = [asdict(item) for item in self.published]
+        return found | {"state": self.state, "published": published}
 
 
 def store_url(job: JobSpec | None = None, override: str | None = None) -> str:
@@ -79,6 +84,11 @@ def store_url(job: JobSpec | None = None, override: str | None = None) -> str:
     return (
         override or (job.store if job else None) or os.environ.get("LEXMOVE_STORE") or DEFAULT_STORE
     )
+
+
+def store_option(url: str | None) -> str:
+    """` --store URL` where a later command would not find the study without it."""
+    return "" if url is None or url == store_url() else f" --store {without_password(url)}"
 
 
 def load(name: str, *, store: str | None = None) -> Outcome:
@@ -121,7 +131,13 @@ def outcome_of(store: TrialReader, study: Study) -> Outcome:
     study_dir = _as_far_as_reachable(study_dir_of(job)) if job else None
     repetitions = repetitions_of(store, study)
     judgement = None if study_dir is None else judgement_of(study, repetitions, study_dir)
-    is_done = is_over(study, repetitions, job, is_judged=judgement is not None)
+    is_done = is_over(
+        study,
+        repetitions,
+        job,
+        is_judged=judgement is not None,
+        has_timed_out=study_dir is not None and is_timed_out(study, study_dir),
+    )
     state = "finished" if is_done else "interrupted"
     return Outcome(
         study=study,
@@ -173,19 +189,41 @@ def repetitions_key(repetitions: Study) -> str:
 
 
 def is_over(
-    study: Study, repetitions: Study | None, job: JobSpec | None, *, is_judged: bool
+    study: Study,
+    repetitions: Study | None,
+    job: JobSpec | None,
+    *,
+    is_judged: bool,
+    has_timed_out: bool = False,
 ) -> bool:
     """Whether search and repetitions have come to their end, and these were judged.
 
     Repetitions begin where the search has ended, be it before its budget was used up: by the
-    clock, or because the space holds no other config.
+    clock, or because the space holds no other config. What was asked for since makes it go on.
     """
-    if not all(status.is_final for status in study.counts):
+    if not all(status.is_final for status in study.counts) or is_asked_for_more(study):
         return False
     if repetitions is not None:
         return is_searched(repetitions) and (is_judged or job is None)
     repeats = job is not None and job.repetitions.top and study.incumbent is not None
-    return is_searched(study) and not repeats
+    return (is_searched(study) or has_timed_out) and not repeats
+
+
+def is_asked_for_more(study: Study) -> bool:
+    """Whether the user has asked for a config since the last trial was started."""
+    num_trials = len(study.trials)
+    return any(start.is_asked and start.after >= num_trials > 0 for start in study.spec.starts)
+
+
+def is_timed_out(study: Study, study_dir: StudyDir) -> bool:
+    """Whether the clock has ended the search, and no trial was started since."""
+    noted = study_dir.read_json(_SEARCHED)
+    return noted is not None and noted["num_trials"] == len(study.trials)
+
+
+def note_time_out(study: Study, study_dir: StudyDir) -> None:
+    """Notes that the clock has ended the search: the trials alone do not tell."""
+    study_dir.write_json(_SEARCHED, {"num_trials": len(study.trials)})
 
 
 def is_searched(study: Study) -> bool:

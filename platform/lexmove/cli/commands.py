@@ -1,20 +1,22 @@
 """What each verb does: asks the app, and hands the answer to its view."""
 
 import os
+import shlex
 from functools import cache
 from pathlib import Path
 
 import typer
 
 from lexmove.app import stored
-from lexmove.app.stored import Outcome, store_url
-from lexmove.cli.conduct import INTERRUPTED, resumable, say_next, store_option
+from lexmove.app.stored import Outcome, store_option, store_url
+from lexmove.cli.conduct import INTERRUPTED, resumable, say_next
 from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_sentence, write_table
 from lexmove.cli.result_view import write_result
 from lexmove.cli.study_view import write_studies, write_study, write_trial
+from lexmove.coordinator.store import open_reader
 from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.store_url import locate_store
-from lexmove.errors import UsageError
+from lexmove.errors import LexmoveError, UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import list_json, show_json, trial_json
 from lexmove.space.loading import load_job_and_space
@@ -61,7 +63,7 @@ def run_init(
         say(line)
     for path in written:
         say(f"wrote {path}")
-    say(f"next: lexmove plan {out}")
+    say(f"next: lexmove plan {shlex.quote(str(out))}")
 
 
 def run_plan(path: Path, *, offline: bool, address: str | None, as_json: bool) -> None:
@@ -77,8 +79,20 @@ def run_plan(path: Path, *, offline: bool, address: str | None, as_json: bool) -
         write_json(plan_json(plan))
         return
     write_plan(plan)
-    verb = f"tune {path}" if address is None else f"submit {path} --address {address}"
-    say(f"next: lexmove {verb}")
+    file = shlex.quote(str(path))
+    verb = f"tune {file}" if address is None else f"submit {file} --address {address}"
+    say(_exists(job) or f"next: lexmove {verb}")
+
+
+def _exists(job: JobSpec) -> str:
+    """What there is to say where the job's study exists already; empty where it does not."""
+    url = store_url(job)
+    try:
+        is_there = not locate_store(url).is_missing and job.name in open_reader(url).names()
+    except LexmoveError:  # whoever wants to use the store will hear of it
+        return ""
+    way = f"lexmove resume {job.name}{store_option(url)}"
+    return is_there * f"study {job.name!r} exists already: {way}, or change `name` in the job"
 
 
 def run_tune(
@@ -164,7 +178,7 @@ def run_enqueue(name: str, words: list[str], *, like: int | None, store: str | N
 
 
 def _finish(outcome: Outcome, *, store: str, profile: bool) -> None:
-    write_result(outcome)
+    write_result(outcome, store=store)
     if profile:
         _show_profiles(outcome.study.spec.name, store=store, as_json=False)
     say_next(outcome.study.spec.name, store=store)
@@ -240,7 +254,7 @@ def run_best(name: str, *, store: str | None, as_json: bool) -> None:
     if as_json:
         write_json(outcome.best_json())
     else:
-        write_result(outcome)
+        write_result(outcome, store=store_url(None, store))
 
 
 def run_doctor(

@@ -80,6 +80,7 @@ def resumable(name: str, *, store: str) -> Iterator[None]:
 
 
 def _way_on(name: str, store: str) -> str:
+    from lexmove.app.stored import store_option
     from lexmove.coordinator.store import open_store
 
     try:
@@ -94,16 +95,9 @@ def _way_on(name: str, store: str) -> str:
     )
 
 
-def store_option(url: str) -> str:
-    """` --store URL` where a later command would not find the study without it."""
-    from lexmove.app.stored import store_url
-    from lexmove.coordinator.store_rules import without_password
-
-    return "" if url == store_url() else f" --store {without_password(url)}"
-
-
 def say_next(name: str, *, store: str) -> None:
     """What to do next, on stderr; nothing on a cluster, where `submit` has said it."""
+    from lexmove.app.stored import store_option
     from lexmove.coordinator.study_dir import SUPERVISOR
 
     if SUPERVISOR in os.environ:

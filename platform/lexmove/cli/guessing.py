@@ -153,8 +153,8 @@ def pick_columns(data: Path, *, text: str | None = None, label: str | None = Non
     Raises:
         TaskError: the file cannot be read, is divided by another mark than its ending says, or is
             in another encoding than UTF-8.
-        UsageError: a given column is not there, none can be told to be the one, or the first line
-            looks like a row; who names both columns has seen that it holds names.
+        UsageError: a given column is not there, or given for both, none can be told to be the one,
+            or the first line looks like a row; who names both columns has seen that it holds names.
     """
     source = open_file(data)
     _check_delimiter(data, source)
@@ -165,10 +165,16 @@ def pick_columns(data: Path, *, text: str | None = None, label: str | None = Non
             raise UsageError(
                 f"{data} has no column {name!r} ({option}){did_you_mean(name, columns)}"
             )
+    if text is not None and text == label:
+        raise UsageError(
+            f"--text and --label both name the column {text!r}; each needs a column of its own"
+        )
     cells = {name: _cells(rows, name) for name in columns}
     if data.suffix.lower() in _DELIMITED and (text is None or label is None):
         _check_header(data, cells)
-    endings = _endings(cells)
+    endings = _endings(
+        {name: values for name, values in cells.items() if name not in (text, label)}
+    )
     pair = _pair({name: values for name, values in cells.items() if name != label}, text)
     taken = (text, *endings, *(pair or ()))
     rest = {name: values for name, values in cells.items() if name not in taken}

@@ -12,8 +12,8 @@ import typer
 
 from lexmove.app import asking, stopping
 from lexmove.app.asking import Sight
-from lexmove.app.stored import store_url
-from lexmove.cli.conduct import INTERRUPTED, store_option
+from lexmove.app.stored import store_option, store_url
+from lexmove.cli.conduct import INTERRUPTED
 from lexmove.cli.console import say
 from lexmove.cli.progress import REPETITIONS, progress_display
 from lexmove.cluster.jobs import ENDED, Jobs

@@ -1,6 +1,6 @@
 """The result of a study: what was reached, by which moves, and what it is worth."""
 
-from lexmove.app.stored import Outcome
+from lexmove.app.stored import Outcome, store_option
 from lexmove.cli.console import write, write_sentence, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_metric, say_move, say_number
 from lexmove.results.judgement import Winner
@@ -13,11 +13,18 @@ from lexmove.study.study import Study
 _NUM_MOVES = 3
 
 
-def write_result(outcome: Outcome) -> None:
-    """Everything that `tune`, `resume`, `demo` and `best` say at the end, on stdout."""
+def write_result(outcome: Outcome, *, store: str | None = None) -> None:
+    """Everything that `tune`, `resume`, `demo` and `best` say at the end, on stdout.
+
+    `store` is the URL of the store that the study is in; None for the one that is looked in anyway.
+    """
     study, winner = outcome.study, outcome.winner
+    if outcome.state == "running":
+        started = say_started(study.spec, len(study.trials))
+        write_sentence(f"study {study.spec.name} is running, {started} trials: this may change yet")
+        write()
     if outcome.state == "interrupted":
-        _write_what_is_missing(study)
+        _write_what_is_missing(study, store)
     if winner is None:
         write(f"study {study.spec.name}: no trial has succeeded yet")
         return
@@ -29,7 +36,7 @@ def write_result(outcome: Outcome) -> None:
     _write_doubts(outcome)
 
 
-def _write_what_is_missing(study: Study) -> None:
+def _write_what_is_missing(study: Study, store: str | None) -> None:
     """That this is no result yet, and what makes it one."""
     name = study.spec.name
     started = say_started(study.spec, len(study.trials))
@@ -37,7 +44,7 @@ def _write_what_is_missing(study: Study) -> None:
     if not study.num_trials_left:
         line += ", its last steps are missing"
     if study.spec.job:  # else lexmove cannot resume it
-        line += f"; `lexmove resume {name}` goes on"
+        line += f"; `lexmove resume {name}{store_option(store)}` goes on"
     write_sentence(line)
     write()
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,9 @@ def write_starter(job: str, *, out: Path, force: bool) -> list[Path]:
         out.parent / templates.SCHEMA_NAME: json.dumps(job_schema(), indent=2) + "\n",
     }
     space = out.parent / templates.SPACE_NAME
-    if force or not space.exists():
+    if force or not space.is_file():
         wanted[space] = templates.SPACE
+    _check_no_folder(wanted, out)
     in_the_way = [path for path, text in wanted.items() if not force and _differs(path, text)]
     if in_the_way:
         names = ", ".join(map(str, in_the_way))
@@ -125,8 +126,19 @@ def write_starter(job: str, *, out: Path, force: bool) -> list[Path]:
     return list(wanted)
 
 
+def _check_no_folder(wanted: Iterable[Path], out: Path) -> None:
+    for path in wanted:
+        if path.is_dir():
+            way_out = f"say --out {path / 'job.yaml'}" if path == out else "choose another --out"
+            raise UsageError(f"cannot write {path}: it is a folder, not a file; {way_out}")
+
+
 def _differs(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text(encoding="utf-8") != text
+    """Whether something else is there, which may be no text, or cannot be read."""
+    try:
+        return path.exists() and path.read_bytes() != text.encode()
+    except OSError:
+        return True
 
 
 def _write_all(wanted: Mapping[Path, str]) -> None:

@@ -39,6 +39,7 @@ class Document:
     """A file as plain data: dicts, lists, str, int, float, bool, None.
 
     `mistakes` are those of the form alone, such as repeated keys (the first one counts).
+    `spellings` keep how the file writes numbers and flags, such as 007 or 1e3.
     """
 
     path: str
@@ -46,6 +47,7 @@ class Document:
     mistakes: tuple[Mistake, ...] = ()
     value_places: Mapping[KeyPath, Place] = field(default_factory=dict)
     key_places: Mapping[KeyPath, Place] = field(default_factory=dict)
+    spellings: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def get(self, at: KeyPath) -> Any:
         """The value there; None where the document ends before."""
@@ -141,6 +143,7 @@ def parse_document(text: str, *, path: str) -> Document:
         mistakes=tuple(builder.mistakes),
         value_places=builder.value_places,
         key_places=builder.key_places,
+        spellings=builder.spellings,
     )
 
 
@@ -179,6 +182,7 @@ class _Builder:
         self.mistakes: list[Mistake] = []
         self.value_places: dict[KeyPath, Place] = {}
         self.key_places: dict[KeyPath, Place] = {}
+        self.spellings: dict[KeyPath, str] = {}
 
     def build(self, node: Node, at: KeyPath) -> Any:
         own = _place(node)
@@ -186,7 +190,10 @@ class _Builder:
         if isinstance(node, ScalarNode):
             is_absent = node.value == "" and node.style is None
             self.value_places[at] = by_key if is_absent else own
-            return self._scalar(node)
+            value = self._scalar(node)
+            if isinstance(value, bool | int | float):
+                self.spellings[at] = node.value
+            return value
         assert isinstance(node, MappingNode | SequenceNode)
         self.value_places[at] = own if node.flow_style else by_key
         if isinstance(node, MappingNode):

@@ -6,18 +6,19 @@ folder. What a study writes (`store`, `storage`) is relative to the current fold
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from lexmove.errors import InvalidFileError, Mistake, did_you_mean
-from lexmove.job.document import Document, in_file_order, number_in, read_document, say
+from lexmove.job.document import Document, KeyPath, in_file_order, number_in, read_document, say
 from lexmove.job.own_code import is_own, with_own_file
-from lexmove.job.spec import MORE_IS_BETTER, TASKS, JobSpec
+from lexmove.job.spec import MORE_IS_BETTER, TASKS, JobSpec, TaskSpec
 
 
 def load_job(path: str | Path) -> JobSpec:
@@ -41,9 +42,9 @@ def parse_job(document: Document) -> tuple[JobSpec | None, list[Mistake]]:
     try:
         spec = JobSpec.model_validate(document.data)
     except ValidationError as error:
-        found = [_mistake(document, details) for details in error.errors()]
-        return None, in_file_order([*mistakes, *found])
-    return spec, in_file_order([*mistakes, *_of_names(document, spec)])
+        return None, in_file_order([*mistakes, *_mistakes(document, error.errors())])
+    of_files = (*_of_names(document, spec), *_of_columns(document, spec.task))
+    return spec, in_file_order([*mistakes, *of_files])
 
 
 def job_to_json(spec: JobSpec) -> str:
@@ -98,27 +99,58 @@ def found_beside(path: str, folder: Path) -> str:
     return str(beside) if beside.exists() else path
 
 
-def _mistake(document: Document, details: ErrorDetails) -> Mistake:
-    at = tuple(details["loc"])
+def _mistakes(document: Document, found: Sequence[ErrorDetails]) -> Iterator[Mistake]:
+    """Every mistake at a place of the file.
+
+    Of a value that may have several forms, pydantic finds one for each. What is told is what is
+    wrong inside the form that the value has, or else all that it may be.
+    """
+    choices = [(details, _choice(details["loc"])) for details in found]
+    looked_into = {at for details, at in choices if at is not None and _is_inside(details, at)}
+    for details, at in choices:
+        loc = details["loc"]
+        if at is None:
+            yield _mistake(document, loc, details)
+        elif _is_inside(details, at):
+            yield _mistake(document, (*at, *loc[len(at) + 1 :]), details)
+        elif at not in looked_into:
+            yield _misfit(document, at)
+
+
+def _is_inside(details: ErrorDetails, at: KeyPath) -> bool:
+    """Whether it lies deeper than the form of the value there, which pydantic names in between."""
+    return len(details["loc"]) > len(at) + 1
+
+
+def _misfit(document: Document, at: KeyPath) -> Mistake:
+    """A value that has none of the forms that it may have."""
+    value = document.get(at)
+    if value is None and at not in _FORMS:
+        return document.mistake(at, _empty(at))
+    told = f"a list of {len(value)}" if isinstance(value, list) and value else say(value)
+    wanted = _FORMS.get(at, "a finite number, a text, true or false")
+    return document.mistake(at, f"{_title(at)} must be {wanted}, not {told}")
+
+
+def _mistake(document: Document, at: KeyPath, details: ErrorDetails) -> Mistake:
     kind = details["type"]
-    if at[:1] == ("space",) and len(at) > 1:
-        rule = "space must be the path of a search-space file, or its content inline"
-        return document.mistake(("space",), f"{rule}, not {say(details['input'])}")
     if kind == "missing":
         return document.mistake(at[:-1], _missing(at))
     if kind == "extra_forbidden":
         return document.mistake(at, _unknown(at), of_key=True)
-    name = ".".join(map(str, at))
-    value = details["input"]
+    name, value = _title(at), details["input"]
     if kind == "value_error":
         reason = str(details["ctx"]["error"])
         if not at:  # a rule over several sections begins with the key that it is about
             return document.mistake(tuple(reason.split(maxsplit=1)[0].split(".")), reason)
         return document.mistake(at, f"{name}: {reason}")
     if value is None:
-        return document.mistake(at, f"{name} is empty: give a value, or leave the key out")
+        return document.mistake(at, _empty(at))
+    if kind.endswith("_type") and at in _FORMS:
+        return _misfit(document, at)
     wanted = _wanted(kind, details.get("ctx", {}), details["msg"])
-    return document.mistake(at, f"{name} must be {wanted}{_not_but(kind, value)}")
+    instead = _not_but(kind, value, spelling=document.spellings.get(at))
+    return document.mistake(at, f"{name} must be {wanted}{instead}")
 
 
 def _of_names(document: Document, spec: JobSpec) -> Iterator[Mistake]:
@@ -135,38 +167,90 @@ def _of_names(document: Document, spec: JobSpec) -> Iterator[Mistake]:
         yield document.mistake(("metric", "goal"), rule)
 
 
-def _missing(at: tuple[int | str, ...]) -> str:
-    model = _section(at[:-1])
-    needed = [name for name, item in model.model_fields.items() if item.is_required()]
-    return f"{'.'.join(map(str, at))} is missing: {_title(at[:-1])} needs {_and(needed)}"
+def _of_columns(document: Document, task: TaskSpec) -> Iterator[Mistake]:
+    """Data in which one column would be two things; only a group may be something else, too."""
+    if task.name is not None:
+        return
+    endings = (task.endings,) if isinstance(task.endings, str) else task.endings or ()
+    roles = [*(("endings", column) for column in endings), ("label", task.label)]
+    if task.pair is not None:
+        roles.append(("pair", task.pair))
+    taken = {task.text: "text"}
+    for role, column in roles:
+        if column in taken:
+            both = f"task.{taken[column]} and task.{role} both name the column {column!r}"
+            twice = f"task.{role} names the column {column!r} twice"
+            rule = twice if role == taken[column] else both
+            is_given = document.get(("task", role)) is not None
+            at = ("task", role if is_given else taken[column])
+            yield document.mistake(at, f"{rule}; each needs a column of its own")
+        taken[column] = role
 
 
-def _unknown(at: tuple[int | str, ...]) -> str:
-    known = tuple(_section(at[:-1]).model_fields)
+def _empty(at: KeyPath) -> str:
+    return f"{_title(at)} is empty: give a value, or leave the key out"
+
+
+def _missing(at: KeyPath) -> str:
+    needed = [name for name, item in _section(at[:-1]).items() if item.is_required()]
+    return f"{_title(at)} is missing: {_title(at[:-1])} needs {_and(needed)}"
+
+
+def _unknown(at: KeyPath) -> str:
+    known = tuple(_section(at[:-1]))
     return f"unknown key {str(at[-1])!r} in {_title(at[:-1])}{did_you_mean(str(at[-1]), known)}"
 
 
-def _title(at: tuple[int | str, ...]) -> str:
+def _title(at: KeyPath) -> str:
     return ".".join(map(str, at)) or "a job"
 
 
 def _and(names: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def _section(at: tuple[int | str, ...]) -> type[BaseModel]:
-    """The model of the section at a path of keys."""
-    model: type[BaseModel] = JobSpec
+def _section(at: KeyPath) -> Mapping[str, FieldInfo]:
+    """The keys that the section at a path may have; none where no section can be."""
+    forms: tuple[Any, ...] = (JobSpec,)
     for key in at:
-        annotation = model.model_fields[str(key)].annotation
-        is_union = get_origin(annotation) in (Union, UnionType)
-        options = get_args(annotation) if is_union else (annotation,)
-        model = next(
-            option
-            for option in options
-            if isinstance(option, type) and issubclass(option, BaseModel)
-        )
-    return model
+        forms = _forms_inside(forms, key)
+    return next((form.model_fields for form in forms if _is_section(form)), {})
+
+
+def _choice(loc: KeyPath) -> KeyPath | None:
+    """The path of the first value on the way that may have several forms; None without one."""
+    forms: tuple[Any, ...] = (JobSpec,)
+    for depth, key in enumerate(loc):
+        if len(forms) > 1:
+            return loc[:depth]
+        forms = _forms_inside(forms, key)
+    return None
+
+
+def _forms_inside(forms: tuple[Any, ...], key: str | int) -> tuple[Any, ...]:
+    """The types that a value may have which lies at a key of a value of one of these types."""
+    found: list[Any] = []
+    for form in forms:
+        if _is_section(form):
+            field = form.model_fields.get(str(key))
+            found += _forms(field.annotation) if field else ()
+        elif get_origin(form) in (list, tuple, dict):
+            item = [part for part in get_args(form) if part is not Ellipsis][-1]
+            found += _forms(item)
+    return tuple(found)
+
+
+def _forms(annotation: Any) -> tuple[Any, ...]:
+    """The types that a type consists of, without None, which pydantic does not count as a form."""
+    if get_origin(annotation) is Annotated:
+        return _forms(get_args(annotation)[0])
+    if get_origin(annotation) not in (Union, UnionType):
+        return () if annotation is NoneType else (annotation,)
+    return tuple(form for part in get_args(annotation) for form in _forms(part))
+
+
+def _is_section(form: Any) -> bool:
+    return isinstance(form, type) and issubclass(form, BaseModel)
 
 
 def _wanted(kind: str, context: Mapping[str, Any], message: str) -> str:
@@ -174,13 +258,15 @@ def _wanted(kind: str, context: Mapping[str, Any], message: str) -> str:
     return rule(context) if rule else message.removeprefix("Input should be ")
 
 
-def _not_but(kind: str, value: object) -> str:
+def _not_but(kind: str, value: object, *, spelling: str | None) -> str:
     """What the value is instead, and what to write where that is plain."""
     number = number_in(value)
     if kind in ("int_type", "float_type") and number is not None:
         return f": write {number}, not {say(value)}"
     if kind == "string_type" and isinstance(value, bool | int | float):
-        return f": write '{say(value)}', not {say(value)}"
+        if spelling is None:
+            return f", not {say(value)}: put quotes around it"
+        return f": write '{spelling}', not {spelling}"
     if kind == "bool_type" and isinstance(value, str) and value.lower() in _FLAGS:
         return f": write {_FLAGS[value.lower()]}, not {say(value)}"
     return f", not {say(value)}"
@@ -191,6 +277,16 @@ _FLAGS = {
     **dict.fromkeys(("no", "off", "false"), "false"),
 }
 
+_DURATION = "a duration, such as 90s, 30m, 6h or 1d"
+_FORMS: Mapping[KeyPath, str] = {
+    ("space",): "the path of a search-space file, or its content inline",
+    ("task", "endings"): "the name of a column, or a list of two or more",
+    ("resources",): "auto, or a mapping of keys to values",
+    ("budget", "wall_clock"): _DURATION,
+    ("budget", "trial"): _DURATION,
+}
+"""What a value may be that may have several forms; what is not here is a hyperparameter's."""
+
 _RULES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "int_type": lambda _: "a whole number",
     "int_from_float": lambda _: "a whole number",
@@ -198,9 +294,13 @@ _RULES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "finite_number": lambda _: "a finite number",
     "string_type": lambda _: "text",
     "bool_type": lambda _: "true or false",
+    "string_too_short": lambda _: "a text that is not empty",
+    "list_type": lambda _: "a list",
     "model_type": lambda _: "a mapping of keys to values",
+    "dict_type": lambda _: "a mapping of keys to values",
     "greater_than": lambda context: f"above {context['gt']:g}",
     "greater_than_equal": lambda context: f"at least {context['ge']:g}",
+    "less_than": lambda context: f"below {context['lt']:g}",
     "less_than_equal": lambda context: f"at most {context['le']:g}",
     "literal_error": lambda context: f"{context['expected']}",
     "string_pattern_mismatch": lambda _: (

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 _OFFERS = ((3, 3), (3, 2), (2, 2), (1, 2), (1, 1))
 """Finalists and seeds, the most telling first; a budget takes the first that it can pay."""
 
-_MAX_SHARE = 1 / 3
-"""Of a budget, for repetitions that the job leaves open."""
+_PARTS = 3
+"""Of as many parts of a budget one may go into repetitions that the job leaves open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def affordable(num_trials: int, *, top: int | None, seeds: int | None, others: i
         )
         for offered_top, offered_seeds in _OFFERS
     ]
-    paid = [offer for offer in offers if offer.num_trainings <= _MAX_SHARE * num_trials]
+    paid = [offer for offer in offers if _PARTS * offer.num_trainings <= num_trials]
     if paid:
         return paid[0]
     return Repetitions(top=0, others=others, seeds=1) if top is None else offers[-1]

@@ -305,6 +305,8 @@ class FinalistsSpec(_Section):
                     f"a comparison cannot be called {name!r}: results call the space's default "
                     "config 'default' and the best ones 'trial N'; choose another name"
                 )
+            if not name.isprintable():
+                raise ValueError(f"a comparison's name is one line of text, not {name!r}")
             if names.count(name) > 1:
                 raise ValueError(f"two comparisons are called {name!r}; rename one")
         return self

@@ -1,11 +1,15 @@
 """The judgement after the repetitions: which config won, by how much, and what cannot be told."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from lexmove.space.search_space import Config
 from lexmove.study.fidelity import Fidelity
+
+_NEGLIGIBLE = 0.05
+"""A difference that is this share of its interval's half-width is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,11 @@ class Difference:
     def excludes_zero(self) -> bool:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
+
+    @property
+    def half_width(self) -> float:
+        """Half of the interval's width."""
+        return (self.high - self.low) / 2
 
     @property
     def is_certain(self) -> bool:
@@ -139,7 +148,7 @@ def warnings_of(
             )
     found += _against_default(judgement.difference(default, "test"))
     against = None if reference is None else judgement.difference(reference, "test")
-    is_level = against is not None and round(against.mean, 3) == 0
+    is_level = against is not None and abs(against.mean) <= _NEGLIGIBLE * against.half_width
     if is_level:
         found.append(f"{reference} does as well on test as the tuned transformer, and is cheaper")
     if against is not None and against.mean < 0 and not is_level:
@@ -197,17 +206,25 @@ def _too_small(judgement: Judgement, default: str) -> tuple[str, ...]:
     claimed = judgement.difference(default, "validation")
     if claimed is None or claimed.excludes_zero or not claimed.mean:
         return ()
-    half = (claimed.high - claimed.low) / 2
+    num = _decimals(claimed.half_width)
     return (
         f"validation has {judgement.sizes['validation']} examples, too few for a difference of "
-        f"{abs(claimed.mean):.3f}: below about {half:.3f} it is noise; give more of them, or more "
-        "seeds",
+        f"{abs(claimed.mean):.{num}f}: below about {claimed.half_width:.{num}f} it is noise; give "
+        "more of them, or more seeds",
     )
 
 
 def _interval(difference: Difference) -> str:
     seeds = ", one seed" if difference.num_seeds == 1 else ""
-    return (
-        f"{difference.mean:+.3f}, 95 % between {difference.low:+.3f} and {difference.high:+.3f}"
-        f"{seeds}"
+    mean, low, high = (
+        f"{value:+.{_decimals(difference.half_width)}f}"
+        for value in (difference.mean, difference.low, difference.high)
     )
+    return f"{mean}, 95 % between {low} and {high}{seeds}"
+
+
+def _decimals(half_width: float) -> int:
+    """So many that an interval shows, whatever the metric's scale; three where that does."""
+    if not 0.0 < half_width < math.inf or 1e-3 <= half_width < 10:
+        return 3
+    return min(12, max(0, 1 - math.floor(math.log10(half_width))))

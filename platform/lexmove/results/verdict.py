@@ -100,6 +100,8 @@ def _against_noise(one: Contender, other: Contender, judgement: Judgement | None
         known = judgement.difference(loser, "test")
         if known is not None and known.num_seeds > 1:
             return "beyond noise" if known.is_certain else "within noise"
-    if one.ci95 != one.ci95 or other.ci95 != other.ci95:
-        return "on one seed each: how far seeds differ is not known"
+    unknown = [item for item in (one, other) if math.isnan(item.ci95)]
+    if unknown:
+        seeds = "one seed each" if len(unknown) > 1 else "one seed of one of them"
+        return f"on {seeds}: how far seeds differ is not known"
     return "within noise" if one.overlaps(other) else "beyond the seeds' noise"

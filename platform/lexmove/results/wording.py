@@ -23,15 +23,22 @@ _SHARES = ("f1_macro", "f1_micro", "accuracy", "auprc")
 
 
 def say_number(value: float | None) -> str:
-    """A score: three significant digits at least, at most four decimals."""
+    """A score: four decimals, three digits where these would hide it, whole beside thousands."""
     if value is None:
         return NOTHING
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.4g}"
+    if 0 < abs(value) < 1e-3:
+        return f"{value:.3g}"
+    if abs(value) < 10:
+        return f"{value:.4f}"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def say_gain(value: float | None) -> str:
     """A difference of scores, with its sign."""
-    return NOTHING if value is None else f"{value:+.4f}"
+    if value is None:
+        return NOTHING
+    said = say_number(value)
+    return said if said.startswith("-") else f"+{said}"
 
 
 def say_metric(name: str) -> str:
@@ -104,7 +111,7 @@ def say_repeated(repeated: Repeated | None) -> str:
 
 
 def _say_briefly(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.4g}"
+    return f"{value:.3f}" if 1e-2 <= abs(value) < 10 or not value else say_number(value)
 
 
 def say_spread(arms: Sequence[Arm]) -> str:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,18 +59,20 @@ def join_paragraphs(paragraphs: Sequence[str]) -> str:
 def label_cell(row: Row, column: str, separator: str | None) -> Named:
     """The name of a class, or of a list or a text with separators all labels, each once.
 
+    Names that look the same are the same, whether é is written as one character or as two.
+
     Raises:
         BadRowError: as `text_cell`; an empty list is no fault, nor is nothing beside a separator.
     """
     value = _value(row, column)
     if isinstance(value, list):
-        return tuple(dict.fromkeys(_text(_name(item), column) for item in value))
+        return tuple(dict.fromkeys(_name(item, column) for item in value))
     if separator is None:
-        return _text(_name(value), column)
+        return _name(value, column)
     if _is_missing(value):
         return ()
-    parts = str(_name(value)).split(separator)
-    return tuple(dict.fromkeys(_text(part, column) for part in parts if part.strip()))
+    parts = str(_whole(value)).split(separator)
+    return tuple(dict.fromkeys(_name(part, column) for part in parts if part.strip()))
 
 
 def endings_cell(row: Row, columns: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -99,9 +102,8 @@ def position_cell(row: Row, column: str, endings: tuple[str, ...]) -> str:
     Raises:
         BadRowError: none of the endings, or a text that two of them have.
     """
-    value = _name(_value(row, column))
-    given = _text(value, column)
-    same = [at for at, ending in enumerate(endings) if ending == given]
+    given = _name(_value(row, column), column)
+    same = [at for at, ending in enumerate(endings) if _composed(ending) == given]
     if given.isdecimal() and given.isascii():
         position = int(given)
     elif len(same) > 1:
@@ -157,7 +159,16 @@ def _text(value: object, column: str, where: str = "") -> str:
     return text
 
 
-def _name(value: Any) -> Any:
+def _name(value: object, column: str) -> str:
+    return _composed(_text(_whole(value), column))
+
+
+def _composed(text: str) -> str:
+    """Equal for texts that look the same: macOS writes é as e and an accent."""
+    return unicodedata.normalize("NFC", text)
+
+
+def _whole(value: Any) -> Any:
     """Whole numbers without a fraction: a gap in a column makes data frames write 1 as 1.0."""
     if isinstance(value, float) and value.is_integer():
         return int(value)

@@ -6,6 +6,9 @@ from pathlib import Path
 from lexmove.errors import TaskError
 
 _BEGINNINGS = {
+    # Before those of UTF-16, with which the second one begins.
+    b"\x00\x00\xfe\xff": "is UTF-32 text; save it as UTF-8 (for example: iconv -f utf-32 -t utf-8)",
+    b"\xff\xfe\x00\x00": "is UTF-32 text; save it as UTF-8 (for example: iconv -f utf-32 -t utf-8)",
     b"\xff\xfe": "is UTF-16 text; save it as UTF-8 (for example: iconv -f utf-16 -t utf-8)",
     b"\xfe\xff": "is UTF-16 text; save it as UTF-8 (for example: iconv -f utf-16 -t utf-8)",
     b"\x1f\x8b": "is compressed by gzip, whatever its name says; unpack it (gunzip)",
@@ -24,6 +27,9 @@ _SNIFFED = 4096
 _MAX_NUL_RATIO = 0.1
 """Share of NUL bytes above which it is not a slip of single rows."""
 
+_MAX_NUL_RATIO_UTF_16 = 0.5
+"""Share of NUL bytes that UTF-16 text has at most: where all of it is ASCII."""
+
 _DAMAGED = re.compile("[\0\ud800-\udfff]")
 
 
@@ -36,10 +42,12 @@ def check_content(path: Path) -> None:
     for beginning, what in _BEGINNINGS.items():
         if head.startswith(beginning):
             raise TaskError(f"{path}: {what}")
-    if head.count(0) > _MAX_NUL_RATIO * len(head):
+    nul_ratio = head.count(0) / len(head)
+    if nul_ratio > _MAX_NUL_RATIO:
+        bits = 32 if nul_ratio > _MAX_NUL_RATIO_UTF_16 else 16
         raise TaskError(
-            f"{path}: is full of NUL bytes: UTF-16 text, or no text at all; save it as UTF-8 (for"
-            " example: iconv -f utf-16le -t utf-8)"
+            f"{path}: is full of NUL bytes: UTF-{bits} text, or no text at all; save it as UTF-8"
+            f" (for example: iconv -f utf-{bits}le -t utf-8)"
         )
 
 

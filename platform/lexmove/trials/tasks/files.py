@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lexmove.errors import TaskError
 from lexmove.job.spec import TaskSpec
+from lexmove.trials.tasks.arrow_rows import python_rows
 from lexmove.trials.tasks.bad_rows import BadRows
 from lexmove.trials.tasks.cells import class_name, shown
 from lexmove.trials.tasks.checked_rows import (
@@ -90,11 +91,11 @@ def _hub_rows(
 ) -> Iterator[Row]:
     number = 0
     for batch in data.select_columns(list(wanted)).with_format("arrow").iter(_BATCH):
-        for values in batch.to_pylist():
+        for values, fault in python_rows(batch):
             number += 1
-            if names:
+            if names and fault is None:
                 values[label] = class_name(values[label], names)
-            yield Row(number=number, values=values)
+            yield Row(number=number, values=values, fault=fault)
 
 
 def _splits(sources: Mapping[str, RowSource], spec: TaskSpec) -> Splits:

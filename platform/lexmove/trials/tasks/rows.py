@@ -12,11 +12,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from lexmove.errors import TaskError
+from lexmove.trials.tasks.arrow_rows import python_rows
 from lexmove.trials.tasks.content import check_content, damage
 from lexmove.trials.tasks.json_list import json_list
 
@@ -31,6 +33,9 @@ _BATCH = 1024
 _BUFFER = 2**20
 """Bytes of a parquet column that are loaded at once."""
 
+_BOM = "\ufeff"
+"""The mark with which some programs begin a UTF-8 text, or each part of what they join to one."""
+
 _LIST_EXPECTED = "must hold a list of objects: [{column: value, …}, …]"
 
 
@@ -38,7 +43,7 @@ _LIST_EXPECTED = "must hold a list of objects: [{column: value, …}, …]"
 class Row:
     """One row by column name; `number` is its line in a text file (from 1), else its row.
 
-    `fault` says why nothing could be read from it, if so.
+    `fault` says why nothing of it, or not all, could be read, if so.
     """
 
     number: int
@@ -91,7 +96,7 @@ def open_file(path: Path) -> RowSource:
         if opener is not _open_parquet:
             check_content(path)
         source = opener(path)
-        if next(source.read(source.columns), None) is None:
+        if next(source.read(()), None) is None:
             raise TaskError(f"{path}: holds no rows, only the names of columns")
     return RowSource(
         place=source.place, columns=source.columns, read=partial(_read_explained, path, source)
@@ -121,8 +126,17 @@ def _read_explained(path: Path, source: RowSource, wanted: Collection[str]) -> I
         yield from source.read(wanted)
 
 
+def _opened(path: Path, *, newline: str | None = None) -> TextIOWrapper:
+    """The text of a file behind its mark of UTF-8, or several of them."""
+    file, mark = path.open("rb"), _BOM.encode()
+    while file.peek(len(mark)).startswith(mark):
+        file.read(len(mark))
+    return TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline=newline)
+
+
 def _open_delimited(delimiter: str, path: Path) -> RowSource:
-    names = [name.strip() for name in next(_fields(path, delimiter), (1, []))[1]]
+    header = next(_fields(path, delimiter), (1, []))[1]
+    names = [name.replace(_BOM, "").strip() for name in header]
     for name in names:
         if reason := damage(name, "the header"):
             raise TaskError(f"{path}:1: {reason}")
@@ -155,7 +169,7 @@ def _delimited_rows(
 def _fields(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """The fields of every record, and the line on which it begins."""
     csv.field_size_limit(sys.maxsize)  # the default refuses texts over 128 KiB
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with _opened(path, newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         begins, header = 1, [""]
         try:
@@ -196,7 +210,7 @@ def _open_objects(
 
 
 def _jsonl_rows(path: Path, wanted: Collection[str] | None) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 yield _jsonl_row(number, line, wanted)
@@ -215,7 +229,7 @@ def _jsonl_row(number: int, line: str, wanted: Collection[str] | None) -> Row:
 
 
 def _json_rows(path: Path, wanted: Collection[str] | None) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+    with _opened(path) as file:
         for number, value in enumerate(json_list(path, file, _LIST_EXPECTED), start=1):
             yield _row(number, value, _LIST_EXPECTED, wanted)
 
@@ -246,9 +260,9 @@ def _parquet_rows(path: Path, wanted: Collection[str]) -> Iterator[Row]:
     how = {"pre_buffer": False, "buffer_size": _BUFFER}
     with _valid_parquet(path), pq.ParquetFile(path, **how) as file:
         for batch in file.iter_batches(_BATCH, columns=list(wanted), use_threads=False):
-            for values in batch.to_pylist():
+            for values, fault in python_rows(batch):
                 number += 1
-                yield Row(number=number, values=values)
+                yield Row(number=number, values=values, fault=fault)
 
 
 @contextmanager
@@ -257,7 +271,7 @@ def _valid_parquet(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error).partition("\n")[0].rstrip(".")
