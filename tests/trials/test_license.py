@@ -27,8 +27,9 @@ def cache_dir(tmp_path_factory):
     [
         ("license_category", 8, (4313, 1443, 1441)),
         ("license_families", 20, (3416, 1201, 1152)),
-        ("license_listing", 2, (1773, 592, 592)),
-        ("license_role", 4, (8134, 2714, 2713)),
+        # Together half a minute, and made by the same code.
+        pytest.param("license_listing", 2, (1773, 592, 592), marks=pytest.mark.slow),
+        pytest.param("license_role", 4, (8134, 2714, 2713), marks=pytest.mark.slow),
     ],
 )
 def test_a_built_in_task_has_the_documented_size_and_every_class_in_every_split(
@@ -142,9 +143,11 @@ def test_another_version_of_the_package_is_refused(monkeypatch):
 
 @pytest.fixture(scope="module")
 def choice(cache_dir):
+    """Made in half a minute, and longer on a busy machine: its tests are slow ones."""
     return load_task(TaskSpec(name="license_mc"), cache_dir=cache_dir)
 
 
+@pytest.mark.slow
 def test_a_choice_has_five_different_endings_and_its_right_one_anywhere(choice):
     splits = (choice.train, choice.validation, choice.test)
     assert choice.is_multiple_choice
@@ -158,6 +161,7 @@ def test_a_choice_has_five_different_endings_and_its_right_one_anywhere(choice):
             assert all(len(re.findall(r"[^\W\d_]{2,}", part)) >= 12 for part in (text, *ends))
 
 
+@pytest.mark.slow
 def test_an_ending_alone_says_nothing(choice):
     """Right once and wrong four times, each of them; no length stands out either."""
     for split in (choice.train, choice.validation, choice.test):
@@ -174,6 +178,7 @@ def test_an_ending_alone_says_nothing(choice):
         assert (picked == choice.test.labels).mean() == pytest.approx(0.2, abs=0.05)
 
 
+@pytest.mark.slow
 def test_common_words_find_the_right_ending_half_the_time(choice):
     """Measured .52: hard, yet not hopeless."""
     picked = [
@@ -183,6 +188,7 @@ def test_common_words_find_the_right_ending_half_the_time(choice):
     assert 0.45 < (np.array(picked) == choice.test.labels).mean() < 0.58
 
 
+@pytest.mark.slow
 def test_no_wrong_ending_is_nearly_the_right_one(choice):
     for split in (choice.validation, choice.test):
         flat = [set(row) for row in _rows(shingle([end for ends in split.endings for end in ends]))]
@@ -192,6 +198,7 @@ def test_no_wrong_ending_is_nearly_the_right_one(choice):
             assert max(_jaccard(ends[label], end) for end in others) < RELATED
 
 
+@pytest.mark.slow
 def test_no_paragraph_of_a_test_question_has_a_near_duplicate_in_train(choice):
     """Contexts and all endings, against the definition, on every fifth paragraph of the test."""
     ours, theirs = (
