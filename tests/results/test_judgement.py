@@ -206,6 +206,14 @@ def test_a_calibration_that_does_harm_on_test_is_said(after, is_said):
     assert all("fit the test split less well (0.100 → 0.130)" in line for line in lines)
 
 
+def test_a_model_that_is_trained_anew_has_the_threshold_from_before_calibration():
+    fitted = Calibration(temperature=3.5, error_before=0.1, error_after=0.05)
+    moved = 1 / (1 + math.exp(-math.log(0.2 / 0.8) / 3.5))
+    assert judgement(threshold=moved, calibration=fitted).raw_threshold == pytest.approx(0.2)
+    assert judgement(threshold=0.2).raw_threshold == 0.2
+    assert judgement().raw_threshold is None
+
+
 def test_a_judgement_survives_json():
     full = judgement(
         difference("default", "test", 0.1, 0.05),

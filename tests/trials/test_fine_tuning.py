@@ -10,9 +10,10 @@ from lexmove.errors import TrialFailedError
 from lexmove.trials import fine_tuning
 from lexmove.trials.effects import verify
 from lexmove.trials.fine_tuning import FineTuning, Plan, warmup_steps
+from lexmove.trials.loss import Loss
 from lexmove.trials.model import load_pretrained
 from lexmove.trials.prepared import Preparation, prepare
-from lexmove.trials.recipe import Recipe
+from lexmove.trials.recipe import SCHEDULES, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,29 @@ def test_lower_layers_learn_slower(splits):
     for depth, block in enumerate([*reversed(encoder.encoder.layer), encoder.embeddings]):
         assert {rate[id(p)] for p in block.parameters()} == {1e-3 * 0.5**depth}
     training.close()
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.2])
+def test_a_rare_class_is_taught_by_its_own_texts_alone(smoothing):
+    """However great its weight: 1 of 1,000 texts, in a model that tells all classes apart."""
+    labels = np.repeat(np.arange(4), [600, 300, 99, 1])
+    recipe = Recipe(class_weighting="balanced", label_smoothing=smoothing)
+    loss = Loss.of(recipe, labels, num_labels=4, device=torch.device("cpu"))
+    table = torch.zeros(4, 4, requires_grad=True)
+    optimizer = torch.optim.Adam([table], lr=0.1)
+    told = torch.from_numpy(labels)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss(table[told], told).backward()
+        optimizer.step()
+    assert table.argmax(dim=1).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_that_may_be_searched_trains(start, schedule):
+    training = start(schedule=schedule)
+    training.train_epoch(1)
+    assert all(group["lr"] >= 0 for group in training.optimizer.param_groups)
 
 
 def test_class_weights_are_those_of_scikit_learn(start, splits):

@@ -162,6 +162,19 @@ def test_it_has_the_same_loss(kind, bundle, pretrained):
     assert found({"logits": logits}, labels) == pytest.approx(wanted(logits, labels))
 
 
+def test_a_class_without_a_training_text_has_a_weight_all_the_same(bundle, pretrained):
+    args, training = written(bundle, "flat", pretrained)
+    args = replace(args, balanced_classes=True)
+    labels = np.zeros(6, dtype=np.int64)
+    recipe = Recipe(class_weighting="balanced", label_smoothing=training.label_smoothing_factor)
+    logits = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    wanted = Loss.of(recipe, labels, num_labels=2, device=torch.device("cpu"))
+    found = standalone_training.loss_of(labels, args, training)(
+        {"logits": logits}, torch.zeros(6).long()
+    )
+    assert found == pytest.approx(wanted(logits, torch.from_numpy(labels)))
+
+
 def test_a_precision_that_this_machine_lacks_is_left_for_one_that_has_it(bundle, pretrained):
     model = {"name": pretrained, "max_length": 16, "precision": "fp16"}
     _, training = written(bundle, "flat", pretrained, model=model)

@@ -160,7 +160,7 @@ def _write_all(
         task,
         epochs=winner.until,
         seed=seeds[0] if seeds else job.seed,
-        threshold=None if judgement is None else judgement.threshold,
+        threshold=None if judgement is None else judgement.raw_threshold,
         on_gpu=_is_on_gpu(job, study_dir),
         with_data=with_data,
     )

@@ -230,7 +230,7 @@ def _kept(
             model = _save(job, best, task, rule, study_dir, study_dir.model)
             for number, each in enumerate(members.values() if job.decide.ensemble else ()):
                 _save(job, each, task, each.rule, study_dir, study_dir.ensemble(number))
-        except LexmoveError as error:
+        except (LexmoveError, OSError) as error:
             gaps = (*gaps, f"the winner's model was not kept: {error}")
     return replace(
         judgement,

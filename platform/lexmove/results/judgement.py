@@ -100,6 +100,14 @@ class Judgement:
         found = (item for item in self.differences if (item.other, item.split) == (other, split))
         return next(found, None)
 
+    @property
+    def raw_threshold(self) -> float | None:
+        """The threshold on the probabilities of a model that is not calibrated."""
+        if self.threshold is None or self.calibration is None:
+            return self.threshold
+        odds = self.threshold / (1 - self.threshold)
+        return 1 / (1 + float(odds**-self.calibration.temperature))
+
     def to_json(self) -> dict[str, Any]:
         """Absent values are null."""
         winner = asdict(self.winner) | {"config": dict(self.winner.config)}

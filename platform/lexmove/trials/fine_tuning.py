@@ -143,7 +143,12 @@ class FineTuning:
         betas = (recipe.adam_beta1, recipe.adam_beta2)
         self.model = model.to(self.device)
         self.optimizer = torch.optim.AdamW(
-            groups, lr=0.0, betas=betas, eps=recipe.adam_epsilon, fused=True
+            # The groups have their own rates; the polynomial schedule reads this one.
+            groups,
+            lr=recipe.learning_rate,
+            betas=betas,
+            eps=recipe.adam_epsilon,
+            fused=True,
         )
         self.scheduler = get_scheduler(
             recipe.schedule,

@@ -37,9 +37,15 @@ class Loss:
     def __call__(self, logits_BC: Tensor, labels: Tensor) -> Tensor:
         """The loss of logits under labels (B,), or under indicators (B, C) of several labels."""
         if labels.ndim == 1:
-            return cross_entropy(
-                logits_BC, labels, weight=self.weights, label_smoothing=self.smoothing
+            if self.weights is None:
+                return cross_entropy(logits_BC, labels, label_smoothing=self.smoothing)
+            # By example: torch's own weights would count the smoothed shares, too, so that every
+            # text teaches the rarest class.
+            losses_B = cross_entropy(
+                logits_BC, labels, label_smoothing=self.smoothing, reduction="none"
             )
+            weights_B = self.weights[labels]
+            return (losses_B * weights_B).sum() / weights_B.sum()
         # Smoothed as for one class among two: each decision is one of its own.
         targets_BC = labels * (1 - self.smoothing) + self.smoothing / 2
         weights_BC = None

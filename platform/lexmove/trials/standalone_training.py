@@ -92,7 +92,9 @@ def build_model(args: ModelArguments) -> Any:
     quiet()  # layers that are left out would be listed one by one
     config = AutoConfig.from_pretrained(source)
     if args.num_hidden_layers is not None:
-        config.num_hidden_layers = args.num_hidden_layers
+        whole, config.num_hidden_layers = config.num_hidden_layers, args.num_hidden_layers
+        told = {n: v for n, v in vars(config).items() if isinstance(v, list) and len(v) == whole}
+        vars(config).update({n: by_layer[: args.num_hidden_layers] for n, by_layer in told.items()})
     if args.hidden_dropout is not None:
         setattr(config, next(n for n in _DROPOUTS if hasattr(config, n)), args.hidden_dropout)
     encoder: Any = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
@@ -211,9 +213,8 @@ def load_split(path: Path, args: ModelArguments, tokenizer: Any) -> Split:
     encoded = [_encoded(row, args, tokenizer) for row in rows]
     sequences = [[list(ids) for ids in each["input_ids"]] for each in encoded]
     is_joint = args.shape == "choices" or (args.shape == "flat" and "pair" in rows[0])
-    types = None
-    if is_joint and "token_type_ids" in encoded[0]:
-        types = [[list(row) for row in each["token_type_ids"]] for each in encoded]
+    typed = encoded if is_joint and "token_type_ids" in encoded[0] else []
+    types = [[list(row) for row in each["token_type_ids"]] for each in typed] or None
     return Split(sequences, types, labels.astype(np.int64))
 
 
@@ -233,8 +234,7 @@ def _segments(text: str, args: ModelArguments, tokenizer: Any, cut: Mapping[str,
     """Paragraphs in a row, as many as fit in a sequence; longer ones go on in the next."""
     paragraphs = [part for part in _BLANK_LINES.split(text) if part.strip()] or [text]
     room = args.max_length - tokenizer.num_special_tokens_to_add()
-    segments: list[str] = []
-    left = 0
+    segments, left = list[str](), 0
     for paragraph in paragraphs:
         length = len(tokenizer(paragraph, add_special_tokens=False)["input_ids"])
         if segments and length <= left:
@@ -276,26 +276,24 @@ class Collator:
 def loss_of(
     labels: np.ndarray, args: ModelArguments, training: TrainingArguments
 ) -> Callable[..., Tensor]:
-    """Cross entropy over classes, endings or separate labels; smoothed, balanced if asked.
-
-    As a share of an optimizer step, which `Trainer` leaves to a loss of one's own.
-    """
-    smoothing, num_batches = training.label_smoothing_factor, training.gradient_accumulation_steps
-    weights = None
+    """Cross entropy over classes, endings or separate labels; smoothed, balanced if asked."""
+    smoothing, weights = training.label_smoothing_factor, None
     if args.balanced_classes:
-        given = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels)
-        counts = np.stack([len(labels) - given, given]) if labels.ndim == 2 else given
+        counts = np.bincount(labels.ravel(), minlength=len(args.labels))
+        if labels.ndim == 2:
+            counts = np.stack([(labels == 0).sum(axis=0), labels.sum(axis=0)])
         weights = torch.tensor(len(labels) / (len(counts) * np.maximum(counts, 1)))
 
     def loss(outputs: Any, labels: Tensor, **_: Any) -> Tensor:
         logits = outputs["logits"].float()
         held = None if weights is None else weights.to(logits)
         if labels.ndim == 1:
-            mean = cross_entropy(logits, labels, weight=held, label_smoothing=smoothing)
-            return mean / num_batches
+            how = "mean" if held is None else "none"
+            each = cross_entropy(logits, labels, label_smoothing=smoothing, reduction=how)
+            return each if held is None else (each * held[labels]).sum() / held[labels].sum()
         targets = labels * (1 - smoothing) + smoothing / 2
         by_label = None if held is None else torch.where(labels.bool(), held[1], held[0])
-        return binary_cross_entropy_with_logits(logits, targets, weight=by_label) / num_batches
+        return binary_cross_entropy_with_logits(logits, targets, weight=by_label)
 
     return loss
 
@@ -318,7 +316,7 @@ def scores_of(logits: np.ndarray, labels: np.ndarray, args: ModelArguments) -> d
     predicted = logits.argmax(axis=-1)
     if args.kind == "multi":
         probabilities = torch.from_numpy(logits).double().sigmoid().numpy()
-        predicted = (probabilities >= args.threshold).astype(np.int64)
+        predicted = (probabilities > args.threshold).astype(np.int64)
     found = {
         "accuracy": float(accuracy_score(labels, predicted)),
         "f1_macro": float(f1_score(labels, predicted, average="macro", zero_division=0)),
@@ -361,6 +359,7 @@ def main() -> None:
     model = build_model(args)
     optimizer = torch.optim.AdamW(
         parameter_groups(model, args, training),
+        lr=training.learning_rate,  # of the groups' own rates the polynomial schedule knows nothing
         betas=(training.adam_beta1, training.adam_beta2),
         eps=training.adam_epsilon,
         fused=True,
@@ -379,6 +378,7 @@ def main() -> None:
         compute_loss_func=loss_of(splits["train"].labels, args, training),
         callbacks=[StopAfter(args.epochs)],
     )
+    trainer.loss_is_scaled_for_ga = False  # a mean of the batch, not its share of a step
     trainer.train()
     result: dict[str, Any] = {"seed": training.seed, "metric": args.metric}
     for name, rows in list(splits.items())[1:]:  # all but train
