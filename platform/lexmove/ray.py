@@ -12,7 +12,7 @@ stop trials beside it, and what they reached counts.
 
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 
 from lexmove.agent.ask_tell import AskTell, read_space
 from lexmove.errors import UsageError
+from lexmove.space.domain import Value
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.scoring import Goal
 from lexmove.study.study import Study
@@ -39,9 +40,11 @@ class LexmoveSearch(Searcher):
         mode: "max" or "min".
         seed: equal seeds and equal results give equal suggestions.
         proposer: as for `lexmove.AskTell`.
+        starts: configs to try first; what they leave out takes its default.
 
     Raises:
         InvalidFileError: mistakes in the search space.
+        InvalidConfigError: a start outside it, when the first config is suggested.
         UsageError: an unknown mode.
     """
 
@@ -53,6 +56,7 @@ class LexmoveSearch(Searcher):
         mode: Literal["max", "min"] = "max",
         seed: int = 0,
         proposer: str = "policy",
+        starts: Sequence[Mapping[str, Value]] = (),
     ) -> None:
         if mode not in _GOALS:
             raise UsageError(f"mode is {mode!r}; it must be 'max' or 'min'")
@@ -62,8 +66,12 @@ class LexmoveSearch(Searcher):
         self._goal = _GOALS[mode]
         self._seed = seed
         self._proposer = proposer
+        self._starts = tuple(starts)
         self._max_concurrent: int | None = None
         self._numbers: dict[str, int] = {}
+        self._before: dict[str, int] = {}
+        """Trials that ran when the experiment was interrupted: Tune may never run them again."""
+        self._values: dict[str, float] = {}
         # Tune pickles the searcher when a Tuner is built: torch is loaded by the first suggestion.
         self._agent: AskTell | None = None
 
@@ -91,16 +99,26 @@ class LexmoveSearch(Searcher):
         return dict(asked.config)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing yet: a trial counts with its last report."""
+        """Notes its value: a trial counts with its last report that has one."""
+        if trial_id in self._before:
+            self._numbers[trial_id] = self._before.pop(trial_id)
+        value = _number(result.get(self._objective))
+        if math.isfinite(value):
+            self._values[trial_id] = value
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Learns from a trial's last report; one without a finite value has failed."""
-        number = self._numbers.pop(trial_id, None)
+        """Learns from a trial's last report; one without a finite value has failed.
+
+        What failed stays so here, also where Tune runs it again (`Tuner.restore`).
+        """
+        number = self._numbers.pop(trial_id, self._before.pop(trial_id, None))
+        noted = self._values.pop(trial_id, math.nan)
         if number is None:
             return
-        value = _number((result or {}).get(self._objective))
+        given = (result or {}).get(self._objective)
+        value = noted if given is None else _number(given)
         if error:
             self._asking().tell(number, failed="Ray Tune reports an error")
         elif not math.isfinite(value):
@@ -117,6 +135,8 @@ class LexmoveSearch(Searcher):
         """Reads what `save` wrote; the file must be your own, as with every Ray checkpoint."""
         with Path(checkpoint_path).open("rb") as file:
             self.__dict__.update(pickle.load(file))  # noqa: S301 - Tune's own experiment folder
+        self._before |= self._numbers
+        self._numbers = {}
 
     def _asking(self) -> AskTell:
         if self._agent is None:
@@ -126,6 +146,7 @@ class LexmoveSearch(Searcher):
                 parallel=self._max_concurrent or _UNKNOWN_PARALLEL,
                 seed=self._seed,
                 proposer=self._proposer,
+                starts=self._starts,
             )
         return self._agent
 

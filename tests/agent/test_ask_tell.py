@@ -4,6 +4,7 @@ import subprocess
 import sys
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from agent.landscapes import FOUR, MIXED, fine_tuning, floats
@@ -106,6 +107,8 @@ def test_every_mistake_says_the_way_out() -> None:
         agent.tell(7, 1.0)
     with pytest.raises(UsageError, match="needs a value, or failed='why'"):
         agent.tell(0)
+    with pytest.raises(UsageError, match="needs a number, not 'good'"):
+        agent.tell(0, "good")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="fidelity 3 of trial 0 is not a whole number between"):
         agent.tell(0, 1.0, fidelity=3)
     agent.tell(0, 1.0)
@@ -127,6 +130,11 @@ def test_every_mistake_says_the_way_out() -> None:
 def test_wrong_arguments_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         AskTell(floats(1), **fields)
+
+
+def test_whole_numbers_may_be_those_of_numpy() -> None:
+    agent = AskTell(floats(1), seed=np.int64(3), parallel=np.int32(2), max_fidelity=np.int64(9))
+    assert agent.ask().config == AskTell(floats(1), seed=3, max_fidelity=9).ask().config
 
 
 def test_an_exhausted_space_says_so() -> None:

@@ -245,10 +245,17 @@ def ray_experiment(folder: Path) -> Path:
             "layers": [4, 4],
         }
         scores = [number / 10] if number < 3 else [number / 10, number / 10 + 0.05]
-        failed = {"error": "Traceback\nValueError: bad"} if number == 4 else {}
+        # The file of an error stays where the trial was tried again and succeeded.
+        failed = {"error": "Traceback\nValueError: bad"} if number in (4, 6) else {}
         write_trial(experiment, number, params, scores, **failed)
-    trial = {"status": "RUNNING", "relative_logdir": "train_00009_x"}
-    state = {"trial_data": [[json.dumps(trial), "{}"]], "runner_data": {"_metric": "f1"}}
+    trials = [
+        {"status": status, "relative_logdir": f"train_{number:05}_x"}
+        for number, status in ((6, "TERMINATED"), (9, "RUNNING"))
+    ]
+    state = {
+        "trial_data": [[json.dumps(trial), "{}"] for trial in trials],
+        "runner_data": {"_metric": "f1"},
+    }
     (experiment / "experiment_state-2026.json").write_text(json.dumps(state))
     return experiment
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.test_running import SPACE, make_job
 from lexmove.app.outlets import trackers
-from lexmove.app.outlets.tracker import TrackedStudy, TrackedTrial
+from lexmove.app.outlets.tracker import TrackedStudy, TrackedTrial, plain_name
 from lexmove.app.outlets.trackers import check_tracker
 from lexmove.app.outlets.tracking import tracked
 from lexmove.app.preparing import study_spec
@@ -73,6 +73,11 @@ class Played:
 def _numbered(event: Any, seq: int) -> Any:
     fields = {name: getattr(event, name) for name in event.__dataclass_fields__ if name != "kind"}
     return type(event)(**{**fields, "seq": seq})
+
+
+def test_a_metric_of_ones_own_has_a_name_that_every_tracker_takes() -> None:
+    assert plain_name("/home/somebody/costs.py:expected_cost") == "costs.py.expected_cost"
+    assert plain_name("f1_macro") == "f1_macro"
 
 
 def test_every_trial_is_a_run_in_mlflow(tmp_path: Path, mlflow_uri: str) -> None:

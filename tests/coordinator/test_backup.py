@@ -1,5 +1,6 @@
 """The backup of a study: whatever the store had comes back, and no study ends of a bad backup."""
 
+import json
 import shutil
 import time
 from dataclasses import replace
@@ -14,6 +15,7 @@ from lexmove.coordinator.store import MemoryStore, open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StoreError
 from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.starts import asked_for
 from lexmove.study.study import Study
 from lexmove.trials.simulated import SimulatedObjective
 
@@ -92,6 +94,42 @@ def test_a_store_is_given_what_it_lacks(tmp_path):
     store.append("s", *study.events[:7])
     assert restore(store, StudyDir(tmp_path / "s")) == study
     assert restore(store, StudyDir(tmp_path / "s")) == study
+
+
+def test_an_older_copy_of_the_store_gets_the_budget_and_the_starts_of_the_backup(tmp_path):
+    study, _ = run_backed_up(tmp_path / "s")
+    store = MemoryStore()
+    store.create(replace(study.spec, num_trials=4))
+    store.append("s", *study.events[:7])
+    asked = asked_for(study.spec.space.default, by="you", after=6)
+    bought = replace(study.spec, num_trials=9, starts=(asked,))
+    lines = backup_file(StudyDir(tmp_path / "s")).read_text().split("\n")
+    lines[0] = json.dumps(bought.to_json())
+    backup_file(StudyDir(tmp_path / "s")).write_text("\n".join(lines))
+    assert restore(store, StudyDir(tmp_path / "s")).spec == bought
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x1c"])
+def test_what_unicode_calls_an_end_of_a_line_ends_none(tmp_path, end):
+    coordinator, study_dir = make(tmp_path / "s", num_trials=2, fidelity=FIDELITY)
+    with backed_up(stage_of(coordinator, study_dir, ignored), pytest.fail) as safe:
+        work = coordinator.assign()
+        coordinator.failed(work.trial_id, f"one{end}two")
+        safe.on_change(coordinator.study)
+    assert restore(MemoryStore(), study_dir) == coordinator.study
+
+
+def test_what_comes_last_is_written_though_nothing_follows(tmp_path):
+    """Both changes within an interval, and the study then waits for its trainings."""
+    coordinator, study_dir = make(tmp_path / "s", num_trials=4, fidelity=FIDELITY)
+    with backed_up(stage_of(coordinator, study_dir, ignored), pytest.fail, interval_s=0.2) as safe:
+        for _ in range(2):
+            coordinator.assign()
+            safe.on_change(coordinator.study)
+        until = time.monotonic() + 30
+        while backup_file(study_dir).read_bytes().count(b"\n") < 3 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert restore(MemoryStore(), study_dir) == coordinator.study
 
 
 def test_a_store_with_another_study_of_that_name_is_left_alone(tmp_path):

@@ -75,6 +75,34 @@ def test_a_trial_without_a_value_has_failed(result: dict | None, error: bool) ->
     assert searcher.suggest("b") is not None
 
 
+def test_a_last_report_of_something_else_leaves_the_value_before_it() -> None:
+    searcher = search(starts=[{"x": 0.25}])
+    assert searcher.suggest("a") == {"x": 0.25, "kind": "plain"}
+    searcher.on_trial_result("a", {"score": 0.7})
+    searcher.on_trial_complete("a", {"other": 1.0})
+    assert searcher.study is not None
+    assert searcher.study.incumbent is not None
+    assert searcher.study.incumbent.value == 0.7
+
+
+def test_what_ran_when_it_was_saved_does_not_keep_others_from_running(tmp_path: Path) -> None:
+    """Tune runs it again or never; where it does, it counts once it has reported."""
+    searcher = search()
+    searcher.set_max_concurrency(2)
+    searcher.suggest("a")
+    searcher.suggest("b")
+    searcher.save(str(tmp_path / "state"))
+    restored = search()
+    restored.restore(str(tmp_path / "state"))
+    restored.on_trial_result("a", {"score": 0.2})
+    assert restored.suggest("c") is not None
+    assert restored.suggest("d") is None
+    restored.on_trial_complete("b", {"score": 0.5})
+    assert restored.study is not None
+    assert restored.study.incumbent is not None
+    assert restored.study.incumbent.trial_id == 1
+
+
 def test_an_unknown_trial_changes_nothing() -> None:
     searcher = search()
     searcher.suggest("a")

@@ -15,6 +15,7 @@ from lexmove.trials.model import (
     build_classifier,
     check_model,
     load_pretrained,
+    load_tokenizer,
     resolve_precision,
     verify_weights,
 )
@@ -177,6 +178,40 @@ def test_too_many_layers_or_tokens_are_refused_before_a_study(folder):
         check_model(ModelSpec(num_hidden_layers=7))
     with pytest.raises(ModelError, match="takes 20 tokens at most"):
         check_model(ModelSpec(name=str(folder), max_length=21))
+
+
+def test_no_more_tokens_pass_a_check_than_the_tokenizer_says(folder, tmp_path):
+    """Every trial would be refused: a model's own bound may be higher."""
+    copied = with_tokenizer(folder, tmp_path / "model", model_max_length=18)
+    check_model(ModelSpec(name=copied, max_length=18))
+    with pytest.raises(ModelError, match="takes 18 tokens at most"):
+        check_model(ModelSpec(name=copied, max_length=19))
+
+
+def test_a_tokenizer_without_padding_pads_with_another_token(folder, tmp_path):
+    for name, tokens in (
+        ("end", {"eos_token": "[SEP]", "unk_token": "[UNK]"}),
+        ("unknown", {"unk_token": "[UNK]"}),
+    ):
+        copied = with_tokenizer(folder, tmp_path / name, pad_token=None, **tokens)
+        check_model(ModelSpec(name=copied, max_length=16))
+        assert load_tokenizer(copied).pad_token == next(iter(tokens.values()))
+
+
+def test_a_tokenizer_with_no_token_to_pad_with_is_refused_before_a_study(folder, tmp_path):
+    copied = with_tokenizer(folder, tmp_path / "model", pad_token=None, unk_token=None)
+    with pytest.raises(ModelError, match=r"no token for padding.*set its pad_token"):
+        check_model(ModelSpec(name=copied, max_length=16))
+
+
+def with_tokenizer(folder, path, **changed):
+    """A copy of a model's folder with other settings of its tokenizer; None takes one out."""
+    shutil.copytree(folder, path)
+    file = path / "tokenizer_config.json"
+    settings = json.loads(file.read_text()) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    settings = {key: value for key, value in (settings | changed).items() if value is not None}
+    file.write_text(json.dumps(settings))
+    return str(path)
 
 
 @pytest.mark.parametrize(

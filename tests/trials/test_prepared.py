@@ -1,6 +1,7 @@
 """Prepared data: made once per node, mapped by all, made anew where anything differs."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,9 +13,12 @@ import pytest
 
 from lexmove.errors import TaskError
 from lexmove.trials import prepared
+from lexmove.trials.model import load_tokenizer
 from lexmove.trials.prepared import Preparation, forget_data, prepare, task_of
 from lexmove.trials.stopwatch import Stopwatch
+from lexmove.trials.tokens import tokenized
 from trials.data_files import spec, write
+from trials.tiny_models import folder_of
 
 ROWS = [
     {"text": f"The {what} of part {i} ends.", "label": what}
@@ -77,6 +81,45 @@ def test_what_differs_is_made_apart(wanted, tmp_path, change):
     other = prepare(replace(wanted, **change))
     assert len(folders(tmp_path)) == 2
     assert other.splits["train"].shape == ("segments" if "max_segments" in change else "flat")
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_column_of_no_label_is_as_the_job_says_and_not_as_an_earlier_one(wanted, tmp_path, first):
+    rows = [
+        {"text": f"part {i} of {what}", "label": what}
+        for i in range(30)
+        for what in ("a", "a;b", "")
+    ]
+    file = write(tmp_path / "several.jsonl", rows)
+    for asked in (first, not first):
+        task = spec(file, label_separator=";", no_label_column=asked)
+        forget_data()
+        assert prepare(replace(wanted, task=task)).no_label_column == asked
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"truncation_side": "left"},
+        {"model_input_names": ["input_ids", "token_type_ids", "attention_mask"]},
+    ],
+)
+def test_tokenizers_of_one_vocabulary_that_say_other_tokens_are_kept_apart(
+    wanted, tmp_path, change
+):
+    rows = [
+        {"text": "the lease ends", "pair": f"tax is {i}", "label": "ab"[i % 2]} for i in range(60)
+    ]
+    task = spec(write(tmp_path / "pairs.jsonl", rows), pair="pair")
+    one, other = folder_of("Bert", tmp_path / "one"), str(tmp_path / "other")
+    settings = Path(shutil.copytree(one, other)) / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | change))
+    for name in (one, other):
+        found = prepare(replace(wanted, task=task, model_name=name, max_length=6)).splits["train"]
+        own = tokenized(task_of(task).train, load_tokenizer(name), max_length=6)
+        assert np.array_equal(found.ids, own.ids)
+        assert (found.seconds is None) == (own.seconds is None)
+    assert len(folders(tmp_path)) == 2
 
 
 def test_changed_texts_are_refused_under_an_old_fingerprint(wanted, tmp_path):

@@ -23,12 +23,16 @@ KINDS = {
     "ModernBert": {"cls_token_id": 1, "sep_token_id": 2, "eos_token_id": 2, "bos_token_id": 1},
     "MPNet": {"max_position_embeddings": 66},
     "Llama": {"num_key_value_heads": 2},
+    "Longformer": {"attention_window": 8, "max_position_embeddings": 66},
 }
 WORDS = ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]", "the", "lease", "ends", "tax", "is", "due"]
 
 
-def folder_of(kind, path):
-    """A random model of that kind, and a tokenizer of words, as a user's folder."""
+def folder_of(kind, path, **fields):
+    """A random model of that kind, and a tokenizer of words, as a user's folder.
+
+    `fields` are of its config.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     words = Tokenizer(
@@ -49,7 +53,7 @@ def folder_of(kind, path):
         mask_token="[MASK]",
         model_input_names=["input_ids", "attention_mask"],
     ).save_pretrained(path)
-    config = getattr(transformers, f"{kind}Config")(**(SIZES | KINDS[kind]))
+    config = getattr(transformers, f"{kind}Config")(**(SIZES | KINDS.get(kind, {}) | fields))
     torch.manual_seed(0)
     transformers.AutoModel.from_config(config).save_pretrained(path)
     return str(path)

@@ -4,8 +4,9 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import index
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 from lexmove.agent.baselines import make_proposer
 from lexmove.errors import UsageError
@@ -77,11 +78,9 @@ class AskTell:
     ) -> None:
         if goal not in ("maximize", "minimize"):
             raise UsageError(f"goal is {goal!r}; it must be 'maximize' or 'minimize'")
-        for name, number in (("parallel", parallel), ("max_fidelity", max_fidelity)):
-            if number is not None and (not isinstance(number, int) or number < 1):
-                raise UsageError(f"{name} is {number!r}; it must be a whole number of at least 1")
-        if not isinstance(seed, int) or seed < 0:
-            raise UsageError(f"seed is {seed!r}; it must be a whole number of at least 0")
+        parallel, seed = _whole("parallel", parallel, 1), _whole("seed", seed, 0)
+        if max_fidelity is not None:
+            max_fidelity = _whole("max_fidelity", max_fidelity, 1)
         self._has_fidelity = max_fidelity is not None
         self._proposer = make_proposer(proposer)
         self._study = Study(
@@ -192,7 +191,10 @@ class AskTell:
         if value is None:
             raise UsageError(f"tell({trial_id}) needs a value, or failed='why'")
         at = self._fidelity(trial, fidelity)
-        score = float(value)
+        try:
+            score = float(value)
+        except (TypeError, ValueError):
+            raise UsageError(f"tell({trial_id}) needs a number, not {value!r}") from None
         metrics = {_METRIC: score}
         self._record(
             Measured, trial_id=trial_id, measurement=Measurement(fidelity=at, metrics=metrics)
@@ -232,6 +234,17 @@ class AskTell:
     def _record(self, kind: Callable[..., Event], *, trial_id: int, **fields: object) -> None:
         event = kind(seq=self._study.num_events, at_s=time.time(), trial_id=trial_id, **fields)
         self._study = self._study.with_event(event)
+
+
+def _whole(name: str, number: SupportsIndex, least: int) -> int:
+    """A whole number, whatever library it is from."""
+    try:
+        found = index(number)
+    except TypeError:
+        found = least - 1
+    if found < least:
+        raise UsageError(f"{name} is {number!r}; it must be a whole number of at least {least}")
+    return found
 
 
 def read_space(space: "SearchSpace | str | Path | Mapping[str, Any]") -> SearchSpace:

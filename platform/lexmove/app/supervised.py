@@ -32,11 +32,11 @@ def run_job(job_path: Path, *, store: str, say: Say) -> int:
     storage = settled_storage(job)
     kept = keep_inputs(folder, job.model_copy(update={"storage": storage}), storage)
     os.chdir(kept.parent)  # what the job names is beside it
-    is_taken = _num_events(store, job.name) >= 0
+    is_taken = progress_of(store, job.name) >= 0
 
     def words() -> Sequence[str]:
         # A driver that died before it made the study begins anew.
-        if not is_taken and _num_events(store, job.name) >= 0:
+        if not is_taken and progress_of(store, job.name) >= 0:
             return _driver("resume", job.name, store=store)
         return _driver("tune", JOB_NAME, store=store)
 
@@ -70,7 +70,7 @@ def run_resume(
 def _supervised(words: Callable[[], Sequence[str]], name: str, *, store: str, say: Say) -> int:
     os.environ[SUPERVISOR] = str(os.getpid())
     os.environ[BEGAN] = str(time.time())
-    return supervise(words, lambda: _num_events(store, name), say=say)
+    return supervise(words, lambda: progress_of(store, name), say=say)
 
 
 def _driver(verb: str, what: str, *, store: str) -> list[str]:
@@ -78,10 +78,11 @@ def _driver(verb: str, what: str, *, store: str) -> list[str]:
     return [sys.executable, "-m", "lexmove", verb, what, "--store", store, "--address", address]
 
 
-def _num_events(store: str, name: str) -> int:
-    """Of the study and its repetitions, which grow as long as there is progress; -1 without one.
+def progress_of(store: str, name: str) -> int:
+    """What was measured and has ended of a study and its repetitions; -1 without a study.
 
-    A store that cannot be read just now shows no progress.
+    Other events are no progress: a driver that dies at once has preempted and continued what was
+    running. Nor does a store show any that cannot be read just now.
     """
     try:
         reader = open_reader(store)
@@ -89,4 +90,5 @@ def _num_events(store: str, name: str) -> int:
         repetitions = repetitions_of(reader, study)
     except (StudyNotFoundError, StoreError):
         return -1
-    return study.num_events + (0 if repetitions is None else repetitions.num_events)
+    trials = [*study.trials, *(() if repetitions is None else repetitions.trials)]
+    return sum(len(trial.measurements) + trial.status.is_final for trial in trials)

@@ -5,9 +5,10 @@ backed up while it runs, beside it, so that what is lost with a store is some se
 """
 
 import json
+import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -56,28 +57,38 @@ class _Backup:
         self._say: Say | None = say
         self._interval_s = interval_s
         self._study: Study | None = None
-        self._num_written = 0
+        self._lock = threading.Lock()
+        self._taken: list[Event] = []
+        self._num_taken = 0
+        self._begins = True
+        self._is_waiting = False
         self._due_s = 0.0
+        self._is_closing = threading.Event()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="backup")
-        self._writing: Future[None] | None = None
 
     def of(self, study: Study) -> None:
-        """Takes note of a study; writes it if the last time was long ago."""
-        self._study = study
-        is_busy = self._writing is not None and not self._writing.done()
-        if not is_busy and time.monotonic() >= self._due_s:
-            self._begin()
+        """Takes what is new of a study, to be written once the last time was long ago.
 
-    def _begin(self) -> None:
-        study = self._study
-        if study is None or study.num_events == self._num_written:
-            return
-        # Read here: a study's index is no matter for two threads.
-        new, begins = study.events_since(self._num_written), self._num_written == 0
-        self._num_written = study.num_events
-        self._writing = self._writer.submit(self._write, study.spec, new, begins)
+        Also where nothing happens for hours after it: then, too, it must not be lost.
+        """
+        with self._lock:
+            # Read here: a study's index is no matter for two threads.
+            self._taken += study.events_since(self._num_taken)
+            self._study, self._num_taken = study, study.num_events
+            if self._taken and not self._is_waiting:
+                self._is_waiting = True
+                self._writer.submit(self._write_when_due)
 
-    def _write(self, spec: StudySpec, events: tuple[Event, ...], begins: bool) -> None:
+    def _write_when_due(self) -> None:
+        self._is_closing.wait(max(0.0, self._due_s - time.monotonic()))
+        with self._lock:
+            self._is_waiting = False
+            events, self._taken = self._taken, []
+            study, begins = self._study, self._begins
+        if study is not None and events:
+            self._write(study.spec, events, begins)
+
+    def _write(self, spec: StudySpec, events: Sequence[Event], begins: bool) -> None:
         begun_s = time.monotonic()
         try:
             lines = "".join(f"{event_to_json(event)}\n" for event in events)
@@ -88,10 +99,12 @@ class _Backup:
             else:
                 with self._path.open("a", encoding="utf-8") as file:
                     file.write(lines)
+            self._begins = False
             self._study_dir.keep(self._path)
             self._study_dir.keep(self._study_dir.log)
         except (OSError, LexmoveError) as error:
-            self._num_written = 0  # all of it, the next time
+            with self._lock:  # all of it, the next time
+                self._taken, self._num_taken, self._begins = [], 0, True
             self._complain(error)
         took_s = time.monotonic() - begun_s
         self._due_s = begun_s + max(self._interval_s, took_s / _SHARE)
@@ -103,8 +116,10 @@ class _Backup:
 
     def close(self) -> None:
         """Writes what is not written yet."""
+        self._is_closing.set()
         self._writer.submit(lambda: None).result()
-        self._begin()
+        if self._study is not None:
+            self.of(self._study)  # where it could not be written: once more
         self._writer.shutdown()
 
 
@@ -127,16 +142,19 @@ def restore(store: TrialStore, study_dir: StudyDir) -> Study | None:
     spec, events = _read(path)
     if spec.name not in store.names():
         store.create(spec)
+    elif spec.num_trials > (there := store.load(spec.name).spec).num_trials:
+        # An older copy: it lacks the trials that were bought since, and what was asked for.
+        store.extend(spec.name, spec.num_trials, spec.starts[len(there.starts) :])
     for first in range(0, len(events), _BATCH):
         store.append(spec.name, *events[first : first + _BATCH])
     return store.load(spec.name)
 
 
 def _read(path: Path) -> tuple[StudySpec, list[Event]]:
-    # A line without its end was being written when the machine went.
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
     try:
+        # A line without its end was being written when the machine went. Not by `splitlines`,
+        # which would also cut at what Unicode calls an end of a line within a text.
+        whole = path.read_bytes().decode().split("\n")[:-1]
         spec = StudySpec.from_json(json.loads(whole[0]))
         return spec, [event_from_json(line) for line in whole[1:]]
     except (IndexError, ValueError, KeyError, TypeError) as error:

@@ -30,7 +30,7 @@ def say_number(value: float | None) -> str:
         return f"{value:.3g}"
     if abs(value) < 10:
         return f"{value:.4f}"
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def say_gain(value: float | None) -> str:

@@ -58,10 +58,16 @@ def _one(values: set[Any]) -> Any:
     return next(iter(values)) if len(values) == 1 else sorted(values, key=str)
 
 
+def _num_hidden_layers(training: FineTuning) -> int:
+    """The layers that are there; what the encoder goes by where they share their weights."""
+    encoder = training.model.encoder
+    return len(encoder_layers(encoder)) or int(encoder.config.num_hidden_layers)
+
+
 def _learning_rate(training: FineTuning) -> Any:
     """The rate of the last layer and of the transformer over segments; else that of the head."""
     layers = encoder_layers(training.model.encoder)
-    last = _rates(training, layers[-1] if layers else None)
+    last = _rates(training, layers[-1] if layers else training.model.encoder)
     rates = last | _rates(training, training.model.segments)
     if not rates:
         head = _rates(training, training.model.head)
@@ -233,7 +239,7 @@ def _encoding(training: FineTuning) -> Encoding:
 
 
 READ_BACK: dict[str, Callable[[FineTuning], Any]] = {
-    "num_hidden_layers": lambda training: len(encoder_layers(training.model.encoder)),
+    "num_hidden_layers": _num_hidden_layers,
     "batch_size": _batch_size,
     "accumulation": _accumulation,
     "learning_rate": _learning_rate,

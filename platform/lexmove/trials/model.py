@@ -70,16 +70,8 @@ def load_pretrained(name: str, num_hidden_layers: int | None = None) -> Pretrain
     with _as_model_error(name, source):
         encoder = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
     _drop_pooler(encoder)
-    bounds = (
-        getattr(config, "max_position_embeddings", None),
-        # A tokenizer that knows no bound says 1e30.
-        tokenizer.model_max_length if tokenizer.model_max_length < _NO_BOUND else None,
-    )
-    return Pretrained(
-        encoder=encoder.eval(),
-        config=config,
-        max_positions=min((bound for bound in bounds if bound), default=None),
-    )
+    positions = _max_positions(encoder, tokenizer)
+    return Pretrained(encoder=encoder.eval(), config=config, max_positions=positions)
 
 
 @lru_cache(maxsize=2)
@@ -87,7 +79,7 @@ def load_tokenizer(name: str) -> Any:
     """Loads a model's tokenizer once per process; it has a padding token.
 
     Raises:
-        ModelError: nothing there, or files missing.
+        ModelError: nothing there, files missing, or no token to pad with.
     """
     from transformers import AutoTokenizer
 
@@ -95,7 +87,12 @@ def load_tokenizer(name: str) -> Any:
     with _as_model_error(name, source):
         tokenizer = AutoTokenizer.from_pretrained(source)
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            f"the tokenizer of {name!r} has no token for padding, for the end of a text or for"
+            " unknown words: set its pad_token, save model and tokenizer to a folder, and give that"
+        )
     return tokenizer
 
 
@@ -103,15 +100,34 @@ def check_model(spec: ModelSpec) -> None:
     """Finds, without loading any weights, what would fail every trial of a study.
 
     Raises:
-        ModelError: nothing there, files missing, or more layers or positions than it has.
+        ModelError: nothing there, files missing, no token to pad with, or more layers or positions
+            than it has.
     """
-    config = _load_config(spec.name, spec.num_hidden_layers)
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions and spec.max_length > positions:
+    from transformers import AutoModel
+
+    config, tokenizer = _load_config(spec.name, spec.num_hidden_layers), load_tokenizer(spec.name)
+    build: Any = AutoModel.from_config
+    # On this device, tensors have shapes and no values.
+    with _as_model_error(spec.name, _locate(spec.name)), torch.device("meta"):
+        positions = _max_positions(build(config), tokenizer)
+    if positions is not None and spec.max_length > positions:
         raise ModelError(
             f"max_length is {spec.max_length}, but {spec.name!r} takes {positions} tokens at most:"
             " lower model.max_length or choose a model for long texts"
         )
+
+
+def _max_positions(encoder: nn.Module, tokenizer: Any) -> int | None:
+    """The longest sequence that encoder and tokenizer take, in tokens; None without a bound."""
+    config: Any = encoder.config
+    bounds = [getattr(config, "max_position_embeddings", None) or 0, tokenizer.model_max_length]
+    for name, module in encoder.named_modules():
+        is_table = isinstance(module, nn.Embedding) and name.endswith("position_embeddings")
+        if is_table and module.padding_idx is not None:
+            # RoBERTa and its kin count positions from behind the padding token's.
+            bounds.append(module.num_embeddings - module.padding_idx - 1)
+    # For no bound, a tokenizer says 1e30 and XLNet -1.
+    return min((bound for bound in bounds if 0 < bound < _NO_BOUND), default=None)
 
 
 def num_layers(spec: ModelSpec) -> int:
@@ -136,8 +152,17 @@ def _load_config(name: str, num_hidden_layers: int | None) -> Any:
                 f"num_hidden_layers is {num_hidden_layers}, but {name!r} has"
                 f" {config.num_hidden_layers} layers: ask for as many or fewer"
             )
-        config.num_hidden_layers = num_hidden_layers
+        _keep_first_layers(config, num_hidden_layers)
     return config
+
+
+def _keep_first_layers(config: Any, num_layers: int) -> None:
+    """Cuts the number of layers and every list of a value per layer (kinds of attention)."""
+    whole = config.num_hidden_layers
+    config.num_hidden_layers = num_layers
+    for name, value in vars(config).items():
+        if isinstance(value, list) and len(value) == whole:
+            setattr(config, name, value[:num_layers])
 
 
 @contextmanager
@@ -259,7 +284,8 @@ def build_classifier(
 
     Raises:
         InfeasibleError: the recipe asks for more layers or positions than the encoder has, or for
-            a dropout or adapters that it does not know.
+            a dropout or adapters that it does not know, or to treat layers apart that share their
+            weights.
     """
     positions = pretrained.max_positions
     if positions is not None and recipe.max_length > positions:
@@ -314,7 +340,7 @@ def hidden_dropout_name(config: Any) -> str | None:
 
 
 def encoder_layers(encoder: Any) -> list[nn.Module]:
-    """The transformer layers, first one first."""
+    """The transformer layers, first one first; none where they share their weights (ALBERT)."""
     wanted = encoder.config.num_hidden_layers
     for module in encoder.modules():
         if isinstance(module, nn.ModuleList) and len(module) == wanted:
@@ -327,12 +353,15 @@ def embedding_block(encoder: Any) -> nn.Module:
     block = getattr(encoder, "embeddings", None)
     if isinstance(block, nn.Module):
         return block
-    embeddings: nn.Module = encoder.get_input_embeddings()
-    return embeddings
+    # In GPT-2 and its kin, the table of positions lies beside that of tokens.
+    beside = [encoder.wpe] if hasattr(encoder, "wpe") else []
+    return nn.ModuleList([encoder.get_input_embeddings(), *beside])
 
 
 def _freeze(encoder: nn.Module, recipe: Recipe) -> None:
     layers = encoder_layers(encoder)
+    if not layers:
+        _refuse_layerwise(recipe)
     if recipe.freeze_layers > len(layers):
         raise InfeasibleError(
             f"model.freeze_layers is {recipe.freeze_layers}, but the model has {len(layers)} layers"
@@ -341,3 +370,15 @@ def _freeze(encoder: nn.Module, recipe: Recipe) -> None:
         embedding_block(encoder).requires_grad_(requires_grad=False)
     for layer in layers[: recipe.freeze_layers]:
         layer.requires_grad_(requires_grad=False)
+
+
+def _refuse_layerwise(recipe: Recipe) -> None:
+    for name, is_asked in (
+        ("model.freeze_layers", recipe.freeze_layers > 0),
+        ("model.layer_lr_decay", recipe.layer_lr_decay != 1),
+    ):
+        if is_asked:
+            raise InfeasibleError(
+                f"{name} has no effect here, for the model's layers share their weights: leave it"
+                " out"
+            )

@@ -28,7 +28,7 @@ from lexmove.trials.tasks.cache import default_cache_dir
 from lexmove.trials.tasks.task import TaskData, load_task
 from lexmove.trials.tokens import Tokens, tokenized
 
-_RECIPE = 1
+_RECIPE = 2
 """Part of the name: raise it whenever the same data would give other arrays."""
 
 _SPLITS = ("train", "validation", "test")
@@ -168,7 +168,7 @@ def _made(wanted: Preparation, task: TaskData, tokenizer: Any) -> Prepared:
 
 
 def _name(wanted: Preparation, fingerprint: str, tokenizer: Any) -> str | None:
-    """The folder's name, of all that the tokens depend on; None where that cannot be told."""
+    """The folder's name, of all that its content depends on; None where that cannot be told."""
     if not getattr(tokenizer, "is_fast", False):
         return None
     rules = json.loads(tokenizer.backend_tokenizer.to_str())
@@ -177,7 +177,14 @@ def _name(wanted: Preparation, fingerprint: str, tokenizer: Any) -> str | None:
     said = [
         _RECIPE,
         fingerprint,
+        # Whether there is a column of no label: the task's name or the job says it, not the data.
+        wanted.task.name,
+        wanted.task.no_label_column,
         rules,
+        # What a tokenizer adds to its rules when it is called.
+        tokenizer.model_input_names,
+        tokenizer.truncation_side,
+        tokenizer.split_special_tokens,
         tokenizer.pad_token_id,
         wanted.max_length,
         wanted.max_segments,

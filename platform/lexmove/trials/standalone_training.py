@@ -160,9 +160,9 @@ def layers_of(encoder: Any) -> list[nn.Module]:
 
 def embeddings_of(encoder: Any) -> nn.Module:
     """The embeddings with what belongs to them."""
-    block = getattr(encoder, "embeddings", None)
-    found: nn.Module = block if isinstance(block, nn.Module) else encoder.get_input_embeddings()
-    return found
+    block, words = getattr(encoder, "embeddings", None), [encoder.get_input_embeddings()]
+    words += [encoder.wpe] if hasattr(encoder, "wpe") else []
+    return block if isinstance(block, nn.Module) else nn.ModuleList(words)
 
 
 def parameter_groups(

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lexmove.app.outlets.tracker import plain_name
 from lexmove.errors import UsageError, did_you_mean
 from lexmove.study.study import Study
 
@@ -23,7 +24,7 @@ def hydra(study: Study, config: Config) -> dict[str, Any]:
         within[last] = value
     return {
         "study": study.spec.name,
-        "metric": {"name": study.spec.metric, "goal": study.spec.goal},
+        "metric": {"name": plain_name(study.spec.metric), "goal": study.spec.goal},
         "hyperparameters": nested,
     }
 
@@ -34,7 +35,7 @@ def wandb(study: Study, config: Config) -> dict[str, Any]:
         "name": study.spec.name,
         "program": "train.py",
         "method": "grid",
-        "metric": {"name": study.spec.metric, "goal": study.spec.goal},
+        "metric": {"name": plain_name(study.spec.metric), "goal": study.spec.goal},
         "parameters": {name: {"value": value} for name, value in config.items()},
     }
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from lexmove.job.own_code import is_own
+from lexmove.results.wording import say_metric
 from lexmove.space.domain import Value
 from lexmove.study.fidelity import Fidelity
 from lexmove.study.study import Study
@@ -65,13 +67,21 @@ class Tracker(Protocol):
         ...
 
 
+def plain_name(metric: str) -> str:
+    """A metric's name as other tools take it: of a function in a file, no folder and no colon."""
+    return say_metric(metric).replace(":", ".") if is_own(metric) else metric
+
+
 def tracked_trial(study: Study, trial: Trial) -> TrackedTrial:
     """What trackers are told of a trial that has ended."""
     best = study.best_of(trial)
     return TrackedTrial(
         trial_id=trial.trial_id,
         config=dict(trial.config),
-        curve=tuple((item.fidelity, dict(item.metrics)) for item in trial.measurements),
+        curve=tuple(
+            (item.fidelity, {plain_name(name): value for name, value in item.metrics.items()})
+            for item in trial.measurements
+        ),
         value=None if best is None else best.value,
         status=trial.status,
         move=trial.decision.text,

@@ -12,7 +12,13 @@ from queue import SimpleQueue
 
 from lexmove.app.execution import Progress
 from lexmove.app.outlets.scores import scores_of
-from lexmove.app.outlets.tracker import TrackedStudy, TrackedTrial, Tracker, tracked_trial
+from lexmove.app.outlets.tracker import (
+    TrackedStudy,
+    TrackedTrial,
+    Tracker,
+    plain_name,
+    tracked_trial,
+)
 from lexmove.app.outlets.trackers import MAKERS
 from lexmove.app.stored import outcome_of
 from lexmove.coordinator.study_dir import StudyDir
@@ -166,9 +172,9 @@ def _about(job: JobSpec, study: Study, study_dir: StudyDir) -> TrackedStudy:
     task = job.task.name or (files.train if files else hub.id if hub else "")
     return TrackedStudy(
         name=job.name,
-        metric=study.spec.metric,
+        metric=plain_name(study.spec.metric),
         goal=study.spec.goal,
         folder=study_dir.root,
-        tags={"task": task, "model": job.model.name, "metric": study.spec.metric},
+        tags={"task": task, "model": job.model.name, "metric": plain_name(study.spec.metric)},
         is_new=not study.trials,
     )

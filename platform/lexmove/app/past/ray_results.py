@@ -103,7 +103,7 @@ def _read(folder: Path, *, metric: str | None, goal: Goal | None) -> FoundStudy:
         metric=metric,
         goal=goal,
         trials=[
-            _trial(at, ended[at], config, metric=metric, last=last)
+            _trial(at, ended[at], config, metric=metric, last=last, has_failed=state.has_failed(at))
             for at, config in zip(params, configs, strict=True)
         ],
         remarks=tuple(remarks),
@@ -129,6 +129,11 @@ class _State:
     def has_ended(self, folder: Path) -> bool:
         """Whether a trial will not go on."""
         return self._statuses.get(folder.name) not in _UNENDED
+
+    def has_failed(self, folder: Path) -> bool:
+        """Whether a trial ended in an error: one that was tried again may have left its file."""
+        status = self._statuses.get(folder.name)
+        return (folder / _ERROR).exists() if status is None else status == "ERROR"
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -210,10 +215,11 @@ def _trial(
     *,
     metric: str,
     last: Fidelity,
+    has_failed: bool,
 ) -> FoundTrial:
     curve = _curve(rows, metric)
     status, reason = TrialStatus.COMPLETED, None
-    if (folder / _ERROR).exists():
+    if has_failed:
         status, reason = TrialStatus.FAILED, _last_line(folder / _ERROR)
     elif curve and max(curve) < last:
         status, reason = TrialStatus.STOPPED, f"ended after {max(curve)} of {last} iterations"
@@ -231,5 +237,6 @@ def _trial(
 
 
 def _last_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    lines = text.strip().splitlines()
     return lines[-1].strip() if lines else "it failed in Ray Tune"
