@@ -91,36 +91,46 @@ def test_drivers_of_one_supervisor_share_the_wall_clock(
     assert open_store(url).load("s").spec.wall_clock_s == 3600.0
 
 
+class Leaping:
+    """A search whose clock leaps over its hour once so many trials have ended.
+
+    However slow the machine is. `phases` are what the progress was told.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, until: int) -> None:
+        self.phases: list[str] = []
+        self._until, self._ahead_s = until, 0.0
+        clocked = partial(running.Coordinator, clock=lambda: time.time() + self._ahead_s)
+        monkeypatch.setattr(running, "Coordinator", clocked)
+
+    def once_more(self, *, until: int) -> None:
+        self._until, self._ahead_s = until, 0.0
+
+    def note(self, phase: str, study: Study | None) -> None:
+        self.phases.append(phase)
+        if phase == "trials" and study is not None:
+            num_ended = sum(trial.status.is_final for trial in study.trials)
+            self._ahead_s = 2 * 3600.0 * (num_ended >= self._until)
+
+
 def test_a_search_by_the_clock_that_repeats_nothing_is_finished_until_more_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    phases: list[str] = []
-    ahead_s, until = 0.0, 1
-    # However slow the machine is: the search's clock leaps once so many trials have ended.
-    clocked = partial(running.Coordinator, clock=lambda: time.time() + ahead_s)
-    monkeypatch.setattr(running, "Coordinator", clocked)
-
-    def note(phase: str, study: Study | None) -> None:
-        nonlocal ahead_s
-        phases.append(phase)
-        if phase == "trials" and study is not None:
-            num_ended = sum(trial.status.is_final for trial in study.trials)
-            ahead_s = 2 * 3600.0 * (num_ended >= until)
-
+    leaping = Leaping(monkeypatch, until=1)
     job = make_job(
         tmp_path, budget={"wall_clock": "1h"}, fidelity={"max_epochs": 1}, finalists={"top": 0}
     )
     url = f"sqlite:///{tmp_path}/studies.db"
     here = {"store": url, "address": "in-process"}
-    found = running.tune(job, SPACE, **here, progress=note)
+    found = running.tune(job, SPACE, **here, progress=leaping.note)
     assert (len(found.study.trials), found.state) == (1, "finished")
-    phases.clear()
-    assert running.resume("s", **here, progress=note).state == "finished"
-    assert "trials" not in phases
+    leaping.phases.clear()
+    assert running.resume("s", **here, progress=leaping.note).state == "finished"
+    assert "trials" not in leaping.phases
     config = enqueue("s", {"learning_rate": "0.002"}, store=url)
     assert stored.load("s", store=url).state == "interrupted"
-    ahead_s, until = 0.0, 2
-    found = running.resume("s", **here, progress=note)
+    leaping.once_more(until=2)
+    found = running.resume("s", **here, progress=leaping.note)
     assert [trial.config for trial in found.study.trials[1:]] == [config]
     assert found.state == stored.load("s", store=url).state == "finished"
 
@@ -129,21 +139,10 @@ def test_a_search_by_the_clock_that_repeats_nothing_is_finished_until_more_is_as
 def test_a_search_that_its_clock_has_ended_is_over_until_more_is_bought(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    phases: list[str] = []
-    ahead_s, until = 0.0, 2
-    # However slow the machine is: the search's clock leaps once so many trials have ended.
-    clocked = partial(running.Coordinator, clock=lambda: time.time() + ahead_s)
-    monkeypatch.setattr(running, "Coordinator", clocked)
-
-    def note(phase: str, study: Study | None) -> None:
-        nonlocal ahead_s
-        phases.append(phase)
-        if phase == "trials" and study is not None:
-            num_ended = sum(trial.status.is_final for trial in study.trials)
-            ahead_s = 2 * 3600.0 * (num_ended >= until)
+    leaping = Leaping(monkeypatch, until=2)
 
     def leave_at_a_repetition(phase: str, study: Study | None) -> None:
-        note(phase, study)
+        leaping.note(phase, study)
         if phase == "repetitions":
             raise KeyboardInterrupt
 
@@ -158,16 +157,16 @@ def test_a_search_that_its_clock_has_ended_is_over_until_more_is_bought(
     with pytest.raises(KeyboardInterrupt):
         running.tune(job, SPACE, **here, progress=leave_at_a_repetition)
     assert len(open_store(url).load("s").trials) == 2
-    phases.clear()
-    study = running.resume("s", **here, progress=note).study
+    leaping.phases.clear()
+    study = running.resume("s", **here, progress=leaping.note).study
     assert len(study.trials) == 2
-    assert "repetitions" in phases
-    assert "trials" not in phases
-    phases.clear()
-    running.resume("s", **here, progress=note)
-    assert phases == ["nothing was left to do; --trials +N gives it more trials"]
-    ahead_s, until = 0.0, 3
-    more = running.resume("s", **here, extra_trials=1, progress=note)
+    assert "repetitions" in leaping.phases
+    assert "trials" not in leaping.phases
+    leaping.phases.clear()
+    running.resume("s", **here, progress=leaping.note)
+    assert leaping.phases == ["nothing was left to do; --trials +N gives it more trials"]
+    leaping.once_more(until=3)
+    more = running.resume("s", **here, extra_trials=1, progress=leaping.note)
     assert len(more.study.trials) == 3
 
 
