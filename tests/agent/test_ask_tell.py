@@ -108,7 +108,7 @@ def test_every_mistake_says_the_way_out() -> None:
     with pytest.raises(UsageError, match="needs a value, or failed='why'"):
         agent.tell(0)
     with pytest.raises(UsageError, match="needs a number, not 'good'"):
-        agent.tell(0, "good")  # type: ignore[arg-type]
+        agent.tell(0, "good")
     with pytest.raises(UsageError, match="fidelity 3 of trial 0 is not a whole number between"):
         agent.tell(0, 1.0, fidelity=3)
     agent.tell(0, 1.0)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from cli.conftest import Lexmove
+from cli.studies import make_store
 
 ROWS = "clause,kind\n" + "".join(
     f"some words of clause {number},{('lease', 'sale')[number % 2]}\n" for number in range(40)
@@ -218,3 +219,13 @@ def test_it_says_who_goes_to_the_end_first(
     page = " ".join(lexmove("plan", "job.yaml", "--offline").stdout.split())
     assert "pause after 1, 2, the best 1 in 2 go on" in page
     assert ("the default to the end first" in page) is is_said
+
+
+def test_the_next_command_is_one_that_works(job: Path, lexmove: Lexmove, tmp_path: Path) -> None:
+    job.rename(tmp_path / "my job.yaml")
+    words = ("plan", "my job.yaml", "--offline")
+    assert lexmove(*words).stderr.splitlines()[-1] == "next: lexmove tune 'my job.yaml'"
+    url = make_store(tmp_path)  # where a study has the job's name
+    assert lexmove(*words, LEXMOVE_STORE=url).stderr.splitlines()[-1] == (
+        "study 'clauses' exists already: lexmove resume clauses, or change `name` in the job"
+    )

@@ -28,7 +28,7 @@ DEFAULT_STORE = "sqlite:///studies.db"
 DEFAULT_STORAGE = "studies"
 REPETITIONS = ".repetitions."
 
-_SEARCHED = "searched"
+SEARCHED = "searched"
 """The file in a study's folder that says after how many trials its clock ended the search."""
 
 
@@ -217,13 +217,8 @@ def is_asked_for_more(study: Study) -> bool:
 
 def is_timed_out(study: Study, study_dir: StudyDir) -> bool:
     """Whether the clock has ended the search, and no trial was started since."""
-    noted = study_dir.read_json(_SEARCHED)
+    noted = study_dir.read_json(SEARCHED)
     return noted is not None and noted["num_trials"] == len(study.trials)
-
-
-def note_time_out(study: Study, study_dir: StudyDir) -> None:
-    """Notes that the clock has ended the search: the trials alone do not tell."""
-    study_dir.write_json(_SEARCHED, {"num_trials": len(study.trials)})
 
 
 def is_searched(study: Study) -> bool:

@@ -81,18 +81,20 @@ def run_plan(path: Path, *, offline: bool, address: str | None, as_json: bool) -
     write_plan(plan)
     file = shlex.quote(str(path))
     verb = f"tune {file}" if address is None else f"submit {file} --address {address}"
-    say(_exists(job) or f"next: lexmove {verb}")
-
-
-def _exists(job: JobSpec) -> str:
-    """What there is to say where the job's study exists already; empty where it does not."""
     url = store_url(job)
+    if _exists(job.name, url):
+        way = f"lexmove resume {job.name}{store_option(url)}"
+        say(f"study {job.name!r} exists already: {way}, or change `name` in the job")
+    else:
+        say(f"next: lexmove {verb}")
+
+
+def _exists(name: str, url: str) -> bool:
+    """Whether a store is known to hold a study; who wants to use the store hears of its faults."""
     try:
-        is_there = not locate_store(url).is_missing and job.name in open_reader(url).names()
-    except LexmoveError:  # whoever wants to use the store will hear of it
-        return ""
-    way = f"lexmove resume {job.name}{store_option(url)}"
-    return is_there * f"study {job.name!r} exists already: {way}, or change `name` in the job"
+        return not locate_store(url).is_missing and name in open_reader(url).names()
+    except LexmoveError:
+        return False
 
 
 def run_tune(
