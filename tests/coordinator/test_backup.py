@@ -127,7 +127,7 @@ def test_what_comes_last_is_written_though_nothing_follows(tmp_path):
             coordinator.assign()
             safe.on_change(coordinator.study)
         until = time.monotonic() + 30
-        while backup_file(study_dir).read_bytes().count(b"\n") < 3 and time.monotonic() < until:
+        while restore(MemoryStore(), study_dir) != coordinator.study and time.monotonic() < until:
             time.sleep(0.05)
         assert restore(MemoryStore(), study_dir) == coordinator.study
 
@@ -149,8 +149,10 @@ def test_a_backup_that_cannot_be_written_is_said_once_and_made_up_for(tmp_path):
     path.mkdir()  # in the way of the file
 
     def gone_after_a_while(study: Study) -> None:
-        time.sleep(0.02)  # for the writer
         if study.num_events > 12 and path.is_dir():
+            until = time.monotonic() + 30
+            while not said and time.monotonic() < until:  # for the writer
+                time.sleep(0.02)
             shutil.rmtree(path)
 
     stage = stage_of(coordinator, study_dir, gone_after_a_while)
