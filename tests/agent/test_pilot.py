@@ -1,5 +1,6 @@
-"""Pilots: what the user asks for, else the first config, is trained to the end before all else."""
+"""Pilots: what is asked for, remembered, or else the default is trained to the end first."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,15 +16,18 @@ from agent.landscapes import (
     new_study,
     newest,
     play,
+    random_study,
     rungs,
     start,
 )
 from lexmove.agent.baselines import RandomProposer
-from lexmove.agent.continuation import MAX_ASKED_PILOTS, pilot_of
+from lexmove.agent.continuation import MAX_ASKED_PILOTS, MAX_RECALLED_PILOTS, pilot_of
 from lexmove.agent.floor import FloorProposer
+from lexmove.agent.memory import PastStudy, past_results
 from lexmove.agent.proposer import PolicyProposer
 from lexmove.study.allowance import expected_epochs
 from lexmove.study.fidelity import FidelityPlan
+from lexmove.study.past import PastResults
 from lexmove.study.protocols import Proposer
 from lexmove.study.starts import PlannedStart, asked_for
 from lexmove.study.study import Study, decision_rng
@@ -79,6 +83,45 @@ def test_with_a_memory_its_first_start_is(promotion: str) -> None:
     assert study.trials[1].config == STARTS[0].config
     assert _next(study).decision.expert == "start:memory"
     assert _next(study).trial_id is None
+
+
+def _past() -> tuple[PastResults, ...]:
+    earlier = random_study(MIXED, landscape=fine_tuning, num_trials=20, seed=5)
+    return past_results([PastStudy.from_study(earlier)], MIXED)
+
+
+def test_with_results_of_earlier_studies_ten_trials_go_to_the_end() -> None:
+    study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=STARTS, past=_past())
+    ended = play(study, FloorProposer(), fine_tuning)
+    pilots = ended.trials[1 : 1 + MAX_RECALLED_PILOTS]
+    assert ended.trials[0].config == MIXED.default
+    assert [trial.status for trial in pilots] == [TrialStatus.COMPLETED] * MAX_RECALLED_PILOTS
+    assert {expert for trial in pilots for expert in _continued_by(trial)} == {"start:memory"}
+    assert _ends_before_the_next_starts(ended, pilots)
+    assert {trial.fidelity for trial in ended.trials[1 + MAX_RECALLED_PILOTS :]} > {1}
+
+
+def _ends_before_the_next_starts(study: Study, trials: Sequence[Trial]) -> bool:
+    ends = [trial.events[-1].seq for trial in trials]
+    starts = [study.trials[trial.trial_id + 1].started.seq for trial in trials]
+    return all(end < then for end, then in zip(ends, starts, strict=True))
+
+
+def test_once_they_mislead_none_does() -> None:
+    study = new_study(MIXED, fidelity=_plan(), num_trials=20, starts=STARTS, past=_past())
+    for value in (0.5, 0.4, 0.4, 0.4, 0.3):  # the default, a whole training, a first rung
+        study = _told(study, value)
+    assert [trial.fidelity for trial in study.trials] == [1, 9, 1]
+    assert pilot_of(study) is None
+
+
+def test_by_gain_per_epoch_the_first_of_them_alone_does() -> None:
+    fields = {"fidelity": _plan("gain_per_epoch"), "num_trials": 20}
+    study = new_study(MIXED, **fields, starts=STARTS, past=_past())
+    for value in (0.1, 0.4, 0.4, 0.4, 0.5):
+        study = _told(study, value)
+    assert [trial.fidelity for trial in study.trials] == [1, 9, 1]
+    assert pilot_of(study) is None
 
 
 def _asked(num: int, *, after: int = 0) -> tuple[PlannedStart, ...]:
@@ -196,19 +239,19 @@ def test_whoever_decides_it_is_the_same() -> None:
 @given(
     num_asked=st.integers(0, 6),
     after=st.integers(0, 4),
+    recalls=st.booleans(),
     parallel=st.integers(1, 4),
     promotion=st.sampled_from(PROMOTIONS),
     seed=st.integers(0, 999),
 )
 def test_whatever_is_asked_for_the_study_ends_and_its_first_goes_to_the_end(
-    num_asked: int, after: int, parallel: int, promotion: str, seed: int
+    num_asked: int, after: int, recalls: bool, parallel: int, promotion: str, seed: int
 ) -> None:
     """Random values and failures, several at once, in any order; what is recorded is replayed."""
     rng = np.random.default_rng(seed)
     asked = _asked(num_asked, after=after)
-    study = new_study(
-        MIXED, fidelity=_plan(promotion), num_trials=11, parallel=parallel, starts=asked
-    )
+    begins = {"starts": (*asked, *STARTS), "past": _past()} if recalls else {"starts": asked}
+    study = new_study(MIXED, fidelity=_plan(promotion), num_trials=11, parallel=parallel, **begins)
     proposer = FloorProposer()
     while True:
         suggestion = None

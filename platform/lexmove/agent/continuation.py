@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
 from lexmove.agent.acquisition import log_expected_improvement
 from lexmove.agent.encoding import Array
 from lexmove.agent.ledger import DEPARTURE, START, Ledger
-from lexmove.agent.portfolio import asks_first, has_memory
+from lexmove.agent.portfolio import asks_first, has_memory, has_past
 from lexmove.agent.surrogate import Prediction, Surrogate
 from lexmove.study.allowance import affordable
 from lexmove.study.fidelity import Fidelity, promotable
@@ -23,6 +24,10 @@ MAX_CONTINUED = 16
 
 MAX_ASKED_PILOTS = 4
 """Of what the user asks for, so many are trained to the end before all else (README.md)."""
+
+MAX_RECALLED_PILOTS = 10
+"""While results of earlier studies say where to look, so many trials are trained to the end before
+all else: what is known of them is worth more than what their first epochs tell (README.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +55,10 @@ def pilot_of(study: Study) -> Trial | None:
     """A trial that is trained to the end before all else, while it waits at a rung; else None.
 
     What the user asks for, in turn and `MAX_ASKED_PILOTS` at most: the first in any case, a later
-    one until it is the worst of them at a rung. Where nobody asks when the study begins: the first
-    start from memory; without a memory the default. By `gain_per_epoch` a study whose allowance
-    does not pay for it has none.
+    one until it is the worst of them at a rung. Where nobody asks when the study begins: while
+    results of earlier studies say where to look, the first `MAX_RECALLED_PILOTS` trials without
+    the default; with a memory of starts alone, or by `gain_per_epoch`, its first start; without a
+    memory the default. By `gain_per_epoch` a study whose allowance does not pay for it has none.
     """
     return next(
         (trial for trial in _pilots(study) if trial.is_paused and _may_go_on(study, trial)), None
@@ -68,7 +74,10 @@ def _pilots(study: Study) -> Iterator[Trial]:
             yield trial
     if asks_first(study):
         return
-    if has_memory(study):
+    if has_past(study) and study.spec.fidelity.promotion == "asha":
+        recalled = (trial for trial in study.trials if trial.trial_id != ledger.default)
+        yield from islice(recalled, MAX_RECALLED_PILOTS)
+    elif has_memory(study):
         yield from (study.trials[trial_id] for trial_id in ledger.planned[:1])
     elif study.trials and study.trials[0].config == study.spec.space.default:
         yield study.trials[0]
@@ -128,9 +137,9 @@ def choose_continuations(study: Study, surrogate: Surrogate) -> tuple[Continuati
 
 def _as_pilot(study: Study, surrogate: Surrogate, trial: Trial) -> Continuation:
     ledger = Ledger.of(study)
-    source = "asked" if trial.trial_id in ledger.asked else "default"
-    expert = f"{START}{'memory' if trial.trial_id in ledger.planned else source}"
-    (pilot,) = _ordered(study, surrogate, [trial], np.zeros(1), expert=expert)
+    source = "memory" if has_memory(study) or has_past(study) else "default"
+    source = "asked" if trial.trial_id in ledger.asked else source
+    (pilot,) = _ordered(study, surrogate, [trial], np.zeros(1), expert=f"{START}{source}")
     return pilot
 
 

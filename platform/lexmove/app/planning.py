@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexmove.agent.continuation import MAX_ASKED_PILOTS
+from lexmove.agent.continuation import MAX_ASKED_PILOTS, MAX_RECALLED_PILOTS
 from lexmove.app.checking import check_data, check_words, left_out
 from lexmove.app.forecast import repetition_epochs
 from lexmove.app.preparing import fidelity_plan, study_spec
@@ -77,7 +77,8 @@ class Plan:
 
     `left_out` lists the rows that could not be used.
 
-    The search takes `search_epochs` to `search_most_epochs`.
+    The search takes `search_epochs` to `search_most_epochs`; `num_pilots` trials may be trained to
+    the end before all else.
     """
 
     job: JobSpec
@@ -87,6 +88,7 @@ class Plan:
     memory: Memory
     suggestions: tuple[Suggestion, ...]
     rungs: tuple[int, ...]
+    num_pilots: int
     search_epochs: int
     search_most_epochs: int
     repetition_epochs: int
@@ -117,7 +119,8 @@ def plan_job(
     """
     check_words(job, space)
     fidelity, num_trials = fidelity_plan(job), job.num_search_trials
-    num_pilots = min(MAX_ASKED_PILOTS, len(job.agent.starts)) or 1
+    memory = recall(job, space)
+    num_pilots = _num_pilots(job, memory)
     epochs = _Epochs(
         search=expected_epochs(fidelity, num_trials),
         search_most=most_epochs(fidelity, num_trials, num_pilots=num_pilots),
@@ -130,7 +133,6 @@ def plan_job(
     task = None if offline else _load_task(job)
     if task is not None:
         check_data(job, space, task)
-    memory = recall(job, space)
     return Plan(
         job=job,
         space=space,
@@ -139,12 +141,20 @@ def plan_job(
         memory=memory,
         suggestions=first_suggestions(job, space, memory),
         rungs=fidelity.rungs,
+        num_pilots=num_pilots,
         search_epochs=epochs.search,
         search_most_epochs=epochs.search_most,
         repetition_epochs=epochs.repetitions,
         estimate=None if task is None else _estimate(job, space, task, fit, epochs),
         fit=fit,
     )
+
+
+def _num_pilots(job: JobSpec, memory: Memory) -> int:
+    """How many trials the agent may train to the end before all else."""
+    if job.agent.starts:
+        return min(MAX_ASKED_PILOTS, len(job.agent.starts))
+    return MAX_RECALLED_PILOTS if memory.past else 1
 
 
 def first_suggestions(job: JobSpec, space: SearchSpace, memory: Memory) -> tuple[Suggestion, ...]:

@@ -154,6 +154,8 @@ def _pilot(plan: Plan) -> str | None:
         return None
     if plan.job.agent.starts:
         return "what the job asks for"
+    if plan.memory.past and plan.job.fidelity.promotion == "asha":
+        return f"{plan.num_pilots} that earlier studies speak for"
     return "the best of earlier studies" if plan.memory.starts else "the default"
 
 
