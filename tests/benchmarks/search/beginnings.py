@@ -1,7 +1,7 @@
 """How studies of our arms begin: with configs that are asked for, and with a memory.
 
 A memory is what past studies of the other tasks of a family teach: 30 trials of the agent's own
-floor, one study for each task, as a user would have them.
+floor, one study for each task, as a user would have them. Whoever copies can copy from the same.
 """
 
 from collections.abc import Sequence
@@ -56,6 +56,13 @@ class Past:
             starts=starts if task.pool is None else _of_pool(starts, task.space, task.pool),
             past=past_results(others, task.space),
         )
+
+    def incumbents(self, task: SearchTask) -> tuple[SpaceConfig, ...]:
+        """The best config that each of the other tasks' studies measured, in any order."""
+        others = [other.name for other in self._tasks if other.teaches(task)]
+        order = np.random.default_rng(self._seed).permutation(len(others))
+        studies = [self._studies[others[index]].study for index in order]
+        return tuple(study.trials[study.ranking[0].trial_id].config for study in studies)
 
     @cached_property
     def _studies(self) -> dict[str, PastStudy]:

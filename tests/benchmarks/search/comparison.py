@@ -23,7 +23,8 @@ from lexmove.study.trial import Measurement, Segment
 
 COPY = "copy"
 MEMORY = "lexmove, memory"
-_TAUGHT = (COPY, MEMORY)
+COPY_PAST = "copy, past studies"
+_TAUGHT = (COPY, MEMORY, COPY_PAST)
 
 _PAST = "a past for every seed"
 """What the memory arm remembers: with one past for all seeds, its luck was in every pair."""
@@ -56,12 +57,12 @@ class Comparison:
         self._make = tasks
         self._made: dict[str, SearchTask] = {}
         self._versions: dict[str, str] = {}
-        self._past: dict[tuple[str, int], Past] = {}
+        self._pasts: dict[tuple[str, int], Past] = {}
         self.families = families
         self.absent = absent
         self.on_request = on_request
         self.arms: Mapping[Axis, tuple[Arm, ...]] = {
-            axis: (*of_axis, *([self._memory_arm] if with_memory else []), self._copy_arm)
+            axis: (*of_axis, *(self._recalling if with_memory else ()), self._copy_arm)
             for axis, of_axis in arms.items()
         }
 
@@ -124,19 +125,32 @@ class Comparison:
         return Arm(name=COPY, group="baseline", make=make, version="1")
 
     @cached_property
-    def _memory_arm(self) -> Arm:
-        def make(
+    def _recalling(self) -> tuple[Arm, ...]:
+        """What one can do with the same past studies: remember them, or copy their best configs."""
+
+        def remember(
             task: SearchTask, budget: Budget, *, seed: int, starts: Sequence[Config]
         ) -> Proposer:
-            family = self.families[task.name]
-            if (family, seed) not in self._past:
-                self._past[family, seed] = Past(self.members(family), seed=seed)
-            taught = self._past[family, seed].teach(task)
-            begun = asked_first(task, starts, taught)
+            begun = asked_first(task, starts, self._past_of(task, seed).teach(task))
             return Begun(PolicyProposer(sample=True), begun)
 
+        def copy(
+            task: SearchTask, budget: Budget, *, seed: int, starts: Sequence[Config]
+        ) -> Proposer:
+            handed = [task.space.config(config) for config in starts]
+            return copying(handed, self._past_of(task, seed).incumbents(task))
+
         version = f"{source_version()}/{_PAST}"
-        return Arm(name=MEMORY, group="ours", make=make, version=version, plan=paused)
+        return (
+            Arm(name=MEMORY, group="ours", make=remember, version=version, plan=paused),
+            Arm(name=COPY_PAST, group="ablation", make=copy, version=version),
+        )
+
+    def _past_of(self, task: SearchTask, seed: int) -> Past:
+        family = self.families[task.name]
+        if (family, seed) not in self._pasts:
+            self._pasts[family, seed] = Past(self.members(family), seed=seed)
+        return self._pasts[family, seed]
 
 
 class _Families(dict[str, Family]):
