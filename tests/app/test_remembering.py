@@ -12,6 +12,7 @@ import ray
 from app.test_running import SPACE, make_job
 from architecture.readme_tree import ROOT
 from cli.studies import make_store
+from lexmove.agent.continuation import MAX_RECALLED_PILOTS
 from lexmove.agent.floor import FloorProposer
 from lexmove.agent.memory import PastStudy
 from lexmove.app import running
@@ -65,6 +66,7 @@ def test_past_studies_of_the_store_give_the_first_trials(tmp_path: Path) -> None
     assert memory.lines[1].startswith("memory: 8 results of 1 past study count beside this study's")
     plan = plan_job(job.model_copy(update={"store": url}), SPACE, offline=True)
     assert plan.memory == memory
+    assert plan.num_pilots == MAX_RECALLED_PILOTS
     first = plan.suggestions[0].decision
     assert first.expert == "start:memory"
     assert first.text.startswith("best of tos (trial 7: f1_macro 1): ")

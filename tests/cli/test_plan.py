@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from app.test_remembering import past_study, write_past
 from cli.conftest import Lexmove
 from cli.studies import make_store
+from lexmove.space.loading import load_job_and_space
 
 ROWS = "clause,kind\n" + "".join(
     f"some words of clause {number},{('lease', 'sale')[number % 2]}\n" for number in range(40)
@@ -219,6 +221,26 @@ def test_it_says_who_goes_to_the_end_first(
     page = " ".join(lexmove("plan", "job.yaml", "--offline").stdout.split())
     assert "pause after 1, 2, the best 1 in 2 go on" in page
     assert ("the default to the end first" in page) is is_said
+
+
+def test_it_says_what_earlier_studies_change(job: Path, lexmove: Lexmove, tmp_path: Path) -> None:
+    fields = {
+        "metric": {"name": "f1_macro"},
+        "fidelity": {"max_epochs": 4, "eta": 2},
+        "budget": {"trials": 200},
+    }
+    told = {}
+    for memory in (False, True):
+        job.write_text(json.dumps({**JOB, **fields, "agent": {"memory": memory}}))
+        if not memory:
+            loaded, space = load_job_and_space(job)
+            url = write_past(tmp_path, past_study(loaded.model_copy(update={"name": "tos"}), space))
+        page = " ".join(lexmove("plan", "job.yaml", "--offline", LEXMOVE_STORE=url).stdout.split())
+        assert ("10 that earlier studies speak for to the end first" in page) is memory
+        words = ("plan", "job.yaml", "--offline", "--json")
+        told[memory] = json.loads(lexmove(*words, LEXMOVE_STORE=url).stdout)["epochs"]
+    assert told[True]["search_most"] - told[False]["search_most"] == (10 - 1) * (4 - 1)
+    assert told[True]["search"] == told[False]["search"]
 
 
 def test_the_next_command_is_one_that_works(job: Path, lexmove: Lexmove, tmp_path: Path) -> None:
