@@ -252,5 +252,6 @@ def test_a_past_study_becomes_a_task_that_looks_like_it() -> None:
         assert np.isnan(values[:10]).all(), "what failed then fails now"
         tops.append(rates[np.nanargmax(values)])
     assert np.abs(np.array(tops) - 0.7).max() < 0.15
-    assert "study past" in mix.weights
+    assert StudyMix(studies=(study, study)).weights["study past"] == 0.25
+    assert sum(StudyMix(studies=(study,), ratio=0.3).weights.values()) == pytest.approx(1.0)
     assert {StudyMix(studies=(study,))(seed)[1].family for seed in range(40)} > {"study past"}

@@ -1,5 +1,6 @@
 """Pre-training: it learns, it can be killed and resumed, and it writes what it made."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from lexmove.agent.pretraining.ppo_algorithm import (
     weights_of,
 )
 from lexmove.agent.pretraining.ppo_learner import kl_to_floor, outcome_loss
-from lexmove.agent.pretraining.record import Record
+from lexmove.agent.pretraining.record import Record, code_hash
 from lexmove.agent.pretraining.run import WEIGHTS_NAME, PretrainingSpec, Progress, pretrain
 from lexmove.agent.rl_module import quiet_rllib
 
@@ -202,7 +203,8 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
     assert len(recipe["record"]["iterations"]) == len(whole.record.iterations)
     assert recipe["record"]["judgements"][0]["difference"] == 0, "the floor is judged first"
     assert set(recipe["packages"]) >= {"torch", "ray", "numpy"}
-    assert len(recipe["code_hash"]) == 16
+    assert recipe["code_hash"] == code_hash()
+    assert code_hash() != hashlib.sha256().hexdigest()[:16], "of no file"
 
 
 def some_policy() -> PointerPolicy:

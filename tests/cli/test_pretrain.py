@@ -14,6 +14,8 @@ from lexmove.agent.pretraining.run import PretrainingResult, Progress
 from lexmove.app.pretraining_job import PretrainingRequest, begin, request_of, spec_of
 from lexmove.cli.pretrain_view import say_progress, verdict, write_pretraining
 from lexmove.coordinator.store import open_store
+from lexmove.study.study import Study
+from postgres_fixture import PostgresServer
 
 
 def refused(lexmove: Lexmove, *words: str) -> str:
@@ -72,21 +74,42 @@ def test_numbers_that_make_no_sense(
 
 def test_a_store_with_nothing_to_learn_from(lexmove: Lexmove, store: str, tmp_path: Path) -> None:
     said = refused(lexmove, "--out", "run", "--from-studies", store)
-    assert "1 studies, but none with 12 results" in said
+    assert "no study of the store (1 in all) has 12 results" in said
     assert not (tmp_path / "run").exists()
 
 
-def test_past_studies_are_half_of_the_tasks(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/studies.db"
-    store, study = open_store(url), past_study(14)
+def stored(folder: Path, study: Study) -> str:
+    url = f"sqlite:///{folder}/studies.db"
+    store = open_store(url)
     store.create(study.spec)
-    for event in study.events:
-        store.append(study.spec.name, event)
-    spec = spec_of(PretrainingRequest(steps=9, from_studies=url))
-    assert "1 past studies" in spec.sources
+    store.append(study.spec.name, *study.events)
+    return url
+
+
+def test_past_studies_are_half_of_the_tasks_as_they_were_when_the_run_began(tmp_path: Path) -> None:
+    study, out = past_study(14), tmp_path / "my run"
+    url = stored(tmp_path, study)
+    begin(out, PretrainingRequest(steps=9, from_studies=url))
+    (tmp_path / "studies.db").unlink()
+    asked = request_of(out)
+    assert asked == PretrainingRequest(steps=9, from_studies=url)
+    spec = spec_of(out, asked)
+    assert spec.sources == "half synthetic families, half past studies (1)"
+    assert spec.make_objective.studies == (study,)
     families = {spec.make_objective(seed)[1].family for seed in range(20)}
     assert "study past" in families
     assert len(families) > 1
+
+
+def test_no_password_is_written_down(tmp_path: Path, postgres: PostgresServer) -> None:
+    url = postgres.url(postgres.new_user())
+    store = open_store(url)
+    store.create(past_study(14).spec)
+    store.append("past", *past_study(14).events)
+    begin(tmp_path / "run", PretrainingRequest(from_studies=url))
+    assert postgres.password in url
+    assert postgres.password not in (tmp_path / "run" / "request.json").read_text()
+    assert "1" in spec_of(tmp_path / "run", request_of(tmp_path / "run")).sources
 
 
 def test_a_store_of_no_known_kind(lexmove: Lexmove) -> None:
@@ -94,8 +117,11 @@ def test_a_store_of_no_known_kind(lexmove: Lexmove) -> None:
     assert "sqlite:///" in said
 
 
-def test_a_request_says_how_long_and_on_how_many_processes() -> None:
-    one, two = spec_of(PretrainingRequest(steps=7)), spec_of(PretrainingRequest(workers=2))
+def test_a_request_says_how_long_and_on_how_many_processes(tmp_path: Path) -> None:
+    one, two = (
+        spec_of(tmp_path, request)
+        for request in (PretrainingRequest(steps=7), PretrainingRequest(workers=2))
+    )
     assert (one.num_decisions, one.ppo.num_env_runners) == (7, 0)
     assert two.ppo.num_env_runners == 2
 

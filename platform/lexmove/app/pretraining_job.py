@@ -2,11 +2,14 @@
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexmove.app import stored
+from lexmove.coordinator.store import open_store
+from lexmove.coordinator.store_rules import without_password
 from lexmove.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 
 _REQUEST = "request.json"
 """What a run was asked to do; a folder with it can be resumed."""
+
+_STUDIES = "studies.db"
+"""The past studies as they were when the run began: a store goes on growing."""
 
 WEIGHTS_NAME = "policy.safetensors"
 """The weights, in the folder of a run; about them and their recipe stand beside."""
@@ -46,7 +52,7 @@ class PretrainingRequest:
 
 
 def begin(out: Path, request: PretrainingRequest) -> None:
-    """Makes the folder of a new run.
+    """Makes the folder of a new run, with the past studies that it learns from.
 
     Raises:
         UsageError: something is there already, or the folder cannot be made.
@@ -55,15 +61,29 @@ def begin(out: Path, request: PretrainingRequest) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         way = "--resume goes on with it" if (out / _REQUEST).is_file() else "it is no pre-training"
         raise UsageError(f"{out} exists and is not empty ({way}); choose another folder for --out")
-    if request.from_studies is not None:
-        past_studies(request.from_studies)
+    store = request.from_studies
+    studies = () if store is None else past_studies(store)
+    shown = replace(request, from_studies=store and without_password(store))
     try:
         out.mkdir(parents=True, exist_ok=True)
-        (out / _REQUEST).write_text(json.dumps(asdict(request)) + "\n")
+        if studies:
+            _copy(studies, _copied(out))
+        (out / _REQUEST).write_text(json.dumps(asdict(shown)) + "\n")
     except OSError as error:
         raise UsageError(
             f"cannot write to {out}: {error.strerror}; choose another folder for --out"
         ) from error
+
+
+def _copied(out: Path) -> str:
+    return f"sqlite:///{out.absolute() / _STUDIES}"
+
+
+def _copy(studies: "Iterable[Study]", url: str) -> None:
+    store = open_store(url)
+    for study in studies:
+        store.create(study.spec)
+        store.append(study.spec.name, *study.events)
 
 
 def request_of(out: Path) -> PretrainingRequest:
@@ -99,7 +119,7 @@ def past_studies(store: str) -> "tuple[Study, ...]":
     kept = usable(found)
     if not kept:
         raise UsageError(
-            f"the store has {len(found)} studies, but none with {MIN_RESULTS} results, the fewest "
+            f"no study of the store ({len(found)} in all) has {MIN_RESULTS} results, the fewest "
             "that can be learned from; leave --from-studies out to learn from synthetic tasks alone"
         )
     return kept
@@ -116,7 +136,7 @@ def run(
 
     Raises:
         ClusterError: Ray does not start.
-        LexmoveError: the store of past studies cannot be read any more.
+        LexmoveError: the run's past studies cannot be read any more.
     """
     # A network this small is many times slower on two threads than on one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -126,11 +146,15 @@ def run(
     with connected(None, num_cpus=request.workers + 1):
         from lexmove.agent.pretraining.run import pretrain
 
-        return pretrain(spec_of(request), out, resume=resume, on_progress=on_progress)
+        return pretrain(spec_of(out, request), out, resume=resume, on_progress=on_progress)
 
 
-def spec_of(request: PretrainingRequest) -> "PretrainingSpec":
-    """The run that a request asks for."""
+def spec_of(out: Path, request: PretrainingRequest) -> "PretrainingSpec":
+    """The run in `out` that a request asks for.
+
+    Raises:
+        LexmoveError: its past studies cannot be read.
+    """
     from lexmove.agent.pretraining.ppo_algorithm import PpoSettings
     from lexmove.agent.pretraining.run import PretrainingSpec
     from lexmove.agent.pretraining.study_tasks import StudyMix
@@ -154,9 +178,9 @@ def spec_of(request: PretrainingRequest) -> "PretrainingSpec":
     )
     if request.from_studies is None:
         return spec
-    studies = past_studies(request.from_studies)
+    studies = past_studies(_copied(out))
     return replace(
         spec,
         make_objective=StudyMix(studies=studies, families=FamilyMix()),
-        sources=f"synthetic families and {len(studies)} past studies, half of the tasks each",
+        sources=f"half synthetic families, half past studies ({len(studies)})",
     )

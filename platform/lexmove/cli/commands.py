@@ -315,6 +315,7 @@ def run_pretrain(
     try:
         result = pretraining_job.run(out, request, resume=resume, on_progress=say_progress)
     except KeyboardInterrupt:
-        say(f"interrupted; to go on: lexmove pretrain --out {out} --resume", style="yellow")
+        way = f"lexmove pretrain --out {shlex.quote(str(out))} --resume"
+        say(f"interrupted; to go on: {way}", style="yellow")
         raise typer.Exit(INTERRUPTED) from None
     write_pretraining(result, out / pretraining_job.WEIGHTS_NAME)

@@ -111,14 +111,14 @@ def write_recipe(path: Path, facts: Mapping[str, Any]) -> None:
 
 
 def code_hash() -> str:
-    """16 hex digits of the SHA-256 of what a simulated decision depends on.
+    """16 hex digits of the SHA-256 of what the weights of a run depend on.
 
     The sources of the packages agent, study and space, in the order of their paths.
     """
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     digest = hashlib.sha256()
     for package in ("agent", "space", "study"):
-        for path in sorted((root / package).glob("*.py")):
-            digest.update(f"{package}/{path.name}|".encode())
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(f"{path.relative_to(root).as_posix()}|".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -65,9 +65,11 @@ class StudyMix:
 
     @property
     def weights(self) -> dict[str, float]:
-        """What is drawn from, by weight, for the recipe."""
-        shares = {f"study {study.spec.name}": self.ratio for study in self.studies}
-        return {**shares, **self.families.weights}
+        """What is drawn from, by its share of the tasks, for the recipe."""
+        ratio, families = (self.ratio if self.studies else 0.0), self.families.weights
+        shares = {f"study {study.spec.name}": ratio / len(self.studies) for study in self.studies}
+        scale = (1.0 - ratio) / sum(families.values())
+        return {**shares, **{name: scale * weight for name, weight in families.items()}}
 
     def __call__(self, seed: int) -> tuple[SearchSpace, KnownObjective]:
         """The task of a seed."""
