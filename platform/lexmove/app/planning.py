@@ -154,7 +154,7 @@ def _num_pilots(job: JobSpec, memory: Memory) -> int:
     """How many trials the agent may train to the end before all else."""
     if job.agent.starts:
         return min(MAX_ASKED_PILOTS, len(job.agent.starts))
-    return MAX_RECALLED_PILOTS if memory.past else 1
+    return MAX_RECALLED_PILOTS if memory.past and job.fidelity.promotion == "asha" else 1
 
 
 def first_suggestions(job: JobSpec, space: SearchSpace, memory: Memory) -> tuple[Suggestion, ...]:

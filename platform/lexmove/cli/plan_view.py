@@ -154,7 +154,7 @@ def _pilot(plan: Plan) -> str | None:
         return None
     if plan.job.agent.starts:
         return "what the job asks for"
-    if plan.memory.past and plan.job.fidelity.promotion == "asha":
+    if plan.num_pilots > 1:
         return f"{plan.num_pilots} that earlier studies speak for"
     return "the best of earlier studies" if plan.memory.starts else "the default"
 
