@@ -14,6 +14,7 @@ from lexmove.agent.pretraining.run import PretrainingResult, Progress
 from lexmove.app.pretraining_job import PretrainingRequest, begin, request_of, spec_of
 from lexmove.cli.pretrain_view import say_progress, verdict, write_pretraining
 from lexmove.coordinator.store import open_store
+from lexmove.errors import UsageError
 from lexmove.study.study import Study
 from postgres_fixture import PostgresServer
 
@@ -99,6 +100,9 @@ def test_past_studies_are_half_of_the_tasks_as_they_were_when_the_run_began(tmp_
     families = {spec.make_objective(seed)[1].family for seed in range(20)}
     assert "study past" in families
     assert len(families) > 1
+    (out / "studies.db").unlink()
+    with pytest.raises(UsageError, match=r"studies.db is missing.*: restore it, or begin again"):
+        spec_of(out, asked)
 
 
 def test_no_password_is_written_down(tmp_path: Path, postgres: PostgresServer) -> None:

@@ -178,6 +178,11 @@ def spec_of(out: Path, request: PretrainingRequest) -> "PretrainingSpec":
     )
     if request.from_studies is None:
         return spec
+    if not (copy := out / _STUDIES).is_file():
+        raise UsageError(
+            f"{copy} is missing, the past studies that this run learns from: restore it, or begin "
+            "again in another folder"
+        )
     studies = past_studies(_copied(out))
     return replace(
         spec,
