@@ -39,6 +39,7 @@ FILES = {
     "data/test.jsonl",
     "data/train.jsonl",
     "data/validation.jsonl",
+    "metrics.py",
     "model_args.json",
     "requirements.txt",
     "run.sh",

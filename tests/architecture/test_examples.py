@@ -9,7 +9,7 @@ from architecture.readme_tree import ROOT
 from lexmove.job.loading import load_job
 from lexmove.job.spec import JobSpec, TaskSpec
 from lexmove.space.loading import load_space
-from lexmove.trials.metrics import check_metric
+from lexmove.trials.measuring import check_metric
 from lexmove.trials.recipe import check_hyperparameters, check_labelling
 from lexmove.trials.tasks.lex_glue import LEX_GLUE
 from lexmove.trials.tasks.rows import read_rows

@@ -10,13 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lexmove.errors import TrialFailedError, UsageError
-from lexmove.trials.metrics import (
-    METRICS,
-    check_metric,
-    evaluate,
-    measure,
-    resolve_metric,
-)
+from lexmove.trials.measuring import check_metric, evaluate, measure, resolve_metric
+from lexmove.trials.metrics import METRICS
 from lexmove.trials.own_code_loading import settled_name
 
 TRUE = np.array([0, 0, 1, 2, 2, 2])

@@ -17,7 +17,8 @@ from lexmove.space.search_space import Config
 from lexmove.study.trial import Segment
 from lexmove.trials.fine_tuning import FineTuning, Plan
 from lexmove.trials.loss import balanced_weights
-from lexmove.trials.metrics import METRICS, evaluate
+from lexmove.trials.measuring import evaluate
+from lexmove.trials.metrics import METRICS
 from lexmove.trials.model import load_pretrained
 from lexmove.trials.objective import FineTuningObjective
 from lexmove.trials.prediction import DecisionRule

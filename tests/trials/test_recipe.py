@@ -7,7 +7,7 @@ import pytest
 
 from lexmove.errors import InvalidConfigError, UsageError
 from lexmove.job.spec import ModelSpec
-from lexmove.trials.metrics import check_metric
+from lexmove.trials.measuring import check_metric
 from lexmove.trials.recipe import Recipe, check_hyperparameters
 
 

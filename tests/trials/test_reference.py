@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lexmove.trials.metrics import METRICS, evaluate
+from lexmove.trials.measuring import evaluate
+from lexmove.trials.metrics import METRICS
 from lexmove.trials.reference import fit_reference, reference_scores, trivial_baseline
 from lexmove.trials.tasks.examples import Examples
 from lexmove.trials.tasks.task import TaskData, load_task

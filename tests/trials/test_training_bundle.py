@@ -1,20 +1,26 @@
 """The exported training does what a trial does: the same tokens, parameters, rates and losses."""
 
+import importlib
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from lexmove.errors import ModelError
 from lexmove.job.spec import JobSpec
 from lexmove.trials import standalone_training, training_bundle
 from lexmove.trials.fine_tuning import FineTuning, Plan
 from lexmove.trials.loss import Loss
+from lexmove.trials.metrics import METRICS
 from lexmove.trials.model import load_pretrained, load_tokenizer
+from lexmove.trials.prediction import DecisionRule
 from lexmove.trials.recipe import Recipe
+from lexmove.trials.scoring import scored
 from lexmove.trials.standalone_training import Collator
 from lexmove.trials.tasks.task import TaskData
 from lexmove.trials.tokens import tokenized
@@ -67,11 +73,10 @@ def config_of(kind):
     return CONFIG | MORE.get(kind, {}) | more
 
 
-def written(folder, kind, pretrained, *, with_data=True, task=None, **changes):
-    folder.mkdir(exist_ok=True)
+def written(folder, kind, pretrained, *, with_data=True, task=None, more=(), **changes):
     write_training(
         folder,
-        config_of(kind),
+        config_of(kind) | dict(more),
         job_of(pretrained, **changes),
         task or task_of(kind),
         epochs=2,
@@ -80,22 +85,25 @@ def written(folder, kind, pretrained, *, with_data=True, task=None, **changes):
         on_gpu=False,
         with_data=with_data,
     )
+    importlib.invalidate_caches()
     return standalone_training.arguments(folder)
 
 
 @pytest.fixture
 def bundle(tmp_path, monkeypatch):
-    """A folder whose `classifier` is imported as `train.py` does."""
+    """A folder whose modules are imported as `train.py` does."""
     folder = tmp_path / "bundle"
+    folder.mkdir()  # Python remembers what it found there, also that there was no folder
     monkeypatch.syspath_prepend(str(folder))
     yield folder
-    sys.modules.pop("classifier", None)
+    for name in ("classifier", "metrics"):
+        sys.modules.pop(name, None)
 
 
-def trial_of(kind, pretrained):
+def trial_of(kind, pretrained, *, more=()):
     """What a trial of lexmove is made of."""
     job = job_of(pretrained)
-    recipe = Recipe.from_config(config_of(kind), job.model)
+    recipe = Recipe.from_config(config_of(kind) | dict(more), job.model)
     tokens = tokenized(
         examples(kind),
         load_tokenizer(pretrained),
@@ -151,6 +159,26 @@ def test_it_trains_the_same_parameters_at_the_same_rates(kind, bundle, pretraine
     assert model.config.to_dict()["threshold"] == recipe.threshold
 
 
+@pytest.mark.parametrize("lora", [{}, {"peft.use_lora": True, "peft.r": 2}])
+@pytest.mark.parametrize("dropout", [{}, {"model.hidden_dropout": 0.3}])
+@pytest.mark.parametrize("has_pooler", [True, False])
+def test_the_same_weights_come_first_whatever_else_is_drawn(
+    has_pooler, dropout, lora, bundle, tmp_path
+):
+    """A layer that is missing in the files is drawn anew at each loading, before the head."""
+    folder = folder_of("Bert", tmp_path / "pretrained")
+    if not has_pooler:
+        encoder = transformers.BertModel.from_pretrained(folder, add_pooling_layer=False)
+        encoder.save_pretrained(folder)
+    args, _ = written(bundle, "pairs", folder, more=dropout | lora)
+    trial, _, _ = trial_of("pairs", folder, more=dropout | lora)
+    torch.manual_seed(7)
+    weights = standalone_training.build_model(args).state_dict()
+    wanted = trial.model.state_dict()
+    assert set(weights) == set(wanted)
+    assert all(torch.equal(value, wanted[name]) for name, value in weights.items())
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_has_the_same_loss(kind, bundle, pretrained):
     args, training = written(bundle, kind, pretrained)
@@ -185,6 +213,32 @@ def test_a_precision_that_this_machine_lacks_is_left_for_one_that_has_it(bundle,
 def test_without_data_there_is_none(bundle, pretrained):
     written(bundle, "flat", pretrained, with_data=False)
     assert not (bundle / "data").exists()
+
+
+@pytest.mark.parametrize("no_label_column", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_measures_what_a_trial_measures(kind, no_label_column, bundle, pretrained):
+    task = replace(task_of(kind), no_label_column=no_label_column)
+    args, _ = written(bundle, kind, pretrained, task=task)
+    labels = examples(kind).labels
+    logits = np.random.default_rng(0).normal(size=(len(labels), 2)).astype(np.float32)
+    rule = DecisionRule(is_multi_label=task.is_multi_label, threshold=args.threshold)
+    wanted = scored(rule, logits, labels, metric="f1_macro", no_label_column=task.no_label_column)
+    assert set(wanted) == set(METRICS)
+    assert standalone_training.scores_of(logits, labels, args) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("name", ["metrics.py", "train.py", "statistics.py", "costs.v2.py"])
+def test_a_metric_whose_name_is_taken_or_no_modules_goes_along_under_another(
+    name, bundle, pretrained, tmp_path
+):
+    (tmp_path / name).write_text("def cost(true, predicted, probabilities): return 0.25\n")
+    args, _ = written(bundle, "flat", pretrained, metric={"name": f"{tmp_path}/{name}:cost"})
+    assert args.metric == "own_metric.py:cost"
+    scores = standalone_training.scores_of(np.eye(2, dtype=np.float32), np.array([0, 1]), args)
+    assert scores["own_metric.py:cost"] == 0.25
+    assert (bundle / "train.py").read_text() == Path(standalone_training.__file__).read_text()
+    sys.modules.pop("own_metric")
 
 
 def test_the_users_metric_goes_along(bundle, pretrained, tmp_path):

@@ -51,7 +51,7 @@ def check_words(job: JobSpec, space: SearchSpace, *, is_sent: bool = False) -> N
         LexmoveError: as `check`.
     """
     from lexmove.app.own_proposer import check_own_proposer
-    from lexmove.trials.metrics import check_metric
+    from lexmove.trials.measuring import check_metric
     from lexmove.trials.recipe import check_hyperparameters
 
     if not is_own(job.metric.name):  # a function of one's own is tried once the classes are known
@@ -77,7 +77,7 @@ def check_data(job: JobSpec, space: SearchSpace, task: "TaskData") -> None:
     Raises:
         LexmoveError: as `check`.
     """
-    from lexmove.trials.metrics import check_metric
+    from lexmove.trials.measuring import check_metric
     from lexmove.trials.model import check_model
     from lexmove.trials.recipe import check_labelling
 

@@ -328,7 +328,9 @@ def _copied_encoder(pretrained: Pretrained, hidden_dropout: float | None) -> Any
     config = copy.deepcopy(pretrained.config)
     setattr(config, name, hidden_dropout)
     build: Any = AutoModel.from_config
-    encoder: nn.Module = build(config, dtype=torch.float32)
+    # What it draws is overwritten. The head begins alike whatever the dropout is.
+    with torch.random.fork_rng(devices=[]):
+        encoder: nn.Module = build(config, dtype=torch.float32)
     _drop_pooler(encoder)
     encoder.load_state_dict(pretrained.encoder.state_dict())
     return encoder

@@ -16,7 +16,7 @@ from lexmove.job.spec import ModelSpec, TaskSpec
 from lexmove.space.search_space import Config
 from lexmove.study.protocols import UNMEASURED, Report
 from lexmove.study.trial import Measurement, Segment
-from lexmove.trials.metrics import check_metric
+from lexmove.trials.measuring import check_metric
 from lexmove.trials.prediction import DecisionRule, Logits
 from lexmove.trials.prepared import Preparation, Prepared, prepare
 from lexmove.trials.recipe import Recipe

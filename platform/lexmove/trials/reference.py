@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lexmove.trials.classical import STRENGTHS, Features, Model, features_of, fits, overlap_picks
-from lexmove.trials.metrics import Labels, Probabilities, evaluate, measure
+from lexmove.trials.measuring import evaluate, measure
+from lexmove.trials.metrics import Labels, Probabilities
 from lexmove.trials.tasks.examples import Examples
 from lexmove.trials.tasks.task import TaskData
 

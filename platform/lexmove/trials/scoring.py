@@ -1,6 +1,6 @@
 """Scoring: the metrics of logits under a decision rule, as a task counts them."""
 
-from lexmove.trials.metrics import evaluate, measure
+from lexmove.trials.measuring import evaluate, measure
 from lexmove.trials.prediction import DecisionRule, Labels, Logits, Probabilities
 
 

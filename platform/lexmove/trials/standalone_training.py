@@ -3,8 +3,9 @@
     python train.py [--seed 1] [--out trained]
 
 `training_args.json` holds transformers' own TrainingArguments, `model_args.json` the rest;
-`data/*.jsonl` the examples. The model is that of `classifier.py`. What comes out is a folder that
-transformers loads (`trained/model`) and its scores (`trained/result.json`), beside those stated.
+`data/*.jsonl` the examples. The model is that of `classifier.py`, the scores are those of
+`metrics.py`. What comes out is a folder that transformers loads (`trained/model`) and its scores
+(`trained/result.json`), beside those stated.
 """
 
 import argparse
@@ -74,6 +75,7 @@ class ModelArguments:
     layer_lr_decay: float = 1.0
     balanced_classes: bool = False
     threshold: float = 0.5
+    no_label_column: bool = False
     use_lora: bool = False
     lora_rank: int = 8
     lora_alpha: float = 16.0
@@ -97,7 +99,8 @@ def build_model(args: ModelArguments) -> Any:
         vars(config).update({n: by_layer[: args.num_hidden_layers] for n, by_layer in told.items()})
     if args.hidden_dropout is not None:
         setattr(config, next(n for n in _DROPOUTS if hasattr(config, n)), args.hidden_dropout)
-    encoder: Any = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+    with torch.random.fork_rng(devices=[]):  # some draw a pooler first, which nobody needs
+        encoder: Any = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
     if isinstance(getattr(encoder, "pooler", None), nn.Module):
         encoder.pooler = None
     layers = layers_of(encoder)
@@ -309,19 +312,15 @@ class StopAfter(TrainerCallback):
 
 
 def scores_of(logits: np.ndarray, labels: np.ndarray, args: ModelArguments) -> dict[str, float]:
-    """The metrics that can be had without lexmove, or the user's own function."""
-    from sklearn.metrics import accuracy_score, f1_score
-
+    """All that a trial measures, and the user's own function."""
     probabilities = torch.from_numpy(logits).double().softmax(dim=-1).numpy()
     predicted = logits.argmax(axis=-1)
     if args.kind == "multi":
         probabilities = torch.from_numpy(logits).double().sigmoid().numpy()
         predicted = (probabilities > args.threshold).astype(np.int64)
-    found = {
-        "accuracy": float(accuracy_score(labels, predicted)),
-        "f1_macro": float(f1_score(labels, predicted, average="macro", zero_division=0)),
-        "f1_micro": float(f1_score(labels, predicted, average="micro", zero_division=0)),
-    }
+    measure_all = importlib.import_module("metrics").all_metrics
+    asked = {"no_label_column": args.no_label_column}
+    found: dict[str, float] = measure_all(labels, predicted, probabilities, **asked)
     if ":" in args.metric:
         place, _, function = args.metric.rpartition(":")
         module = Path(place).stem if place.endswith(".py") else place

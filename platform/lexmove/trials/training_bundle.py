@@ -6,6 +6,7 @@ Everything is read back after it was written; a bundle that is not what was mean
 import importlib.metadata
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from lexmove.errors import ModelError
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Value
-from lexmove.trials import classifier, standalone_training
+from lexmove.trials import classifier, metrics, standalone_training
 from lexmove.trials.recipe import Recipe
 from lexmove.trials.standalone_training import ModelArguments
 from lexmove.trials.tasks.examples import Examples, named_labels
@@ -23,6 +24,7 @@ from lexmove.trials.tokens import shape_of
 
 _PINNED = ("torch", "transformers", "accelerate", "numpy", "scikit-learn", "safetensors")
 SPLITS = ("train", "validation", "test")
+_CODE = {"train.py": standalone_training, "classifier.py": classifier, "metrics.py": metrics}
 
 
 def write_training(
@@ -62,9 +64,11 @@ def write_training(
         (folder / "data").mkdir()
         for name in SPLITS:
             _write_examples(folder / "data" / f"{name}.jsonl", task.split(name), task.labels)
-    for module, name in ((standalone_training, "train.py"), (classifier, "classifier.py")):
+    for name, module in _CODE.items():
         shutil.copyfile(str(module.__file__), folder / name)
-    _copy_metric(job.metric.name, folder)
+    own = job.metric.name.rpartition(":")[0]
+    if own.endswith(".py"):
+        shutil.copyfile(own, folder / _name_of(own))
     (folder / "requirements.txt").write_text(_requirements(recipe, job), encoding="utf-8")
     _check(folder, model, training, task if with_data else None)
 
@@ -80,7 +84,7 @@ def model_arguments(
         model=job.model.name,
         labels=list(task.labels),
         epochs=epochs,
-        metric=f"{Path(place).name}{colon}{function}" if is_file else job.metric.name,
+        metric=f"{_name_of(place)}{colon}{function}" if is_file else job.metric.name,
         shape=shape_of(task.train, max_segments=recipe.max_segments, encoding=recipe.encoding),
         kind=kind,
         matching="tokens" if recipe.encoding == "late_interaction" else "vectors",
@@ -96,6 +100,7 @@ def model_arguments(
         layer_lr_decay=recipe.layer_lr_decay,
         balanced_classes=recipe.class_weighting == "balanced",
         threshold=recipe.threshold if threshold is None else threshold,
+        no_label_column=task.no_label_column,
         use_lora=recipe.use_lora,
         lora_rank=recipe.lora_rank,
         lora_alpha=recipe.lora_alpha,
@@ -145,10 +150,14 @@ def _write_examples(path: Path, examples: Examples, labels: tuple[str, ...]) -> 
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _copy_metric(metric: str, folder: Path) -> None:
-    place = metric.rpartition(":")[0]
-    if place.endswith(".py"):
-        shutil.copyfile(place, folder / Path(place).name)
+def _name_of(own: str) -> str:
+    """What the user's own file is called in the folder, where `train.py` imports it.
+
+    It keeps its name, unless that is no module's or belongs to another one.
+    """
+    path = Path(own)
+    is_free = path.name not in _CODE and path.stem not in sys.stdlib_module_names
+    return path.name if is_free and "." not in path.stem else "own_metric.py"
 
 
 def _requirements(recipe: Recipe, job: JobSpec) -> str:
