@@ -40,6 +40,18 @@ def test_every_lane_is_an_episode_with_all_its_decisions(
         assert not lane.is_terminated
 
 
+def test_of_a_long_study_the_latest_decisions_are_seen_again(
+    served: Study, policy: PointerPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lexmove.agent.lanes.MAX_DECISIONS", 10)
+    latest = [decision for _, decision in served.decisions][-10:]
+    lanes = episodes(served, policy)
+    assert sum(map(len, lanes)) == 10
+    wanted = [[d.log_probability for d in latest if d.lane == lane] for lane in range(3)]
+    recorded = [list(lane.get_extra_model_outputs(Columns.ACTION_LOGP)) for lane in lanes]
+    assert recorded == wanted
+
+
 def test_observations_are_those_of_the_decisions(served: Study, policy: PointerPolicy) -> None:
     first = episodes(served, policy)[0]
     sequence = [event.seq for event, decision in served.decisions if decision.lane == 0]

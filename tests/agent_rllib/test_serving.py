@@ -77,6 +77,32 @@ def test_an_unknown_proposer_is_named_with_the_nearest(served: Study, tmp_path: 
         ServedProposer("randon", study=served, weights_dir=tmp_path, learns=False)
 
 
+def test_new_weights_that_cannot_be_written_are_not_served_and_the_job_goes_on(
+    ray_session: None,
+    served: Study,
+    policy: PointerPolicy,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    old, weights_dir = version_of(policy), tmp_path / "weights"
+    save_weights(policy, weights_dir / f"{old}.safetensors")
+    serving = ServedProposer("policy", study=served, weights_dir=weights_dir, learns=True)
+    weights_dir.rename(tmp_path / "away")
+    weights_dir.write_text("in the way")
+    study = extended(served)
+    for _ in range(2000):
+        proposer = serving.after(study)
+        if "cannot write" in caplog.text:
+            break
+        time.sleep(0.1)
+    serving.close()
+    assert "the job goes on with the weights that it has" in caplog.text
+    suggestion = proposer.propose(study, decision_rng(study))
+    assert suggestion.decision.policy_version == proposer.policy_version == old
+    (path, *_) = serving.weights
+    assert version_of(load_weights(tmp_path / "away" / path.name)) == old
+
+
 def test_new_weights_are_on_disk_before_they_are_served(
     ray_session: None, served: Study, policy: PointerPolicy, tmp_path: Path
 ):

@@ -36,6 +36,10 @@ FAILURE_REWARD = -0.1
 SURPRISE = "surprise"
 """Column of an episode beside RLlib's own: see `Transition`."""
 
+MAX_DECISIONS = 256
+"""Decisions that episodes are made of at most, the latest: each is seen again, in a study as long
+as it was then, at every update (6 s of one core for 224 of 100 trials, 38 s for 642 of 300)."""
+
 _MAX_SURPRISE = 3.0
 
 _NO_INCUMBENT_QUANTILE = 0.5
@@ -65,8 +69,9 @@ def episodes(
 ) -> list[SingleAgentEpisode]:
     """The study's lanes as episodes, for RLlib's learners; lanes without a transition are left out.
 
-    Observations are computed again from the study as it was at each decision. `ACTION_LOGP` is
-    the one recorded with the decision, `ACTION_DIST_INPUTS` are the logits of `policy`.
+    Of a long study the latest decisions alone, at most `MAX_DECISIONS`. Observations are computed
+    again from the study as it was at each decision. `ACTION_LOGP` is the one recorded with the
+    decision, `ACTION_DIST_INPUTS` are the logits of `policy`.
 
     Args:
         study: the study so far; trials may be running.
@@ -76,7 +81,7 @@ def episodes(
     """
     versions = {weights_hash(policy.state_dict()), *earlier_versions}
     by_lane: dict[int, list[tuple[int, Transition | None]]] = {}
-    for event, decision in study.decisions:
+    for event, decision in study.decisions[-MAX_DECISIONS:]:
         if decision.policy_version in versions and decision.lane is not None:
             transition = _transition(study, event, decision)
             by_lane.setdefault(decision.lane, []).append((event.seq, transition))

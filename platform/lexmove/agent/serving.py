@@ -1,5 +1,7 @@
 """The proposer that serves one job: which weights it starts with, and when it takes new ones."""
 
+import copy
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,8 @@ from lexmove.study.trial import TrialStatus
 if TYPE_CHECKING:
     from lexmove.agent.learning import OnlineLearner
     from lexmove.agent.policy import PointerPolicy
+
+_LOG = logging.getLogger(__name__)
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "policy.safetensors"
 """The pre-trained policy that comes with lexmove; without it jobs start with the untrained one."""
@@ -29,7 +33,7 @@ class ServedProposer:
     what it served before; a new one starts with the file `weights`, else with the shipped policy,
     else untrained. With `learns`, a Ray actor learns from the job beside it (see
     `learning`): it starts when there is enough to learn from, and new weights are on disk before
-    they are served.
+    they are served; those that cannot be written are not, and the job goes on.
 
     Raises:
         UsageError: no proposer of that name.
@@ -106,9 +110,16 @@ class ServedProposer:
 
     def _take_new_weights(self) -> None:
         result = None if self._learner is None else self._learner.poll()
-        if result is not None and result.applied:
-            self._policy.load_state_dict(dict(result.weights))
+        if result is None or not result.applied:
+            return
+        served, self._policy = self._policy, copy.deepcopy(self._policy)
+        self._policy.load_state_dict(dict(result.weights))
+        try:
             self.proposer = self._serve()
+        except ModelError as error:
+            # What was learned is not lost: the next update starts from it.
+            self._policy = served
+            _LOG.warning("%s; the job goes on with the weights that it has", error)
 
     def _submit(self, study: Study, num_ended: int) -> bool:
         from lexmove.agent.learning import MIN_TRIALS, OnlineLearner
