@@ -26,7 +26,7 @@ help:
 	@echo "make setup           install what constraints.txt pins into .venv; does nothing if it is there"
 	@echo "make demo            a real study on this machine"
 	@echo "make test            lint, types, import contracts and the test suite"
-	@echo "make test-slow       the tests that take half a minute or longer"
+	@echo "make test-slow       the tests that take fifteen seconds or longer"
 	@echo "make bench-proposers proposers compared on simulated tasks; QUICK=1 for a short version"
 	@echo "make bench-search    searches compared, all peers: plays what is not recorded yet, hours;"
 	@echo "                     QUICK=1 two minutes; SEEDS=n; CHECK=1 fails where a target is short;"
@@ -81,7 +81,8 @@ test: setup
 	@echo "lexmove: import contracts"
 	@$(BIN)/lint-imports --no-logo --no-cache
 	@echo "lexmove: tests"
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	@# Three on two cores: many tests wait, for Ray to start or for a server to be silent.
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 		--durations 10 $(COVERED)
 
 test-slow: setup

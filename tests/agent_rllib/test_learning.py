@@ -316,6 +316,7 @@ def wait_for_result(learner: OnlineLearner) -> LearningResult | None:
     return None
 
 
+@pytest.mark.slow
 def test_online_learning_gives_what_learning_gives(
     ray_session: None, served: Study, policy: PointerPolicy, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -182,6 +182,7 @@ def test_the_checkpoint_says_what_was_scored(finished, tmp_path):
     assert min(np.abs(said - logits).max() for logits in recorded) < 2e-2, "bf16 on some CPUs"
 
 
+@pytest.mark.slow
 def test_it_trains_without_lexmove(finished, tmp_path):
     exported(finished, tmp_path / "best")
     environment = without_lexmove()

@@ -109,6 +109,7 @@ def test_of_the_repetitions_only_what_they_say_is_kept(finished):
     assert not any(name.endswith("/model.safetensors") for name in names)
 
 
+@pytest.mark.slow
 def test_a_lost_judgement_is_made_anew_elsewhere(finished):
     name = stored.judgement_name(finished.outcome.study)
     storage = storage_of(finished)

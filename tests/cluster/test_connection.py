@@ -45,6 +45,7 @@ def test_a_port_where_nothing_listens_is_told_at_once():
         pass
 
 
+@pytest.mark.slow
 def test_only_the_clusters_own_token_is_let_in(ray_session: None):
     address = ray.get_runtime_context().gcs_address
     assert connect(address, os.environ["RAY_AUTH_TOKEN"]) == "2 CPUs\n"

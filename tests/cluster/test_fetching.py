@@ -44,6 +44,7 @@ def logs_of(head: Head) -> list[Path]:
     return list(folder.glob("session_*_*/logs/job-driver-lexmove-reader-*.log"))
 
 
+@pytest.mark.slow
 def test_a_report_comes_from_the_head(head: Head, tmp_path: Path) -> None:
     done = lexmove(head, tmp_path, "report", NAME)
     assert done.returncode == 0, done.stderr

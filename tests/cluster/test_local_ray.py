@@ -100,6 +100,7 @@ def test_the_ends_of_others_are_none_of_its_business(
     assert process.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)  # it starts a Ray
 def test_the_real_ones_are_known() -> None:
     process = begun(CONNECTED)

@@ -302,6 +302,7 @@ def test_who_follows_a_study_exits_as_it_does_and_leaves_it_running(
     assert "no study 'elsewhere'" in absent.stderr
 
 
+@pytest.mark.slow
 def test_a_password_is_not_sent(head: Head, jobs: Jobs, tmp_path: Path) -> None:
     write_job(tmp_path, name="secret")
     url = "postgresql://me:opensesame@127.0.0.1:1/studies"

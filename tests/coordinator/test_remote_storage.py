@@ -214,6 +214,7 @@ def private_cache(seen: Path, caches: Path) -> None:
     os.environ["LEXMOVE_CACHE"] = str(caches / str(os.getpid()))
 
 
+@pytest.mark.slow
 def test_workers_that_share_nothing_go_on_where_another_was_killed(
     tmp_path, monkeypatch, ray_session
 ):

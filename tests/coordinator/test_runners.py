@@ -87,6 +87,7 @@ def test_failures_are_outcomes_with_one_line_of_cause(run, tmp_path: Path, ray_s
     assert "memory" in reasons[2]
 
 
+@pytest.mark.slow
 def test_a_hang_and_a_worker_that_always_dies_end_as_failures(tmp_path: Path, ray_session):
     coordinator, study_dir = make(
         tmp_path, num_trials=4, fidelity=FidelityPlan(maximum=1), max_failures=1
@@ -263,7 +264,7 @@ class CannotWrite(SimulatedObjective):
         super().__call__(segment, trial_dir=trial_dir, report=report)
 
 
-@pytest.mark.parametrize("run", [run_here, run_with_tune])
+@pytest.mark.parametrize("run", [run_here, pytest.param(run_with_tune, marks=pytest.mark.slow)])
 def test_a_full_disk_stops_the_study_and_costs_no_trial(run, tmp_path: Path, ray_session):
     coordinator, study_dir = make(tmp_path, num_trials=6, fidelity=FidelityPlan(maximum=1))
     with pytest.raises(StudyFailedError, match="No space left on device; make room"):
@@ -283,6 +284,7 @@ class DiesWhenUnpickled:
         return os._exit, (1,)
 
 
+@pytest.mark.slow
 def test_workers_that_die_before_they_take_a_trial_end_the_study_with_the_cause(
     tmp_path: Path, ray_session
 ):

@@ -185,6 +185,7 @@ def test_progress_bars_are_back_afterwards(contracts, monkeypatch):
     assert not datasets.are_progress_bars_disabled()
 
 
+@pytest.mark.slow
 def test_a_dataset_is_downloaded_quietly_and_found_again_offline(hub, home):
     found, said = ask(hub, home, id=GOOD, config="loans")
     assert found == texts("loan")

@@ -156,6 +156,7 @@ def test_tokens_that_nobody_uses_go_in_the_end(wanted, tmp_path, monkeypatch):
     assert len(folders(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_of_processes_that_begin_together_one_makes_the_tokens(wanted, tmp_path):
     script = (
         "import json, sys\n"
