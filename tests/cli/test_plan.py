@@ -239,6 +239,9 @@ def test_it_says_what_earlier_studies_change(job: Path, lexmove: Lexmove, tmp_pa
         assert ("10 that earlier studies speak for to the end first" in page) is memory
         words = ("plan", "job.yaml", "--offline", "--json")
         told[memory] = json.loads(lexmove(*words, LEXMOVE_STORE=url).stdout)["epochs"]
+    by_option = lexmove("plan", "job.yaml", "--offline", "--store", url)
+    assert "10 that earlier studies speak for" in " ".join(by_option.stdout.split())
+    assert by_option.stderr.splitlines()[-1] == f"next: lexmove tune job.yaml --store {url}"
     assert told[True]["search_most"] - told[False]["search_most"] == (10 - 1) * (4 - 1)
     assert told[True]["search"] == told[False]["search"]
 

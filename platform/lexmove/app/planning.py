@@ -104,7 +104,12 @@ class _Epochs:
 
 
 def plan_job(
-    job: JobSpec, space: SearchSpace, *, offline: bool, address: str | None = None
+    job: JobSpec,
+    space: SearchSpace,
+    *,
+    offline: bool,
+    address: str | None = None,
+    store: str | None = None,
 ) -> Plan:
     """Plans a job.
 
@@ -113,13 +118,14 @@ def plan_job(
         space: what may be tried.
         offline: look at neither data nor model, measure nothing, import nothing heavy.
         address: of a cluster whose nodes the trials would run on; None for this machine.
+        store: whose studies are remembered; None for the job's own.
 
     Raises:
         LexmoveError: the job cannot be run as it stands.
     """
     check_words(job, space)
     fidelity, num_trials = fidelity_plan(job), job.num_search_trials
-    memory = recall(job, space)
+    memory = recall(job, space, store=store)
     num_pilots = _num_pilots(job, memory)
     epochs = _Epochs(
         search=expected_epochs(fidelity, num_trials),

@@ -66,7 +66,9 @@ def run_init(
     say(f"next: lexmove plan {shlex.quote(str(out))}")
 
 
-def run_plan(path: Path, *, offline: bool, address: str | None, as_json: bool) -> None:
+def run_plan(
+    path: Path, *, offline: bool, address: str | None, store: str | None, as_json: bool
+) -> None:
     """`lexmove plan`."""
     from lexmove.app.planning import plan_job
     from lexmove.cli.plan_view import plan_json, write_plan
@@ -74,19 +76,19 @@ def run_plan(path: Path, *, offline: bool, address: str | None, as_json: bool) -
     job, space = load_job_and_space(path)
     if not offline:
         say("loading the data and timing one small epoch of the default config…")
-    plan = plan_job(job, space, offline=offline, address=address)
+    plan = plan_job(job, space, offline=offline, address=address, store=store)
     if as_json:
         write_json(plan_json(plan))
         return
     write_plan(plan)
     file = shlex.quote(str(path))
     verb = f"tune {file}" if address is None else f"submit {file} --address {address}"
-    url = store_url(job)
+    url = store_url(job, store)
     if _exists(job.name, url):
         way = f"lexmove resume {job.name}{store_option(url)}"
         say(f"study {job.name!r} exists already: {way}, or change `name` in the job")
     else:
-        say(f"next: lexmove {verb}")
+        say(f"next: lexmove {verb}{store_option(store)}")
 
 
 def _exists(name: str, url: str) -> bool:

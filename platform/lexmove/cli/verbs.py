@@ -112,6 +112,7 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    store: Store = None,
     json: Json = False,
 ) -> None:
     """Say what a job would do. Nothing is started.
@@ -120,7 +121,7 @@ def plan(
     """
     from lexmove.cli.commands import run_plan
 
-    run_plan(job, offline=offline, address=address, as_json=json)
+    run_plan(job, offline=offline, address=address, store=store, as_json=json)
 
 
 @app.command(epilog="Example: lexmove tune job.yaml --store sqlite:///studies.db")
