@@ -89,6 +89,12 @@ class StoreError(LexmoveError):
     """A study store that cannot be read or written."""
 
 
+class OvertakenStudyError(StoreError):
+    """A study that another process writes, which a further try would only disturb."""
+
+    exit_code = 2
+
+
 class StudyNotFoundError(LexmoveError, LookupError):
     """The store holds no study of that name."""
 
@@ -149,6 +155,10 @@ class InfeasibleError(TrialError):
 
 class StorageError(TrialError):
     """What a trial keeps cannot be written: no fault of its own, and the next one's, too."""
+
+
+class DamagedStorageError(StorageError):
+    """What a trial kept is not what it wrote."""
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

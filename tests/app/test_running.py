@@ -1,6 +1,10 @@
 """Running and resuming: what is refused before anything is written, and what counts as over."""
 
+import errno
+import fcntl
 import json
+import os
+import subprocess
 import time
 from dataclasses import replace
 from functools import partial
@@ -14,6 +18,7 @@ from lexmove.app.checking import check_words
 from lexmove.app.enqueueing import enqueue
 from lexmove.app.preparing import settled
 from lexmove.app.repeating import repetition_stage
+from lexmove.app.stopping import stop_here
 from lexmove.coordinator.repetitions import RepetitionProposer
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
@@ -176,6 +181,31 @@ def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path
     with study_dir.locked(), pytest.raises(UsageError, match="is being run by process"):
         running.resume("clauses", store=url, extra_trials=8, progress=silent)
     assert open_store(url).load("clauses").spec.num_trials == 6
+
+
+def test_a_process_of_another_machine_is_not_stopped_by_its_number(tmp_path: Path):
+    """A folder that several machines share: the same number is another process here."""
+    url, study_dir = make_store(tmp_path), StudyDir(tmp_path / "studies" / "clauses")
+    with study_dir.locked(), subprocess.Popen(["sleep", "60"]) as bystander:
+        (study_dir.root / "lock").write_text(f"{bystander.pid} of elsewhere pid:[1]")
+        with pytest.raises(UsageError, match=rf"by process {bystander.pid} of elsewhere"):
+            stop_here("clauses", store=url)
+        assert bystander.poll() is None
+        bystander.kill()
+
+
+def test_a_folder_without_locks_is_worked_in_with_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def refuse(*_: object) -> None:  # as Lustre does, mounted without `-o flock`
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    study_dir = StudyDir(tmp_path)
+    with study_dir.locked():
+        assert "run this study once at a time" in caplog.text
+        assert not study_dir.is_locked()
+        assert study_dir.holder() is None
 
 
 @pytest.mark.parametrize(

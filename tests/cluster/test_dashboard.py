@@ -3,12 +3,14 @@
 A real one is asked in test_submit.py.
 """
 
+import os
 import socket
 import time
 from contextlib import closing
 from importlib.metadata import version
 
 import pytest
+import requests
 
 from cluster.answering import FITTING, OWN, answering
 from lexmove.cluster import dashboard as way
@@ -30,6 +32,17 @@ def refused(address: str, kind: type[ClusterError], **options: bool) -> str:
 def test_one_that_fits_is_found() -> None:
     with answering(FITTING) as address:
         assert find_dashboard(address) == Dashboard(url=address, session="session_1")
+
+
+def test_no_proxy_is_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would know another machine by that name, and be told the token."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "intranet")
+    with answering({}) as proxy, answering(FITTING) as address:
+        monkeypatch.setenv("http_proxy", proxy)
+        assert find_dashboard(address) == Dashboard(url=address, session="session_1")
+        assert requests.get(f"{address}/api/version", timeout=5).json() == OWN, "as Ray asks"
+    assert os.environ["no_proxy"] == "intranet,127.0.0.1"
 
 
 def test_another_ray_is_refused() -> None:

@@ -310,6 +310,8 @@ def test_a_password_is_not_sent(head: Head, jobs: Jobs, tmp_path: Path) -> None:
         (["submit", "job.yaml", "--store", url], {}),
         (["submit", "job.yaml"], {"LEXMOVE_STORE": url}),
         (["submit", "--resume", "secret", "--store", url], {}),
+        (["ls", "--store", url], {}),
+        (["report", "secret", "--store", url], {}),
     ):
         done = lexmove(head, tmp_path, *words, **changes)
         assert done.returncode == 2

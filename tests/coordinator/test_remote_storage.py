@@ -1,9 +1,11 @@
 """Remote storage: a folder arrives whole or not at all, and errors say what to do."""
 
 import os
+import shutil
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -14,6 +16,7 @@ from pyarrow.fs import FileSelector
 
 from coordinator.studies import SPACE, make, stage_of
 from lexmove.coordinator.coordinator import kept_checkpoints
+from lexmove.coordinator.lane import brought_here
 from lexmove.coordinator.remote_storage import RemoteStorage, cache_of, shown
 from lexmove.coordinator.run import run_stages
 from lexmove.coordinator.stage import Work
@@ -111,6 +114,37 @@ def test_a_damaged_folder_is_refused_and_leaves_nothing(storage, folder, tmp_pat
     assert list(tmp_path.glob(".yours*")) == []
 
 
+def test_a_broken_checkpoint_is_a_trial_from_its_start(storage, folder, monkeypatch, tmp_path):
+    """As where two processes wrote it; it must not stop the study each time it goes on."""
+    monkeypatch.setenv("LEXMOVE_CACHE", str(tmp_path / "cache"))
+    place = StudyDir.at(storage.uri, "s")
+    storage.push(folder, "s/epoch_1")
+    segment = Segment(trial_id=0, config={}, seed=7, until=2, after=1, resume_from="s/epoch_1")
+    assert Path(str(brought_here(segment, place).resume_from)).is_dir()
+    storage.push(folder, "s/epoch_1")
+    shutil.rmtree(tmp_path / "cache")
+    damage(storage, "weights", b"short")
+    assert brought_here(segment, place) == segment.from_start
+    assert segment.from_start == Segment(trial_id=0, config={}, seed=7, until=2)
+
+
+def test_who_pushes_and_fetches_at_once_leaves_and_gets_something_whole(storage, folder, tmp_path):
+    """An overtaken worker and its successor, and whoever looks meanwhile."""
+    storage.push(folder, "a")
+    with ThreadPoolExecutor(6) as pool:
+        pushes = [pool.submit(storage.push, folder, "a") for _ in range(24)]
+        fetches = [
+            pool.submit(storage.fetch, "a", tmp_path / f"yours{number % 4}") for number in range(24)
+        ]
+        for future in pushes:
+            future.result()
+        assert all(future.result() for future in fetches)
+    for number in range(4):
+        assert contents(tmp_path / f"yours{number}") == contents(folder)
+    assert storage.fetch("a", tmp_path / "last")
+    assert list(tmp_path.glob(".yours*")) == []
+
+
 def test_of_a_folder_only_what_is_asked_for_is_brought(storage, folder, tmp_path):
     storage.push(folder, "a")
     assert storage.fetch("a", tmp_path / "yours", only=("deep/state.json", "no such file"))
@@ -184,6 +218,8 @@ def test_passwords_are_refused_and_never_shown():
     with pytest.raises(UsageError, match="holds a password") as caught:
         RemoteStorage("s3://me:secret@bucket/prefix")
     assert "secret" not in str(caught.value)
+    assert shown("s3://me:sec/ret@bucket/a?sig=secret") == "s3://bucket/a"
+    assert shown("abfs://container@account/a") == "abfs://container@account/a"
     assert shown("s3://me:secret@bucket/a?endpoint_override=h%3A1") == "s3://bucket/a"
 
 

@@ -29,8 +29,9 @@ from coordinator.optuna_files import (
     optuna_study,
     store_url,
 )
+from lexmove.cluster.supervisor import FINAL
 from lexmove.coordinator.store import open_store
-from lexmove.errors import StoreError
+from lexmove.errors import OvertakenStudyError, StoreError
 from lexmove.study.protocols import TrialStore
 from lexmove.study.study import Study
 from lexmove.study.trial import (
@@ -69,6 +70,18 @@ def test_kill_9_leaves_a_prefix(url):
         assert found == Study.from_events(spec(), list(islice(scripted(), found.num_events)))
     states = [trial.state for trial in optuna_study(url).trials[:-1]]
     assert set(states) == {TrialState.COMPLETE}
+
+
+def test_the_log_of_a_deleted_store_is_not_taken_for_that_of_the_next(tmp_path):
+    """A crash leaves it beside the file, and whoever deletes `studies.db` may not see it."""
+    url = store_url("sqlite", tmp_path)
+    fill(url, [])
+    append_and_kill(url, after_s=0.2)
+    (tmp_path / "studies.db").unlink()
+    assert (tmp_path / "studies.db-wal").stat().st_size
+    fill(url, EVENTS[:2])
+    assert open_store(url).load("contracts") == Study.from_events(spec(), EVENTS[:2])
+    assert (tmp_path / "studies.db-wal.earlier").stat().st_size, "nothing is lost"
 
 
 def append_and_kill(url: str, after_s: float) -> int:
@@ -254,9 +267,11 @@ def test_of_two_writers_the_one_who_was_overtaken_stops(url, last):
     fast.append("contracts", *(replace(event, at_s=1.0) for event in EVENTS[last : last + 2]))
     before = all_rows(url)
     for again in (slow, open_store(url)):
-        with pytest.raises(StoreError, match="another process is writing the study; end") as caught:
+        words = "another process is writing the study; end"
+        with pytest.raises(OvertakenStudyError, match=words) as caught:
             again.append("contracts", EVENTS[last], EVENTS[last + 1])
         assert_sentence(caught.value)
+        assert caught.value.exit_code in FINAL, "two supervisors would take turns without end"
     assert all_rows(url) == before
     fast.append("contracts", EVENTS[last + 2])
     assert open_store(url).load("contracts").num_events == last + 3

@@ -325,6 +325,9 @@ def test_a_storage_is_a_folder_or_a_place_in_an_object_store(storage):
         ("s3:/bucket/studies", "s3: wants two slashes"),
         ("s3:bucket", "s3: wants two slashes"),
         ("s3://me:secret@bucket/x", "it holds a password"),
+        ("s3://me:sec/ret@bucket/x", "it holds a password"),
+        ("abfs://c@a.dfs.core.windows.net/x?client_secret=k", "its option 'client_secret' may be"),
+        ("abfss://c@a.dfs.core.windows.net/x?sv=1&sig=k", "its option 'sv' may be a secret"),
     ],
 )
 def test_a_storage_that_cannot_be_used_is_refused_with_the_way_out(storage, complaint):

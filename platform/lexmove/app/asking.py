@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from lexmove.app.stored import look, repetitions_name, repetitions_of
-from lexmove.app.submitting import store_of
+from lexmove.app.submitting import check_sendable, store_of
 from lexmove.cluster.dashboard import find_dashboard
 from lexmove.cluster.jobs import PURPOSE, STUDY, Job, Jobs
 from lexmove.coordinator.store import open_reader
@@ -50,7 +50,13 @@ def connected_jobs(address: str | None) -> Jobs:
 
 
 def store_there(jobs: Jobs, name: str | None, store: str | None) -> str:
-    """The store that the cluster is asked for: the one given, else where the study's job writes."""
+    """The store that the cluster is asked for: the one given, else where the study's job writes.
+
+    Raises:
+        UsageError: the one given has a password.
+    """
+    if store is not None:
+        check_sendable(store)
     known = jobs.all() if name is None else jobs.of_study(name)
     return store or store_of(known)
 

@@ -7,7 +7,7 @@ from lexmove.coordinator.backup import restore
 from lexmove.coordinator.remote_storage import shown
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import StudyNotFoundError
+from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.job.storage import is_remote
 from lexmove.study.protocols import TrialStore
 
@@ -25,15 +25,21 @@ def restore_study(name: str, *, store: str | None, storage: str) -> bool:
 
     Raises:
         StudyNotFoundError: neither the store nor the storage has the study.
+        StoreError: the store has it not, and its backup is damaged.
         LexmoveError: store or storage cannot be used.
     """
     opened = open_store(store_url(None, store))
-    before = _num_events(opened, name)
+    is_there, before = name in opened.names(), _num_events(opened, name)
     if not is_remote(storage):
         storage = str(Path(storage).expanduser().absolute())
     study_dir = StudyDir.at(storage, name)
-    study = restore(opened, study_dir)
-    if study is None and before:
+    try:
+        study = restore(opened, study_dir)
+    except StoreError:
+        if is_there:  # what is in the store needs no backup, and gets a new one
+            return False
+        raise
+    if study is None and is_there:
         return False
     if study is None:
         raise StudyNotFoundError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexmove.app.checking import check, check_room_here, check_same_data, within_room
+from lexmove.app.claiming import claim, record_place
 from lexmove.app.execution import Progress, Stages, execute
 from lexmove.app.inputs import bring_inputs, with_inputs
 from lexmove.app.monitoring import monitored
@@ -45,13 +46,12 @@ from lexmove.app.stored import (
     study_dir_of,
 )
 from lexmove.cluster.connection import IN_PROCESS, check_address
-from lexmove.coordinator.backup import backed_up, backup_file
+from lexmove.coordinator.backup import backed_up
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import open_store
-from lexmove.coordinator.store_url import locate_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import LexmoveError, NoSuccessfulTrialError, UsageError
+from lexmove.errors import NoSuccessfulTrialError, UsageError
 from lexmove.job.own_code import is_own
 from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
@@ -64,9 +64,6 @@ if TYPE_CHECKING:
 
 SEARCH = "search"
 """The name of its stage."""
-
-_STORE = "store"
-"""The file in a study's folder that says which store the study is in."""
 
 BEGAN = "LEXMOVE_BEGAN"
 """The variable that tells a supervised driver since when its wall clock counts, in Unix time."""
@@ -113,47 +110,12 @@ def tune(
         check_room_here(job)
     job = settled(job)
     study_dir = study_dir_of(job)
-    _check_no_backup(job, study_dir)
-    place = _place_of(store_url(job, store))
-    _check_no_other(job, study_dir, place)
+    place = claim(study_dir, job, store_url(job, store), progress)
     with study_dir.created():
         memory = _remembered(job, space, store, progress)
         opened.create(study_spec(job, space, starts=memory.starts, past=memory.past))
-    study_dir.write_json(_STORE, {"url": place})
+    record_place(study_dir, place)
     return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
-
-
-def _place_of(url: str) -> str:
-    """A store's URL that means the same from any folder, without a password."""
-    return url if url.startswith("memory:") else str(locate_store(url))
-
-
-def _check_no_other(job: JobSpec, study_dir: StudyDir, place: str) -> None:
-    """Refuses to write over the folder of a study that another store still holds."""
-    left = study_dir.read_json(_STORE)
-    other = place if left is None else left["url"]
-    if other == place:
-        return
-    try:
-        is_there = job.name in open_store(other).names()
-    except LexmoveError:  # that store is gone, or nobody's to ask
-        return
-    if is_there:
-        raise UsageError(
-            f"{study_dir.root} belongs to study {job.name!r} of {other}, whose model and results "
-            "would be lost: change `name` or `storage` in the job, or go on with that one "
-            f"(`lexmove resume {job.name} --store {other}`)"
-        )
-
-
-def _check_no_backup(job: JobSpec, study_dir: StudyDir) -> None:
-    """Refuses to write over a study in a remote storage, of which another store knows."""
-    if study_dir.storage is not None and study_dir.kept(backup_file(study_dir)).exists():
-        raise UsageError(
-            f"storage {study_dir.storage} holds a study {job.name!r} that is not in this store: "
-            f"`lexmove resume {job.name} --storage {study_dir.storage}` restores it and goes on; "
-            "for a new one change `name` in the job"
-        )
 
 
 def _remembered(job: JobSpec, space: SearchSpace, store: str | None, progress: Progress) -> Memory:

@@ -25,6 +25,11 @@ def stop_here(name: str, *, store: str | None) -> None:
     """
     study_dir = _study_dir(name, store)
     pid = study_dir.holder()
+    if pid is None and study_dir.is_locked():
+        raise UsageError(
+            f"study {name!r} is run on another machine, by process {study_dir.runner()}: run "
+            "`lexmove stop` there"
+        )
     if pid is None:
         raise UsageError(
             f"study {name!r} is not running on this machine; one that runs on a cluster is stopped "

@@ -150,6 +150,21 @@ def _storage_of(jobs: Sequence[Job]) -> str | None:
     return storages[-1] if storages else None
 
 
+def check_sendable(url: str) -> None:
+    """Refuses to send a store's URL to a cluster with a password in it.
+
+    Raises:
+        UsageError: it has one, or is no store's URL.
+    """
+    location = locate_store(url)
+    if without_password(url) != url:
+        raise UsageError(
+            f"the store {location} has a password in its URL, and whoever sees the dashboard would "
+            "read it: leave it out there, and put it into ~/.pgpass of the cluster's head (mode "
+            "600), or into PGPASSWORD where `ray start` runs"
+        )
+
+
 def _head_store(url: str | None) -> str:
     """A store's URL as the cluster can use it.
 
@@ -159,13 +174,8 @@ def _head_store(url: str | None) -> str:
     if url is None:
         own = os.environ.get("LEXMOVE_STORE")
         url = own if own and locate_store(own).path is None else DEFAULT_STORE
+    check_sendable(url)
     location = locate_store(url)
-    if without_password(url) != url:
-        raise UsageError(
-            f"the store {location} has a password in its URL, and whoever sees the dashboard would "
-            "read it: leave it out there, and put it into ~/.pgpass of the cluster's head (mode "
-            "600), or into PGPASSWORD where `ray start` runs"
-        )
     if location.path is None:
         return url
     scheme = "journal" if location.is_journal else "sqlite"

@@ -241,6 +241,8 @@ def _get(url: str, path: str, *, token: str | None = None) -> tuple[int, bytes]:
     Raises:
         ClusterError: nobody answers in time.
     """
+    if _is_here(url):
+        _keep_off_proxies(urlsplit(url).hostname or "")
     headers: Mapping[str, str] = {} if token is None else {"Authorization": f"Bearer {token}"}
     try:
         request = urllib.request.Request(url + path, headers=dict(headers))  # noqa: S310 - `_dashboard_url` gives http alone
@@ -260,6 +262,17 @@ def _json(url: str, body: bytes) -> Any:
             f"what answers at {url} is no Ray dashboard.\n"
             "give the address of the dashboard: http://HOST:8265 unless it was started otherwise"
         ) from error
+
+
+def _keep_off_proxies(host: str) -> None:
+    """Sends nothing for a host to a proxy that the environment names, here and in Ray's client.
+
+    A proxy knows another machine by that name, and would read the token.
+    """
+    for name in ("no_proxy", "NO_PROXY"):
+        known = os.environ.get(name, "")
+        if known.strip() != "*" and host not in known.split(","):
+            os.environ[name] = ",".join(filter(None, (known, host)))
 
 
 def _is_here(url: str) -> bool:

@@ -142,9 +142,16 @@ def restore(store: TrialStore, study_dir: StudyDir) -> Study | None:
     spec, events = _read(path)
     if spec.name not in store.names():
         store.create(spec)
-    elif spec.num_trials > (there := store.load(spec.name).spec).num_trials:
-        # An older copy: it lacks the trials that were bought since, and what was asked for.
-        store.extend(spec.name, spec.num_trials, spec.starts[len(there.starts) :])
+    else:
+        there = store.load(spec.name).spec
+        if replace(there, num_trials=spec.num_trials, starts=spec.starts) != spec:
+            raise StoreError(
+                f"the backup {path} is of another study {spec.name!r} than the one in the store: "
+                "move it away, and resume without it"
+            )
+        if spec.num_trials > there.num_trials:
+            # An older copy: it lacks the trials that were bought since, and what was asked for.
+            store.extend(spec.name, spec.num_trials, spec.starts[len(there.starts) :])
     for first in range(0, len(events), _BATCH):
         store.append(spec.name, *events[first : first + _BATCH])
     return store.load(spec.name)

@@ -223,6 +223,4 @@ def _with_checkpoint(segment: Segment, study_dir: StudyDir) -> Segment:
     """The segment from the start, if its checkpoint is gone."""
     if segment.resume_from is None or study_dir.has(segment.resume_from):
         return segment
-    return Segment(
-        trial_id=segment.trial_id, config=segment.config, seed=segment.seed, until=segment.until
-    )
+    return segment.from_start

@@ -16,7 +16,7 @@ from lexmove.coordinator.evaluation import SegmentOutcome, evaluate
 from lexmove.coordinator.stage import Work
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.coordinator.trial_log import log_file, logged
-from lexmove.errors import StorageError
+from lexmove.errors import DamagedStorageError, StorageError
 from lexmove.study.trial import Measurement, Segment, TrialStatus
 
 HandIn = Callable[[Letter], Answer]
@@ -161,14 +161,17 @@ def handed_over(measurement: Measurement, place: StudyDir) -> Measurement:
 
 
 def brought_here(segment: Segment, place: StudyDir) -> Segment:
-    """The segment with its checkpoint on this node's disk.
+    """The segment with its checkpoint on this node's disk; from the start if that is broken.
 
     Raises:
         StorageError: it cannot be read where it is.
     """
     if segment.resume_from is None:
         return segment
-    return replace(segment, resume_from=str(place.fetched(segment.resume_from)))
+    try:
+        return replace(segment, resume_from=str(place.fetched(segment.resume_from)))
+    except DamagedStorageError:
+        return segment.from_start
 
 
 def _title(order: Order) -> str:

@@ -4,12 +4,13 @@ A folder is its files under a fresh version, and then the manifest that names th
 it sees all of one version or nothing. Credentials come from the environment, never from the URI.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
-from lexmove.errors import StorageError, UsageError
+from lexmove.errors import DamagedStorageError, StorageError, UsageError
 
 Result = TypeVar("Result")
 
@@ -39,8 +40,9 @@ _FINAL = {
 
 def shown(uri: str) -> str:
     """The URI without user, password and options: for messages."""
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    scheme, _, rest = uri.partition("://")
+    place = rest.partition("?")[0]
+    return f"{scheme}://{place.rpartition('@')[2] if ':' in place.partition('@')[0] else place}"
 
 
 def cache_of(uri: str) -> Path:
@@ -52,6 +54,23 @@ def cache_of(uri: str) -> Path:
 
 def _join(*names: str) -> str:
     return "/".join(name for name in names if name)
+
+
+def _take_away(folder: Path) -> None:
+    """Deletes a folder that was there, and nothing of one that comes to its place meanwhile."""
+    gone = folder.with_name(f".{folder.name}.{uuid4().hex}")
+    with suppress(FileNotFoundError):
+        folder.replace(gone)
+        shutil.rmtree(gone, ignore_errors=True)
+
+
+def _put(aside: Path, folder: Path) -> None:
+    """Renames a folder, unless there is one of that name by now."""
+    try:
+        aside.replace(folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 @dataclass(frozen=True)
@@ -115,36 +134,26 @@ class RemoteStorage:
             relative = path.relative_to(folder).as_posix()
             sizes[relative] = path.stat().st_size
             self._upload(path, _join(name, version, relative))
+        before = None if plain else self._manifest(name)
         self._write_manifest(name, version, sizes)
-        if not plain:
-            for older in self._children(name):
-                if older not in (version, _MANIFEST):
-                    self._delete(f"{name}/{older}")
+        # No other one: somebody else may be about to name it.
+        if before is not None and before["version"]:
+            self._delete(f"{name}/{before['version']}")
 
     def fetch(self, name: str, folder: Path, only: Collection[str] | None = None) -> bool:
         """Makes `folder` what was pushed last; False, and nothing done, where nothing was.
 
-        Of `only` these files, as far as they were pushed.
+        Of `only` these files, as far as they were pushed. Where another process brought them
+        meanwhile, its folder stays.
         """
-        manifest = self._manifest(name)
-        if manifest is None:
-            return False
         aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
+        is_replaced = folder.exists()
         try:
-            aside.mkdir(parents=True)
-            for relative, size in manifest["files"].items():
-                if only is not None and relative not in only:
-                    continue
-                path = aside / relative
-                path.parent.mkdir(parents=True, exist_ok=True)
-                found = self._download(_join(name, manifest["version"], relative), path)
-                if not found or path.stat().st_size != size:
-                    raise StorageError(
-                        f"{shown(self.uri)}/{name} is damaged: {relative} is not what was written; "
-                        "restore it from a copy, or start a new study"
-                    )
-            shutil.rmtree(folder, ignore_errors=True)
-            aside.replace(folder)
+            if not self._fetch_whole(name, aside, only):
+                return False
+            if is_replaced:
+                _take_away(folder)
+            _put(aside, folder)
         except OSError as error:
             raise StorageError(
                 f"cannot write {folder}: {error.strerror}; free some space, or set LEXMOVE_CACHE"
@@ -152,6 +161,36 @@ class RemoteStorage:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
         return True
+
+    def _fetch_whole(self, name: str, folder: Path, only: Collection[str] | None) -> bool:
+        """Brings what one manifest names, whatever is pushed meanwhile; False without one."""
+        manifest = self._manifest(name)
+        while manifest is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            lacking = next(self._lacking(name, manifest, folder, only), None)
+            if lacking is None:
+                return True
+            named, manifest = manifest, self._manifest(name)
+            if manifest == named:
+                raise DamagedStorageError(
+                    f"{shown(self.uri)}/{name} is damaged: {lacking} is not what was written; "
+                    "restore it from a copy, or start a new study"
+                )
+        return False
+
+    def _lacking(
+        self, name: str, manifest: Any, folder: Path, only: Collection[str] | None
+    ) -> Iterator[str]:
+        """Downloads file by file; those that are not what the manifest says."""
+        for relative, size in manifest["files"].items():
+            if only is not None and relative not in only:
+                continue
+            path = folder / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            found = self._download(_join(name, manifest["version"], relative), path)
+            if not found or path.stat().st_size != size:
+                yield relative
 
     def prune(self, name: str, files: Collection[str]) -> None:
         """Deletes these files of a folder, if it is there and has them."""
@@ -199,14 +238,21 @@ class RemoteStorage:
             return None
 
     def _write_manifest(self, name: str, version: str, sizes: Mapping[str, int]) -> None:
+        from pyarrow.fs import LocalFileSystem
+
         file_system, root = self._opened
         path = f"{root}/{name}/{_MANIFEST}"
         content = json.dumps({"version": version, "files": dict(sizes)}).encode()
+        # An object is there or not; half of a file may be read.
+        is_local = isinstance(file_system, LocalFileSystem)
+        aside = f"{path}.{uuid4().hex}" if is_local else path
 
         def write() -> None:
             self._make_room_for(path)
-            with file_system.open_output_stream(path) as stream:
+            with file_system.open_output_stream(aside) as stream:
                 stream.write(content)
+            if is_local:
+                file_system.move(aside, path)
 
         self._try(f"write {name} to", write)
 
@@ -264,14 +310,6 @@ class RemoteStorage:
                 return None
 
         return self._try(f"read {name} from", read)
-
-    def _children(self, name: str) -> list[str]:
-        from pyarrow.fs import FileSelector
-
-        file_system, root = self._opened
-        selector = FileSelector(f"{root}/{name}", allow_not_found=True)
-        found = self._try(f"list {name} in", lambda: file_system.get_file_info(selector))
-        return [item.base_name for item in found]
 
     def _delete_file(self, name: str) -> None:
         file_system, root = self._opened

@@ -1,5 +1,6 @@
 """The Optuna storage behind each store, and what its errors mean."""
 
+import fcntl
 import json
 import logging
 import os
@@ -118,12 +119,36 @@ def _make_sqlite(path: Path) -> None:
         storage = RDBStorage(for_optuna(f"sqlite:///{aside}"))
         storage.remove_session()
         storage.engine.dispose()
-        # A link, not a rename: what another process has just made is not overwritten.
-        with suppress(FileExistsError):
-            path.hardlink_to(aside)
+        with _alone_in(path.parent):
+            if not path.exists():
+                _set_log_aside(path)
+                path.hardlink_to(aside)
     finally:
         for leftover in (aside, Path(f"{aside}-wal"), Path(f"{aside}-shm")):
             leftover.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Holds a folder against others who make a store in it; as far as its file system can."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _set_log_aside(path: Path) -> None:
+    """Takes away the log of a store that was deleted without it, as after a crash.
+
+    SQLite would put its events into the new store of that name.
+    """
+    log = Path(f"{path}-wal")
+    if log.exists():
+        log.replace(f"{log}.earlier")
+    Path(f"{path}-shm").unlink(missing_ok=True)
 
 
 def mend_torn_end(location: StoreLocation) -> None:

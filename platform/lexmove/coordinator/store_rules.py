@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lexmove.errors import StoreError, UsageError, did_you_mean
+from lexmove.errors import OvertakenStudyError, StoreError, UsageError, did_you_mean
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event, Started, event_from_json, event_to_json
@@ -30,13 +30,13 @@ def is_new(study: Study, event: Event) -> bool:
     """Whether an event is the study's next one; False if the study has it already.
 
     Raises:
-        StoreError: events before this one are missing, its trial is unknown or has ended, or
-            another event is in its place.
+        OvertakenStudyError: another event is in its place.
+        StoreError: events before this one are missing, or its trial is unknown or has ended.
     """
     name = study.spec.name
     if event.seq < study.num_events:
         if not _holds(study, event):
-            raise StoreError(
+            raise OvertakenStudyError(
                 f"event {event.seq} of study {name!r} is stored already and is another one: "
                 "another process is writing the study; end it, then resume"
             )

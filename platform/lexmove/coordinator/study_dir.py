@@ -2,8 +2,10 @@
 
 import fcntl
 import json
+import logging
 import os
 import shutil
+import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +26,17 @@ _KEPT = "kept"
 
 _BEGUN = "begun"
 """What is written there first, to see that it can be."""
+
+
+_LOG = logging.getLogger(__name__)
+
+
+def _machine() -> str:
+    """What the numbers of processes belong to: a host, and on Linux a container of it."""
+    try:
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +212,18 @@ class StudyDir:
                     folder.rmdir()
             raise
 
+    def set_aside(self) -> Path:
+        """Renames the folder, for another study of its name to have one; returns where it is.
+
+        Raises:
+            StoreError: it cannot be renamed.
+        """
+        names = (f"{self.root.name}.earlier{number}" for number in ("", *range(2, 1000)))
+        aside = next(path for path in map(self.root.with_name, names) if not path.exists())
+        with self._writing(self.root):
+            self.root.rename(aside)
+        return aside
+
     @property
     def trials(self) -> Path:
         """Where the trials keep their checkpoints."""
@@ -272,8 +297,12 @@ class StudyDir:
         """
         if not self.is_locked():
             return None
-        text = (self.root / "lock").read_text().strip()
-        return int(text) if text.isdecimal() else None
+        pid, _, machine = self.runner().partition(" of ")
+        return int(pid) if pid.isdecimal() and machine == _machine() else None
+
+    def runner(self) -> str:
+        """Which process of which machine runs the study, or ran it last."""
+        return (self.root / "lock").read_text().strip()
 
     def is_locked(self) -> bool:
         """Whether a living process runs the study."""
@@ -285,6 +314,8 @@ class StudyDir:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return True
+            except OSError:  # a file system without locks
+                return False
         return False
 
     @contextmanager
@@ -307,7 +338,10 @@ class StudyDir:
                     f"study {self.root.name!r} is being run by process {lock.read().strip()}; "
                     "wait for it, or end it and resume"
                 ) from None
+            except OSError as error:
+                # A database says so itself where two processes write one study.
+                _LOG.warning("%s: %s; run this study once at a time", path, error.strerror)
             lock.truncate(0)
-            lock.write(os.environ.get(SUPERVISOR) or str(os.getpid()))
+            lock.write(f"{os.environ.get(SUPERVISOR) or os.getpid()} of {_machine()}")
             lock.flush()
             yield

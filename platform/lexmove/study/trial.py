@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Literal, NamedTuple, TypeVar, cast
 
@@ -125,6 +125,11 @@ class Segment:
     until: Fidelity
     after: Fidelity = 0
     resume_from: str | None = None
+
+    @property
+    def from_start(self) -> "Segment":
+        """The same without a checkpoint, which is gone or broken."""
+        return replace(self, after=0, resume_from=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,83 @@
+"""The folder of a new study: nobody else's, and nothing in it of an earlier one."""
+
+from lexmove.app.execution import Progress
+from lexmove.coordinator.backup import backup_file
+from lexmove.coordinator.store import open_store
+from lexmove.coordinator.store_url import locate_store
+from lexmove.coordinator.study_dir import StudyDir
+from lexmove.errors import LexmoveError, UsageError
+from lexmove.job.spec import JobSpec
+
+_STORE = "store"
+"""The file in a study's folder that says which store the study is in."""
+
+
+def claim(study_dir: StudyDir, job: JobSpec, url: str, progress: Progress) -> str:
+    """Sees that the study of a job may have its folder, and makes way for it.
+
+    Returns:
+        Where its store is, for `record_place`.
+
+    Raises:
+        UsageError: it is the folder of a study that another store holds, or may hold, or that is
+            running.
+        LexmoveError: the folder or the storage cannot be used.
+    """
+    place = _place_of(url)
+    _check_no_backup(job, study_dir)
+    _check_no_other(job, study_dir, place)
+    _make_way(job, study_dir, progress)
+    return place
+
+
+def record_place(study_dir: StudyDir, place: str) -> None:
+    """Writes down in the folder which store holds its study."""
+    study_dir.write_json(_STORE, {"url": place})
+
+
+def _place_of(url: str) -> str:
+    """A store's URL that means the same from any folder, without a password."""
+    return url if url.startswith("memory:") else str(locate_store(url))
+
+
+def _check_no_other(job: JobSpec, study_dir: StudyDir, place: str) -> None:
+    """Refuses to write over the folder of a study that another store still holds."""
+    left = study_dir.read_json(_STORE)
+    other = place if left is None else left["url"]
+    if other == place:
+        return
+    try:
+        is_there = job.name in open_store(other).names()
+    except LexmoveError:  # that store is gone, or nobody's to ask
+        return
+    if is_there:
+        raise UsageError(
+            f"{study_dir.root} belongs to study {job.name!r} of {other}, whose model and results "
+            "would be lost: change `name` or `storage` in the job, or go on with that one "
+            f"(`lexmove resume {job.name} --store {other}`)"
+        )
+
+
+def _check_no_backup(job: JobSpec, study_dir: StudyDir) -> None:
+    """Refuses to write over a study in a remote storage, of which another store knows."""
+    if study_dir.storage is not None and study_dir.kept(backup_file(study_dir)).exists():
+        raise UsageError(
+            f"storage {study_dir.storage} holds a study {job.name!r} that is not in this store: "
+            f"`lexmove resume {job.name} --storage {study_dir.storage}` restores it and goes on; "
+            "for a new one change `name` in the job"
+        )
+
+
+def _make_way(job: JobSpec, study_dir: StudyDir, progress: Progress) -> None:
+    """Sets the folder of an earlier study aside, whose store is gone: it would be mixed with this.
+
+    Its backup would be taken for this one's, and its judgement.
+    """
+    if study_dir.storage is not None or not backup_file(study_dir).exists():
+        return
+    if study_dir.is_locked():
+        raise UsageError(
+            f"another process writes {study_dir.root}: change `name` or `storage` in the job"
+        )
+    aside = study_dir.set_aside()
+    progress(f"an earlier study {job.name!r}, which is not in this store, is now in {aside}", None)
