@@ -175,6 +175,17 @@ def test_a_search_that_its_clock_has_ended_is_over_until_more_is_bought(
     assert len(more.study.trials) == 3
 
 
+def test_a_study_that_was_too_small_to_repeat_anything_repeats_once_it_is_not(tmp_path: Path):
+    job = make_job(tmp_path, budget={"trials": 4}, fidelity={"max_epochs": 1})
+    here = {"store": f"sqlite:///{tmp_path}/studies.db", "address": "in-process"}
+    found = running.tune(job, SPACE, **here, progress=silent)
+    assert (len(found.study.trials), found.state, found.arms) == (4, "finished", ())
+    found = running.resume("s", **here, extra_trials=2, progress=silent)
+    assert (len(found.study.trials), found.state) == (6, "finished")
+    assert [arm.name for arm in found.arms][-1] == "default"
+    assert found.judgement is not None
+
+
 def test_more_trials_for_a_study_that_is_being_run_change_nothing(tmp_path: Path):
     url = make_store(tmp_path)
     study_dir = StudyDir(tmp_path / "studies" / "clauses")

@@ -1,5 +1,6 @@
 """What past studies teach a new one: those of its store, else the shipped tables."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -134,7 +135,8 @@ def as_repeated(study: Study, repetitions: Study | None) -> Study:
     """The study with what its best configs reached when they were trained again as long.
 
     What won a search was lucky, too: its repeated mean stands for it, and no earlier epoch of its
-    is better than that.
+    is better than that. By as much as the winners fell, all else falls that was not repeated: left
+    with its own luck, it would pass those that were.
     """
     if repetitions is None:
         return study
@@ -147,13 +149,36 @@ def as_repeated(study: Study, repetitions: Study | None) -> Study:
     }
     if not by_trial:
         return study
+    luck = _luck(study, by_trial)
     events = [
-        _at_most(event, by_trial[event.trial_id], study)
-        if isinstance(event, Measured) and event.trial_id in by_trial
-        else event
+        event
+        if not isinstance(event, Measured)
+        else _at_most(event, by_trial[event.trial_id], study)
+        if event.trial_id in by_trial
+        else _without(luck, event, study)
         for event in study.events
     ]
     return Study.from_events(study.spec, events)
+
+
+def _luck(study: Study, by_trial: Mapping[int, float]) -> float:
+    """By how much the winners' scores fell on average, ≥ 0; the default was not chosen by any."""
+    falls = [
+        score - study.sign * mean
+        for trial, mean in ((study.trials[trial_id], mean) for trial_id, mean in by_trial.items())
+        if _arm_of(trial, study) != DEFAULT_ARM
+        and (score := study.score_at(trial, trial.fidelity)) is not None
+    ]
+    return max(0.0, sum(falls) / len(falls)) if falls else 0.0
+
+
+def _without(luck: float, event: Measured, study: Study) -> Measured:
+    metric, measurement = study.spec.metric, event.measurement
+    value = measurement.metrics.get(metric)
+    if value is None or not luck:
+        return event
+    metrics = {**measurement.metrics, metric: value - study.sign * luck}
+    return replace(event, measurement=replace(measurement, metrics=metrics))
 
 
 def _arm_of(trial: Trial, study: Study) -> str:

@@ -229,6 +229,9 @@ def _run(
             works = {name: with_inputs(work, job) for name, work in works.items()}
             if extra_trials:  # now that nothing stands in the way, or each vain call would buy them
                 store.extend(job.name, store.load(job.name).spec.num_trials + extra_trials)
+                bought = job_of(store.load(job.name)).budget.trials  # more is repeated, too
+                budget = job.budget.model_copy(update={"trials": bought})
+                job = job.model_copy(update={"budget": budget})
             stages = _stages(store, job, study_dir, progress, is_extended=bool(extra_trials))
             execute(stages, works, job, study_dir)
         _judge(store, job, study_dir, progress)
