@@ -158,6 +158,9 @@ def test_what_comes_next_is_said_without_the_password(
     said = capsys.readouterr().err
     assert "--store postgresql+psycopg://me:…@host/studies" in said
     assert "secret" not in said
+    assert "--trials 8  go on with eight more trials" in said
+    say_next("clauses", store="postgresql://host/studies", is_timed=True)
+    assert "--trials 1  search for as long again" in capsys.readouterr().err
 
 
 def test_an_interrupt_before_the_study_says_that_nothing_was_written(

@@ -173,7 +173,7 @@ def _write_all(
     run = folder / "run.sh"
     run.write_text(_RUN, encoding="utf-8")
     run.chmod(0o755)
-    missing = _copy_model(folder / "model", study_dir, has_model=_has_model(outcome))
+    missing = _why_no_model(outcome) or _copy_model(folder / "model", study_dir)
     if missing is not None:
         say(f"no checkpoint: {missing}; run.sh trains one")
     provenance = {
@@ -207,14 +207,19 @@ def _is_on_gpu(job: JobSpec, study_dir: StudyDir) -> bool:
     return bool((study_dir.read_json("resources") or {}).get("gpu"))
 
 
-def _has_model(outcome: Outcome) -> bool:
-    return outcome.judgement is not None and outcome.judgement.model is not None
+def _why_no_model(outcome: Outcome) -> str | None:
+    """Why no checkpoint of the winner was kept; None if one was."""
+    if outcome.judgement is None:
+        if outcome.state == "finished":
+            return "no config was repeated, and the winner of the repetitions is kept"
+        is_left = outcome.state == "interrupted"
+        way = f" (`lexmove resume {outcome.study.spec.name}`)" if is_left else ""
+        return f"the study is {outcome.state}, and its winner is kept when it is finished{way}"
+    return None if outcome.judgement.model is not None else "the job has decide.keep_model off"
 
 
-def _copy_model(target: Path, study_dir: StudyDir, *, has_model: bool) -> str | None:
+def _copy_model(target: Path, study_dir: StudyDir) -> str | None:
     """Copies the winner's checkpoint; returns why there is none."""
-    if not has_model:
-        return "the study kept none (its repetitions are not judged, or decide.keep_model is off)"
     try:
         source = study_dir.fetched(study_dir.named(study_dir.model))
     except StorageError as error:

@@ -185,7 +185,8 @@ def _finish(outcome: Outcome, *, store: str, profile: bool) -> None:
     write_result(outcome, store=store)
     if profile:
         _show_profiles(outcome.study.spec.name, store=store, as_json=False)
-    say_next(outcome.study.spec.name, store=store)
+    spec = outcome.study.spec
+    say_next(spec.name, store=store, is_timed=spec.wall_clock_s is not None)
 
 
 def run_ls(*, store: str | None, as_json: bool) -> None:

@@ -95,7 +95,7 @@ def _way_on(name: str, store: str) -> str:
     )
 
 
-def say_next(name: str, *, store: str) -> None:
+def say_next(name: str, *, store: str, is_timed: bool = False) -> None:
     """What to do next, on stderr; nothing on a cluster, where `submit` has said it."""
     from lexmove.app.stored import store_option
     from lexmove.coordinator.study_dir import SUPERVISOR
@@ -108,4 +108,7 @@ def say_next(name: str, *, store: str) -> None:
     say(f"  lexmove show {name}{option}               every trial with its move")
     say(f"  lexmove best {name}{option} --json        the best config, for a program")
     say(f"  lexmove report {name}{option}             all of it with pictures, for a browser")
-    say(f"  lexmove resume {name}{option} --trials 8  go on with eight more trials")
+    if is_timed:
+        say(f"  lexmove resume {name}{option} --trials 1  search for as long again")
+    else:
+        say(f"  lexmove resume {name}{option} --trials 8  go on with eight more trials")
