@@ -11,6 +11,7 @@ import transformers
 from app.judged_study import SPACE, WORDS, silent
 from lexmove.app import running, stored
 from lexmove.app.inputs import bring_inputs, keep_inputs, with_inputs
+from lexmove.app.stopping import log_of
 from lexmove.coordinator.remote_storage import RemoteStorage
 from lexmove.coordinator.stage import Work
 from lexmove.errors import StorageError, StudyNotFoundError, UsageError
@@ -88,6 +89,20 @@ def test_all_that_was_found_is_seen_elsewhere(finished):
     assert found == finished.outcome
     assert found.judgement.winner is not None
     assert found.reference["test"] is not None
+
+
+def test_what_was_read_while_the_study_ran_is_read_anew(finished):
+    """On a machine that looked at it then: its copies are of that time."""
+    study_dir = stored.study_dir_of(finished.job)
+    study_dir.root.mkdir(parents=True)
+    reference = {**finished.outcome.reference, "test": None}
+    (study_dir.root / "reference.json").write_text(json.dumps(reference))
+    assert stored.load("far", store=finished.store).reference["test"] is not None
+    study_dir.log.write_text("the first line\nthe second\n")
+    study_dir.keep(study_dir.log)
+    study_dir.log.write_text("the first line\n")
+    said = log_of("far", None, store=finished.store).read_text()
+    assert said == "the first line\nthe second\n"
 
 
 def test_the_model_lies_in_the_bucket_as_transformers_wants_it(finished, elsewhere):

@@ -3,12 +3,13 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lexmove.app.stored import job_of, look, look_all, study_dir_of
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.coordinator.trial_log import log_file
-from lexmove.errors import StudyFailedError, StudyNotFoundError, UsageError
+from lexmove.errors import StorageError, StudyFailedError, StudyNotFoundError, UsageError
 
 _PATIENCE_S = 120.0
 """A driver leaves between two events; its workers may take their time."""
@@ -68,7 +69,9 @@ def log_of(name: str | None, trial_id: int | None, *, store: str | None) -> Path
     name = name or last_study(store)
     study_dir = _study_dir(name, store)
     path = study_dir.log if trial_id is None else log_file(study_dir.trial(trial_id))
-    path = study_dir.kept(path)
+    # It grows where the study runs.
+    with suppress(StorageError):
+        path = study_dir.kept(path, is_newest=not study_dir.is_locked())
     if path.exists():
         return path
     if trial_id is None:

@@ -143,11 +143,19 @@ def outcome_of(store: TrialReader, study: Study) -> Outcome:
         study=study,
         state="running" if study_dir is not None and study_dir.is_locked() else state,
         arms=repeated_arms(repetitions),
-        reference=study_dir.read_json("reference") if study_dir else None,
+        reference=_reference(study_dir, is_judged=judgement is not None) if study_dir else None,
         judgement=judgement,
         # Published scores are of the whole test split.
         task_name=job.task.name if job and job.task.max_test is None else None,
     )
+
+
+def _reference(study_dir: StudyDir, *, is_judged: bool) -> Any:
+    """The scores of the reference; its test score was added when the finalists were judged."""
+    reference = study_dir.read_json("reference")
+    if is_judged and reference is not None and reference.get("test") is None:
+        return study_dir.read_json("reference", is_newest=True)  # it was read here before that
+    return reference
 
 
 def _as_far_as_reachable(study_dir: StudyDir) -> StudyDir:

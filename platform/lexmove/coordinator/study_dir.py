@@ -9,6 +9,7 @@ import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -218,7 +219,7 @@ class StudyDir:
         Raises:
             StoreError: it cannot be renamed.
         """
-        names = (f"{self.root.name}.earlier{number}" for number in ("", *range(2, 1000)))
+        names = (f"{self.root.name}.earlier{number}" for number in chain([""], count(2)))
         aside = next(path for path in map(self.root.with_name, names) if not path.exists())
         with self._writing(self.root):
             self.root.rename(aside)
@@ -266,13 +267,13 @@ class StudyDir:
             aside.replace(path)
         self.keep(path)
 
-    def read_json(self, name: str) -> Any:
-        """What `write_json` wrote under this name; None if nothing was.
+    def read_json(self, name: str, *, is_newest: bool = False) -> Any:
+        """What `write_json` wrote under this name; None if nothing was. As `kept`, by `is_newest`.
 
         Raises:
             StorageError: it may be in the remote storage, which cannot be read.
         """
-        path = self.kept(self.root / f"{name}.json")
+        path = self.kept(self.root / f"{name}.json", is_newest=is_newest)
         return json.loads(path.read_text()) if path.exists() else None
 
     @contextmanager
