@@ -93,7 +93,8 @@ def test_a_gain_is_told_of_the_score_that_is_shown() -> None:
         if not trial_id:
             assert line == "trial 0 completed at epoch 1: f1_macro 0.9000"
     assert line == (
-        "trial 1 completed at epoch 2: f1_macro 0.8960 (its best 0.9087) · +0.0087 over trial 0"
+        "trial 1 completed at epoch 2: f1_macro 0.8960 (its best 0.9087) · +0.0087 over trial 0 "
+        "after 1 epoch"
     )
 
 

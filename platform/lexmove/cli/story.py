@@ -118,7 +118,14 @@ def _gain_text(study: Study, trial: Trial) -> str:
     if gain is None:
         return ""
     move = trial.decision.move
-    return f"{say_gain(gain)} over trial {move.origin if move else NOTHING}"
+    if move is None or move.origin is None:
+        return f"{say_gain(gain)} over trial {NOTHING}"
+    origin = study.trials[move.origin]
+    # Of trials that were trained for different lengths a gain says little of the move.
+    length = f" after {say_count(origin.fidelity, 'epoch')}"
+    return f"{say_gain(gain)} over trial {move.origin}" + length * (
+        origin.fidelity != trial.fidelity
+    )
 
 
 def _move_text(trial: Trial) -> str:
