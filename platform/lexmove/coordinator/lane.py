@@ -105,6 +105,9 @@ class Lane:
                     last = measurement
 
         segment = brought_here(segment, place)
+        if segment.after:
+            with suppress(StorageError):  # what it said on another node, to go on below it
+                place.kept(log_file(trial_dir))
         hung = hang_file(trial_dir)
         hung.unlink(missing_ok=True)
         with (
