@@ -27,7 +27,7 @@ _FIRST_SHARE = 0.7
 """Of earlier studies together, while fewer than two trials can be ranked."""
 
 _COUNTS_FOR = 10.0
-"""After so many results earlier studies fade: together they count for (10 / n)² at most."""
+"""After so many results earlier studies fade: together they count for 10 / n at most."""
 
 _MIN_WEIGHT = 0.02
 
@@ -178,7 +178,7 @@ def _by_ranks(says: Sequence[Array], own: Array, targets: Array, num_scored: int
     is_least[is_least[:, -1], :-1] = False
     shares = is_least / is_least.sum(axis=1, keepdims=True)
     counts = shares.mean(axis=0)[:-1]
-    most = min(1.0, (_COUNTS_FOR / num_scored) ** 2)
+    most = min(1.0, _COUNTS_FOR / num_scored)
     weights: Array = counts * most / max(most, counts.sum())
     return weights
 
