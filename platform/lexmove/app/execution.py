@@ -1,6 +1,5 @@
 """Runs stages: on the Ray that this process is connected to, or right here."""
 
-import sys
 from collections.abc import Callable, Generator, Mapping
 
 from lexmove.coordinator.stage import Stage, Work
@@ -15,17 +14,20 @@ Stages = Generator[Stage, None, None]
 """Stages in their order; what follows a `yield` happens when that stage has ended."""
 
 
-def execute(stages: Stages, works: Mapping[str, Work], job: JobSpec, study_dir: StudyDir) -> None:
+def execute(
+    stages: Stages, works: Mapping[str, Work], job: JobSpec, study_dir: StudyDir, *, on_ray: bool
+) -> None:
     """Runs all stages to their end, in the slots that the job asks for.
 
-    Without Ray (`IN_PROCESS`) one segment after the other runs in this process.
+    Without Ray (`IN_PROCESS`) one segment after the other runs in this process, also where a Ray
+    is connected that somebody else uses.
 
     Raises:
         KeyboardInterrupt: interrupted; what ran is preempted and can be resumed.
     """
     recovered = _Recovered(stages)
     try:
-        if not _ray_is_here():
+        if not on_ray:
             from lexmove.coordinator.in_process import run_in_process
 
             for stage in recovered:
@@ -63,9 +65,3 @@ class _Recovered:
         """Preempts what is running in the stage that is on."""
         if self._current is not None:
             self._current.coordinator.recover()
-
-
-def _ray_is_here() -> bool:
-    """Whether this process is connected; a Ray that was never imported is not."""
-    ray = sys.modules.get("ray")
-    return ray is not None and bool(ray.is_initialized())

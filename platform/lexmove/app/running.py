@@ -233,7 +233,7 @@ def _run(
                 budget = job.budget.model_copy(update={"trials": bought})
                 job = job.model_copy(update={"budget": budget})
             stages = _stages(store, job, study_dir, progress, is_extended=bool(extra_trials))
-            execute(stages, works, job, study_dir)
+            execute(stages, works, job, study_dir, on_ray=address != IN_PROCESS)
         _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))
 
