@@ -49,8 +49,9 @@ def write_jobs(folder: Path) -> None:
         "finalists": {"top": 1, "seeds": 1},
         "space": "space.yaml",
     }
-    # Trials 3 and 4 are asked for, too: what the agent draws there might be the page's own config.
-    linear = [{"learning_rate": rate, "lr_scheduler_type": "linear"} for rate in (5e-4, 3e-4)]
+    # Trials 2 to 4 are asked for, too: what the agent draws there might be the page's own config.
+    rates = (5e-4, 3e-4, 4e-4)
+    linear = [{"learning_rate": rate, "lr_scheduler_type": "linear"} for rate in rates]
     steered["agent"] = {**steered["agent"], "starts": [*steered["agent"]["starts"], *linear]}
     narrow = {**steered, "name": "narrow", "agent": {}, "space": "narrow_space.yaml"}
     narrower = json.loads(json.dumps(space()))
@@ -70,9 +71,9 @@ def test_a_study_is_steered(tmp_path: Path) -> None:
     write_jobs(tmp_path)
     planned = run(tmp_path, ["plan", "job.yaml"])
     assert "within a factor of 3" in planned
-    assert planned.count("asked for by the job") == 4
+    assert planned.count("asked for by the job") == 5
     run(tmp_path, ["tune", "job.yaml"])
-    assert experts(tmp_path)[:4] == ["start:asked"] * 4
+    assert experts(tmp_path)[:5] == ["start:asked"] * 5
     assert "start:default" not in experts(tmp_path)
 
     run(tmp_path, shown("lexmove enqueue contracts learning_rate=8e-4 weight_decay=0.1"))
