@@ -64,6 +64,7 @@ def test_an_earlier_study_whose_store_is_gone_is_set_aside(job: JobSpec, tmp_pat
     assert open_store(other).load("s").num_events
 
 
+@pytest.mark.slow
 def test_several_earlier_ones_are_kept(job: JobSpec, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/studies.db"
     interrupted(job, url, after=2)
