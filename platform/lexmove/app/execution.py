@@ -1,4 +1,4 @@
-"""Runs stages: on the Ray that this process is connected to, or right here."""
+"""Runs stages: on the Ray that this process is connected to, or right here, as it is told."""
 
 from collections.abc import Callable, Generator, Mapping
 

@@ -215,7 +215,9 @@ def _why_no_model(outcome: Outcome) -> str | None:
         is_left = outcome.state == "interrupted"
         way = f" (`lexmove resume {outcome.study.spec.name}`)" if is_left else ""
         return f"the study is {outcome.state}, and its winner is kept when it is finished{way}"
-    return None if outcome.judgement.model is not None else "the job has decide.keep_model off"
+    if outcome.judgement.model is not None:
+        return None
+    return "; ".join(outcome.judgement.gaps) or "the job has decide.keep_model off"
 
 
 def _copy_model(target: Path, study_dir: StudyDir) -> str | None:

@@ -114,18 +114,12 @@ def _reached(study: Study, trial: Trial) -> str:
 
 
 def _gain_text(study: Study, trial: Trial) -> str:
-    gain = gain_over_parent(study, trial)
-    if gain is None:
+    gain, move = gain_over_parent(study, trial), trial.decision.move
+    if gain is None or move is None or move.origin is None:
         return ""
-    move = trial.decision.move
-    if move is None or move.origin is None:
-        return f"{say_gain(gain)} over trial {NOTHING}"
-    origin = study.trials[move.origin]
+    said, length = f"{say_gain(gain)} over trial {move.origin}", study.trials[move.origin].fidelity
     # Of trials that were trained for different lengths a gain says little of the move.
-    length = f" after {say_count(origin.fidelity, 'epoch')}"
-    return f"{say_gain(gain)} over trial {move.origin}" + length * (
-        origin.fidelity != trial.fidelity
-    )
+    return said if length == trial.fidelity else f"{said} after {say_count(length, 'epoch')}"
 
 
 def _move_text(trial: Trial) -> str:
