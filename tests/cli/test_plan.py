@@ -123,6 +123,14 @@ def test_what_is_repeated_is_said(
     assert said in lexmove("plan", "job.yaml", "--offline").stdout.splitlines()
 
 
+def test_the_time_limit_of_a_trial_is_said(job: Path, lexmove: Lexmove) -> None:
+    """Whoever meant `trials` sees it."""
+    for budget, is_said in (({"trial": 4}, True), ({"trials": 12}, False)):
+        job.write_text(json.dumps(JOB | {"budget": budget}))
+        page = lexmove("plan", "job.yaml", "--offline").stdout
+        assert ("takes longer than 4 s fails (budget.trial)" in page) is is_said
+
+
 def test_what_does_not_fit_is_said_first(job: Path, lexmove: Lexmove) -> None:
     job.write_text(json.dumps(JOB | {"resources": {"cpu": 999}}))
     lines = lexmove("plan", "job.yaml", "--offline").stdout.splitlines()

@@ -170,6 +170,10 @@ def _write_epochs(plan: Plan) -> None:
     pauses = f"pause after {rungs}, {who}{first}" if rungs else ""
     epochs = f"up to {say_count(plan.rungs[-1], 'epoch')} a trial"
     write_sentence(", ".join(filter(None, [epochs, pauses])))
+    limit_s = plan.job.budget.trial
+    if limit_s is not None:
+        limit = say_duration(limit_s)
+        write_sentence(f"a stretch of a trial that takes longer than {limit} fails (budget.trial)")
     least, most = plan.search_epochs, say_count(plan.search_most_epochs, "epoch")
     search = (
         f"{least} to {most} in all" if least < plan.search_most_epochs else f"about {most} in all"
