@@ -32,6 +32,7 @@ from lexmove.errors import (
 from lexmove.job.spec import JobSpec
 from lexmove.space.domain import Float
 from lexmove.space.search_space import Hyperparameter, SearchSpace
+from lexmove.study.heartbeat import Heartbeat
 from lexmove.study.study import Study
 from postgres_fixture import free_port
 
@@ -205,6 +206,19 @@ def test_a_process_of_another_machine_is_not_stopped_by_its_number(tmp_path: Pat
         bystander.kill()
 
 
+def test_a_study_that_runs_elsewhere_is_shown_so_and_left_alone(tmp_path: Path):
+    """As the store knows; that a real process is waited for: tests/coordinator/test_heartbeats."""
+    url = make_store(tmp_path)
+    store = open_store(url)
+    assert stored.load("clauses", store=url).state == "interrupted"
+    store.beat("clauses", Heartbeat(runner="17 of node-7 pid:[4026531836]", at_s=time.time()))
+    assert {read("clauses", store=url).state for read in (stored.load, stored.look)} == {"running"}
+    with pytest.raises(UsageError, match="run on another machine, by process 17 of node-7: run"):
+        stop_here("clauses", store=url)
+    with pytest.raises(UsageError, match="is being run by process 17 of node-7; wait for it"):
+        enqueue("clauses", {}, store=url)
+
+
 def test_a_folder_without_locks_is_worked_in_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -216,7 +230,6 @@ def test_a_folder_without_locks_is_worked_in_with_a_warning(
     with study_dir.locked():
         assert "run this study once at a time" in caplog.text
         assert not study_dir.is_locked()
-        assert study_dir.holder() is None
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from cli.conftest import Lexmove
 from cli.studies import NAME, START_S, make_store
 from lexmove.app import asking
 from lexmove.cli.progress import KeptProgress, PlainProgress
+from lexmove.coordinator.driver_process import pid_here
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StoreError
@@ -27,6 +28,7 @@ from lexmove_process import begun
 HOLDER = """
 import signal, sys, time
 from pathlib import Path
+from lexmove.coordinator.driver_process import pid_here
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.study.trial import Continued, Ended, Measured, Measurement, TrialStatus
@@ -184,7 +186,7 @@ def test_a_supervisor_is_asked_in_its_drivers_place(
         holder(folder, "writes", environment | {"LEXMOVE_SUPERVISOR": str(supervisor.pid)}) as held,
     ):
         os.kill(held.pid, signal.SIGSTOP)  # it stays where it is
-        pid = StudyDir(folder / "studies" / NAME).holder()
+        pid = pid_here(StudyDir(folder / "studies" / NAME).runner())
         os.kill(held.pid, signal.SIGCONT)
         assert pid == supervisor.pid
         supervisor.kill()

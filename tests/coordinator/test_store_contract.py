@@ -13,6 +13,7 @@ from coordinator.optuna_files import KINDS, new_store
 from lexmove.coordinator.store import MemoryStore, open_store
 from lexmove.errors import StoreError, StudyNotFoundError, UsageError
 from lexmove.space.search_space import Config
+from lexmove.study.heartbeat import Heartbeat
 from lexmove.study.protocols import TrialStore
 from lexmove.study.starts import asked_for
 from lexmove.study.study import Study
@@ -61,6 +62,23 @@ def test_every_prefix_is_a_study(opener, request):
     for index, event in enumerate(EVENTS[:9]):
         assert store.load(name) == Study.from_events(spec(name), EVENTS[:index])
         store.append(name, event)
+
+
+def test_the_last_sign_of_life_is_known_to_all_and_is_no_event(opener, request):
+    store, name = filled(opener, request, EVENTS[:9])
+    assert opener().heartbeat(name) is None
+    for at_s in (1.5, 2.5):
+        heartbeat = Heartbeat(runner="17 of node-7 pid:[4026531836]", at_s=at_s)
+        store.beat(name, heartbeat)
+        assert opener().heartbeat(name) == heartbeat
+        store.append(name, EVENTS[9])
+    assert opener().heartbeat(name) == heartbeat
+    store.beat(name, None)
+    assert opener().heartbeat(name) is None
+    assert opener().load(name) == Study.from_events(spec(name), EVENTS[:10])
+    for act in (lambda: store.heartbeat("no"), lambda: store.beat("no", None)):
+        with pytest.raises(StudyNotFoundError, match="no study 'no'"):
+            act()
 
 
 def test_a_reader_beside_the_writer_sees_every_event(opener, request):

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lexmove.app.stored import job_of, store_option, store_url, study_dir_of
+from lexmove.coordinator.driver_process import being_run
+from lexmove.coordinator.heartbeats import runner_of
 from lexmove.coordinator.store import open_store
 from lexmove.errors import UsageError, did_you_mean
 from lexmove.space.domain import Value, held
@@ -37,6 +39,8 @@ def enqueue(
     job = job_of(opened.load(name))
     study_dir = study_dir_of(job)
     study_dir.create()
+    if runner := runner_of(opened, name):
+        raise UsageError(being_run(name, runner))
     with study_dir.locked():  # whoever runs the study would not hear of it
         study = opened.load(name)
         config = _config(study, words, like)

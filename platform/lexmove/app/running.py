@@ -48,6 +48,7 @@ from lexmove.app.stored import (
 from lexmove.cluster.connection import IN_PROCESS, check_address
 from lexmove.coordinator.backup import backed_up
 from lexmove.coordinator.coordinator import Coordinator
+from lexmove.coordinator.heartbeats import Heart, beating
 from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
@@ -115,7 +116,14 @@ def tune(
         memory = _remembered(job, space, store, progress)
         opened.create(study_spec(job, space, starts=memory.starts, past=memory.past))
     record_place(study_dir, place)
-    return _run(opened, job, address=address, dashboard=dashboard, progress=progress)
+    return _run(
+        opened,
+        job,
+        url=store_url(job, store),
+        address=address,
+        dashboard=dashboard,
+        progress=progress,
+    )
 
 
 def _remembered(job: JobSpec, space: SearchSpace, store: str | None, progress: Progress) -> Memory:
@@ -159,6 +167,7 @@ def resume(
     return _run(
         opened,
         job,
+        url=store_url(None, store),
         address=address,
         dashboard=dashboard,
         extra_trials=extra_trials,
@@ -197,6 +206,7 @@ def _run(
     store: TrialStore,
     job: JobSpec,
     *,
+    url: str,
     address: str | None,
     dashboard: bool,
     extra_trials: int = 0,
@@ -205,7 +215,11 @@ def _run(
     from lexmove.cluster.connection import connected
 
     study_dir = study_dir_of(job)
-    with study_dir.locked(), tracked(job, store, study_dir, progress) as progress:
+    with (
+        study_dir.locked(),
+        beating(store, url, job.name, _said(progress)) as heart,
+        tracked(job, store, study_dir, _checking(heart, progress)) as progress,
+    ):
         # A new study has its own: an older one of that name may have left another's here.
         is_new = not store.load(job.name).trials
         check_same_data(job, study_dir, is_new=is_new)
@@ -338,6 +352,16 @@ def _search(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Prog
             yield safe
     finally:
         served.close()
+
+
+def _checking(heart: Heart, progress: Progress) -> Progress:
+    """Tells on, while the study is this process's."""
+
+    def tell(words: str, study: Study | None) -> None:
+        heart.check()
+        progress(words, study)
+
+    return tell
 
 
 def _said(progress: Progress) -> Callable[[str], None]:

@@ -6,10 +6,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from lexmove.app.stored import job_of, look, look_all, study_dir_of
+from lexmove.app.stored import job_of, look, look_all, store_url, study_dir_of
+from lexmove.coordinator.driver_process import pid_here, shown
+from lexmove.coordinator.heartbeats import runner_of
+from lexmove.coordinator.store import open_reader
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.coordinator.trial_log import log_file
 from lexmove.errors import StorageError, StudyFailedError, StudyNotFoundError, UsageError
+from lexmove.study.protocols import TrialReader
 
 _PATIENCE_S = 120.0
 """A driver leaves between two events; its workers may take their time."""
@@ -24,11 +28,13 @@ def stop_here(name: str, *, store: str | None) -> None:
         UsageError: no process of this machine runs it.
         StudyFailedError: it does not leave.
     """
-    study_dir = _study_dir(name, store)
-    pid = study_dir.holder()
-    if pid is None and study_dir.is_locked():
+    reader = open_reader(store_url(None, store))
+    study_dir = study_dir_of(job_of(reader.look(name)))
+    runner = _runner(reader, name, study_dir)
+    pid = None if runner is None else pid_here(runner)
+    if runner is not None and pid is None:
         raise UsageError(
-            f"study {name!r} is run on another machine, by process {study_dir.runner()}: run "
+            f"study {name!r} is run on another machine, by process {shown(runner)}: run "
             "`lexmove stop` there"
         )
     if pid is None:
@@ -45,7 +51,7 @@ def stop_here(name: str, *, store: str | None) -> None:
             f"study {name!r} is run by process {pid}, which belongs to another user: ask them"
         ) from error
     until_s = time.monotonic() + _PATIENCE_S
-    while study_dir.is_locked():
+    while _runner(reader, name, study_dir) is not None:
         if time.monotonic() > until_s:
             raise StudyFailedError(
                 f"process {pid} has not left study {name!r} within {_PATIENCE_S:g} s; "
@@ -96,6 +102,11 @@ def last_study(store: str | None) -> str:
     if not outcomes:
         raise StudyNotFoundError("there is no study in the store yet")
     return outcomes[-1].study.spec.name
+
+
+def _runner(reader: TrialReader, name: str, study_dir: StudyDir) -> str | None:
+    """The process that runs a study, here or elsewhere; None where nobody does."""
+    return study_dir.runner() if study_dir.is_locked() else runner_of(reader, name)
 
 
 def _study_dir(name: str, store: str | None) -> StudyDir:

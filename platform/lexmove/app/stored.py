@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lexmove.coordinator.heartbeats import runner_of
 from lexmove.coordinator.remote_storage import RemoteStorage
 from lexmove.coordinator.store import open_reader, open_store
 from lexmove.coordinator.store_rules import without_password
@@ -138,10 +139,12 @@ def outcome_of(store: TrialReader, study: Study) -> Outcome:
         is_judged=judgement is not None,
         has_timed_out=study_dir is not None and is_timed_out(study, study_dir),
     )
+    is_held = study_dir is not None and study_dir.is_locked()
+    is_running = is_held or runner_of(store, study.spec.name) is not None
     state = "finished" if is_done else "interrupted"
     return Outcome(
         study=study,
-        state="running" if study_dir is not None and study_dir.is_locked() else state,
+        state="running" if is_running else state,
         arms=repeated_arms(repetitions),
         reference=_reference(study_dir, is_judged=judgement is not None) if study_dir else None,
         judgement=judgement,

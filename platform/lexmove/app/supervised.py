@@ -13,8 +13,8 @@ from lexmove.app.running import BEGAN
 from lexmove.app.stored import repetitions_of, settled_storage, store_url
 from lexmove.cluster.package import JOB_NAME
 from lexmove.cluster.supervisor import supervise
+from lexmove.coordinator.driver_process import SUPERVISOR
 from lexmove.coordinator.store import open_reader
-from lexmove.coordinator.study_dir import SUPERVISOR
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.job.loading import job_from_json
 

@@ -98,7 +98,7 @@ def _way_on(name: str, store: str) -> str:
 def say_next(name: str, *, store: str, is_timed: bool = False) -> None:
     """What to do next, on stderr; nothing on a cluster, where `submit` has said it."""
     from lexmove.app.stored import store_option
-    from lexmove.coordinator.study_dir import SUPERVISOR
+    from lexmove.coordinator.driver_process import SUPERVISOR
 
     if SUPERVISOR in os.environ:
         return

@@ -7,12 +7,11 @@ it lacks is written. In a journal file an event is one line and its mirror follo
 whoever opens a study after a crash between the two shows the last event again.
 """
 
-import gc
 import json
 import time
 from array import array
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, TypeVar
@@ -21,13 +20,12 @@ from optuna.exceptions import DuplicatedStudyError, OptunaError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from lexmove.coordinator.optuna_events import read_attribute, read_events
 from lexmove.coordinator.optuna_mirror import direction_of, mirrored, show, shows, trial_of
 from lexmove.coordinator.optuna_tables import (
     OvertakenError,
-    StoredEvent,
     TableWriter,
-    stored_digest,
-    stored_events,
+    stored_attribute,
 )
 from lexmove.coordinator.store_location import (
     connect,
@@ -36,14 +34,14 @@ from lexmove.coordinator.store_location import (
     talking_to,
 )
 from lexmove.coordinator.store_rules import (
-    EVENT,
+    DIGEST,
+    HEARTBEAT,
     JOB,
     SPEC,
     event_key,
     extended,
     is_new,
     no_such_study,
-    read_event,
     read_spec,
     study_exists,
 )
@@ -51,6 +49,7 @@ from lexmove.coordinator.store_server import PATIENCE_S, Listener, Outage, is_aw
 from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.study.digest import digest_of
+from lexmove.study.heartbeat import Heartbeat
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event, Started, event_to_json
@@ -120,6 +119,12 @@ class OptunaStore:
 
     def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
         self._talk(f"write study {name!r} to", lambda: self._extend(name, num_trials, starts))
+
+    def heartbeat(self, name: str) -> Heartbeat | None:
+        return self._talk(f"read study {name!r} from", lambda: self._heartbeat(name))
+
+    def beat(self, name: str, heartbeat: Heartbeat | None) -> None:
+        self._talk(f"write study {name!r} to", lambda: self._beat(name, heartbeat))
 
     def _talk(self, doing: str, act: Callable[[], _T], *, is_short: bool = False) -> _T:
         """Does something with the store; again where a server was away.
@@ -191,6 +196,18 @@ class OptunaStore:
         self._write_spec(self._writable(), known.study_id, spec)
         known.study = replace(known.study, spec=spec)
 
+    def _heartbeat(self, name: str) -> Heartbeat | None:
+        storage = self._readable()
+        study_id, _ = self._find(storage, name)
+        assert storage is not None, "a study was found in it"
+        return Heartbeat.from_json(read_attribute(storage, study_id, HEARTBEAT))
+
+    def _beat(self, name: str, heartbeat: Heartbeat | None) -> None:
+        storage = self._writable()
+        study_id, _ = self._find(storage, name)
+        value = None if heartbeat is None else heartbeat.to_json()
+        storage.set_study_system_attr(study_id, HEARTBEAT, value)
+
     def _readable(self) -> BaseStorage | None:
         """The storage; None where there is none yet, so that reading does not make one."""
         if self._storage is None:
@@ -250,11 +267,11 @@ class OptunaStore:
         study_id, attributes = self._find(storage, name)
         assert storage is not None, "a study was found in it"
         # Read first: it may be behind the events then, and never ahead of them.
-        digest = stored_digest(storage, study_id) if isinstance(storage, RDBStorage) else None
+        digest = (
+            stored_attribute(storage, study_id, DIGEST) if isinstance(storage, RDBStorage) else None
+        )
         spec = read_spec(name, spec=attributes[SPEC], job=attributes.get(JOB, ""))
-        # Closed even where an event cannot be read: the error would otherwise hold the connection.
-        with _gc_paused(), closing(_stored(storage, study_id)) as stored:
-            events, optuna_ids, newest = _read_events(name, stored)
+        events, optuna_ids, newest = read_events(name, storage, study_id)
         whole: list[Event] = []
         while len(whole) in events:
             whole.append(events[len(whole)])
@@ -352,41 +369,3 @@ def _names(storage: BaseStorage | None) -> tuple[str, ...]:
     return tuple(
         study.study_name for study in storage.get_all_studies() if SPEC in study.user_attrs
     )
-
-
-def _stored(storage: BaseStorage, study_id: int) -> Generator[StoredEvent]:
-    """All events of a study, by trial; trials of others have none."""
-    if isinstance(storage, RDBStorage):
-        yield from stored_events(storage, study_id)
-        return
-    for trial in storage.get_all_trials(study_id, deepcopy=False):
-        for key, text in trial.user_attrs.items():
-            if key.startswith(EVENT):
-                yield StoredEvent(trial._trial_id, trial.number, key, text)
-
-
-def _read_events(
-    name: str, stored: Iterable[StoredEvent]
-) -> tuple[dict[int, Event], "array[int]", tuple[int, int]]:
-    """All events by `seq`, the ids of the trials in Optuna, and id and number of the newest."""
-    events: dict[int, Event] = {}
-    ids: dict[int, int] = {}
-    newest = (-1, -1)
-    for item in stored:
-        event = read_event(name, item.key, item.number, item.text)
-        events[event.seq] = event
-        ids[event.trial_id] = item.optuna_id
-        newest = max(newest, (item.optuna_id, item.number))
-    return events, array("q", [ids[trial_id] for trial_id in sorted(ids)]), newest
-
-
-@contextmanager
-def _gc_paused() -> Iterator[None]:
-    """Without the cyclic garbage collector, which doubles the time of reading 10,000 trials."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

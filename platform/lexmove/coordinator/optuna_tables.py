@@ -40,15 +40,15 @@ _SET_NUMBER = (
     .where(_TRIALS.c.trial_id == bindparam("of_trial"))
     .values(number=bindparam("right"))
 )
-_DIGEST_OF_STUDY = (
+_ATTRIBUTE_OF_STUDY = (
     _STUDY_ATTRIBUTES.c.study_id == bindparam("of_study"),
-    _STUDY_ATTRIBUTES.c.key == DIGEST,
+    _STUDY_ATTRIBUTES.c.key == bindparam("called"),
 )
-_DIGEST = select(_STUDY_ATTRIBUTES.c.value_json).where(*_DIGEST_OF_STUDY)
-_SET_DIGEST = (
+_ATTRIBUTE = select(_STUDY_ATTRIBUTES.c.value_json).where(*_ATTRIBUTE_OF_STUDY)
+_REPLACE_ATTRIBUTE = (
     update(_STUDY_ATTRIBUTES)
-    .where(*_DIGEST_OF_STUDY, _STUDY_ATTRIBUTES.c.value_json == bindparam("known"))
-    .values(value_json=bindparam("digest"))
+    .where(*_ATTRIBUTE_OF_STUDY, _STUDY_ATTRIBUTES.c.value_json == bindparam("known"))
+    .values(value_json=bindparam("new"))
 )
 _END_TRIAL = (
     update(_TRIALS)
@@ -171,20 +171,24 @@ class TableWriter:
 
     def _set_digest(self, digest: str, known: str | None) -> None:
         """Of two who write at the same time, one waits here for the other, and then finds out."""
-        value = {"of_study": self._study_id, "digest": digest, "known": known}
+        value = {"of_study": self._study_id, "called": DIGEST, "new": digest, "known": known}
         if known is None:
             self._connection.execute(
                 insert(_STUDY_ATTRIBUTES),
                 {"study_id": self._study_id, "key": DIGEST, "value_json": digest},
             )
-        elif not self._connection.execute(_SET_DIGEST, value).rowcount:
+        elif not self._connection.execute(_REPLACE_ATTRIBUTE, value).rowcount:
             raise OvertakenError
 
 
-def stored_digest(storage: RDBStorage, study_id: int) -> str | None:
-    """What a study comes to, as whoever wrote last left it; None before anything was written."""
+def stored_attribute(storage: RDBStorage, study_id: int, key: str) -> str | None:
+    """A system attribute of a study, as JSON; None where it has none.
+
+    Optuna's own way reads all of them, of which the digest is large.
+    """
+    of_study = {"of_study": study_id, "called": key}
     with storage.engine.connect() as connection:
-        found: str | None = connection.execute(_DIGEST, {"of_study": study_id}).scalar()
+        found: str | None = connection.execute(_ATTRIBUTE, of_study).scalar()
     return found
 
 

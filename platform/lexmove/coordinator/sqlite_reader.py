@@ -16,6 +16,7 @@ from typing import overload
 from lexmove.coordinator.store_rules import (
     DIGEST,
     EVENT,
+    HEARTBEAT,
     JOB,
     SPEC,
     event_key,
@@ -26,6 +27,7 @@ from lexmove.coordinator.store_rules import (
 from lexmove.coordinator.store_url import StoreLocation
 from lexmove.errors import StudyNotFoundError
 from lexmove.study.digest import study_of
+from lexmove.study.heartbeat import Heartbeat
 from lexmove.study.protocols import TrialReader
 from lexmove.study.study import Study
 from lexmove.study.trial import Event, Trial
@@ -38,6 +40,10 @@ _STUDY = "SELECT study_id FROM studies WHERE study_name = ?"
 _ATTRIBUTES = """
     SELECT key, value_json FROM study_user_attributes WHERE study_id = :study
     UNION ALL SELECT key, value_json FROM study_system_attributes WHERE study_id = :study
+"""
+_ATTRIBUTE = """
+    SELECT value_json FROM studies JOIN study_system_attributes USING (study_id)
+    WHERE study_name = ? AND key = ?
 """
 _TRIALS = "SELECT trial_id FROM trials WHERE study_id = ? ORDER BY trial_id"
 _HAS_EVENT = """
@@ -80,6 +86,14 @@ class SqliteReader:
         except sqlite3.Error:
             found = None
         return self._whole().look(name) if found is None else found
+
+    def heartbeat(self, name: str) -> Heartbeat | None:
+        try:
+            with closing(_connect(self._path)) as connection:
+                found = connection.execute(_ATTRIBUTE, [name, HEARTBEAT]).fetchone()
+        except sqlite3.Error:
+            return self._whole().heartbeat(name)
+        return None if found is None else Heartbeat.from_json(json.loads(found[0]))
 
     def _look(self, connection: sqlite3.Connection, name: str) -> Study | None:
         """The study of a digest; None where there is none, or it is not up to date."""

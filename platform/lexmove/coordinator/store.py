@@ -7,6 +7,7 @@ from lexmove.coordinator.sqlite_reader import SqliteReader
 from lexmove.coordinator.store_rules import extended, is_new, no_such_study, study_exists
 from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError
+from lexmove.study.heartbeat import Heartbeat
 from lexmove.study.protocols import TrialReader, TrialStore
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
@@ -21,6 +22,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._studies: dict[str, Study] = {}
+        self._heartbeats: dict[str, Heartbeat | None] = {}
 
     def create(self, spec: StudySpec) -> None:
         if spec.name in self._studies:
@@ -48,6 +50,12 @@ class MemoryStore:
     def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
         study = self.load(name)
         self._studies[name] = replace(study, spec=extended(study.spec, num_trials, starts))
+
+    def heartbeat(self, name: str) -> Heartbeat | None:
+        return self._heartbeats.get(self.load(name).spec.name)
+
+    def beat(self, name: str, heartbeat: Heartbeat | None) -> None:
+        self._heartbeats[self.load(name).spec.name] = heartbeat
 
 
 def open_reader(url: str) -> TrialReader:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sqlite3
+import threading
 import uuid
 import weakref
 from collections.abc import Iterator
@@ -185,10 +186,9 @@ def _check_journal(path: Path) -> None:
 @contextmanager
 def talking_to(location: StoreLocation, doing: str) -> Iterator[None]:
     """Keeps Optuna quiet in the body and turns what goes wrong there into a `StoreError`."""
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(logging.ERROR)
     try:
-        yield
+        with _quiet_optuna:
+            yield
     except LexmoveError:
         raise
     except ImportError as error:
@@ -210,8 +210,31 @@ def talking_to(location: StoreLocation, doing: str) -> Iterator[None]:
         RuntimeError,
     ) as error:
         raise StoreError(_say(location, doing, error)) from error
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+
+
+class _QuietOptuna:
+    """While anybody is in it, in any thread, Optuna says errors only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._num_inside = 0
+        self._verbosity = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._num_inside:
+                self._verbosity = optuna.logging.get_verbosity()
+                optuna.logging.set_verbosity(logging.ERROR)
+            self._num_inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._num_inside -= 1
+            if not self._num_inside:
+                optuna.logging.set_verbosity(self._verbosity)
+
+
+_quiet_optuna = _QuietOptuna()
 
 
 def _say(location: StoreLocation, doing: str, error: BaseException) -> str:

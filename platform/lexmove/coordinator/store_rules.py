@@ -16,6 +16,9 @@ SPEC, JOB, EVENT = "lexmove_spec", "job", "event_"
 DIGEST = "lexmove_digest"
 """The system attribute of an Optuna study that says what the study comes to."""
 
+HEARTBEAT = "lexmove_heartbeat"
+"""The one that says who runs the study, and since when nothing was heard of them."""
+
 
 _WITHIN_A_STUDY = ".repetitions."
 """In the names of studies that lexmove makes within others; nobody asks for them by name."""

@@ -3,9 +3,7 @@
 import fcntl
 import json
 import logging
-import os
 import shutil
-import socket
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,13 +12,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from lexmove.coordinator.driver_process import being_run, this_process
 from lexmove.coordinator.remote_storage import RemoteStorage, cache_of, shown
 from lexmove.errors import StorageError, StoreError, UsageError
 from lexmove.job.storage import is_remote
-
-SUPERVISOR = "LEXMOVE_SUPERVISOR"
-"""The variable by which a supervisor tells its driver who is asked to leave in its place."""
-
 
 _KEPT = "kept"
 """Where a remote storage has a study's small files."""
@@ -30,14 +25,6 @@ _BEGUN = "begun"
 
 
 _LOG = logging.getLogger(__name__)
-
-
-def _machine() -> str:
-    """What the numbers of processes belong to: a host, and on Linux a container of it."""
-    try:
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return socket.gethostname()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,16 +278,6 @@ class StudyDir:
         """What the processes that ran the study said of it."""
         return self.root / "log.txt"
 
-    def holder(self) -> int | None:
-        """The process of this machine that is asked to leave when the study is stopped.
-
-        None where nobody runs it.
-        """
-        if not self.is_locked():
-            return None
-        pid, _, machine = self.runner().partition(" of ")
-        return int(pid) if pid.isdecimal() and machine == _machine() else None
-
     def runner(self) -> str:
         """Which process of which machine runs the study, or ran it last."""
         return (self.root / "lock").read_text().strip()
@@ -335,14 +312,11 @@ class StudyDir:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
-                raise UsageError(
-                    f"study {self.root.name!r} is being run by process {lock.read().strip()}; "
-                    "wait for it, or end it and resume"
-                ) from None
+                raise UsageError(being_run(self.root.name, lock.read().strip())) from None
             except OSError as error:
                 # A database says so itself where two processes write one study.
                 _LOG.warning("%s: %s; run this study once at a time", path, error.strerror)
             lock.truncate(0)
-            lock.write(f"{os.environ.get(SUPERVISOR) or os.getpid()} of {_machine()}")
+            lock.write(this_process())
             lock.flush()
             yield

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from lexmove.study.heartbeat import Heartbeat
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Event, Measurement, Segment, Suggestion
@@ -72,6 +73,10 @@ class TrialReader(Protocol):
         """The study as written so far; trials may be read when they are looked at."""
         ...
 
+    def heartbeat(self, name: str) -> Heartbeat | None:
+        """The last sign of life of who runs the study; None where nobody gives one."""
+        ...
+
 
 class TrialStore(TrialReader, Protocol):
     """Remembers studies.
@@ -101,4 +106,8 @@ class TrialStore(TrialReader, Protocol):
 
     def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
         """Sets the budget of a study to `num_trials` trials in all, and plans more starts."""
+        ...
+
+    def beat(self, name: str, heartbeat: Heartbeat | None) -> None:
+        """Replaces the sign of life of who runs the study; None when they leave it."""
         ...
