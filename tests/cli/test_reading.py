@@ -12,6 +12,7 @@ from cli.studies import SPACE
 from lexmove.app.stored import Outcome, load
 from lexmove.cli.result_view import write_result
 from lexmove.results.summary import Arm, Repeated
+from lexmove.study.starts import asked_for
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Decision, Measured, Measurement, Started
 
@@ -149,6 +150,12 @@ def test_best_of_an_interrupted_study_says_so_first(
     write_result(replace(outcome, study=study))
     assert capsys.readouterr().out.startswith(
         "study clauses: interrupted, 4 of 4 trials, its last steps are missing; `lexmove resume"
+    )
+    asked = asked_for(study.spec.space.default, by="you", after=4)
+    grown = replace(all_begun, num_trials=5, starts=(asked,))
+    write_result(replace(outcome, study=replace(study, spec=grown)))
+    assert capsys.readouterr().out.startswith(
+        "study clauses: 1 config to be tried, 4 of 5 trials; `lexmove resume clauses"
     )
     write_result(replace(outcome, state="running"))
     assert capsys.readouterr().out.startswith(

@@ -165,6 +165,12 @@ def test_a_failed_repetition_leaves_the_others():
     assert (arm.validation.num_seeds, arm.test) == (1, None)
 
 
+def test_before_the_first_score_nothing_was_repeated():
+    decision = Decision(proposer="repetition", expert="default")
+    assert repeated_arms(study_of((decision, None))) == ()
+    assert [arm.validation for arm in repeated_arms(study_of((decision, {"value": 1.0})))] != [None]
+
+
 def test_best_moves_are_gains_over_the_incumbent_of_their_time():
     study = study_of(
         (Decision(proposer="p"), {"value": 0.5}),

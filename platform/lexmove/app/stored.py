@@ -222,8 +222,13 @@ def is_over(
 
 def is_asked_for_more(study: Study) -> bool:
     """Whether the user has asked for a config since the last trial was started."""
-    num_trials = len(study.trials)
-    return any(start.is_asked and start.after >= num_trials > 0 for start in study.spec.starts)
+    return num_asked_for(study) > 0
+
+
+def num_asked_for(study: Study) -> int:
+    """How many configs the user has asked for since the last trial was started."""
+    num = len(study.trials)
+    return sum(start.is_asked and start.after >= num > 0 for start in study.spec.starts)
 
 
 def is_timed_out(study: Study, study_dir: StudyDir) -> bool:

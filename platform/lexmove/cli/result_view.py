@@ -1,12 +1,12 @@
 """The result of a study: what was reached, by which moves, and what it is worth."""
 
-from lexmove.app.stored import Outcome, store_option
+from lexmove.app.stored import Outcome, num_asked_for, store_option
 from lexmove.cli.console import write, write_sentence, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_metric, say_move, say_number
 from lexmove.results.judgement import Winner
 from lexmove.results.summary import Arm, best_moves, doubts
 from lexmove.results.verdict import contenders, verdict
-from lexmove.results.wording import say_repeated, say_spread, say_started, spread_note
+from lexmove.results.wording import say_count, say_repeated, say_spread, say_started, spread_note
 from lexmove.space.move import say_value
 from lexmove.study.study import Study
 
@@ -40,7 +40,9 @@ def _write_what_is_missing(study: Study, store: str | None) -> None:
     """That this is no result yet, and what makes it one."""
     name = study.spec.name
     started = say_started(study.spec, len(study.trials))
-    line = f"study {name}: interrupted, {started} trials"
+    waiting = num_asked_for(study)
+    state = f"{say_count(waiting, 'config')} to be tried" if waiting else "interrupted"
+    line = f"study {name}: {state}, {started} trials"
     if not study.num_trials_left:
         line += ", its last steps are missing"
     if study.spec.job:  # else lexmove cannot resume it

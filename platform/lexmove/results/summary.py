@@ -68,7 +68,7 @@ def repeated_arms(repetitions: Study | None) -> tuple[Arm, ...]:
     """The arms of a study of repetitions, in the order of their first trial.
 
     Trials belong together by `Decision.expert`, which names the arm. A score is the one at the
-    fidelity that the repetition was asked for.
+    fidelity that the repetition was asked for. None before the first score is there.
     """
     if repetitions is None:
         return ()
@@ -76,7 +76,7 @@ def repeated_arms(repetitions: Study | None) -> tuple[Arm, ...]:
     for trial in repetitions.trials:
         by_arm.setdefault(trial.decision.expert, []).append(trial)
     metric = repetitions.spec.metric
-    return tuple(
+    arms = tuple(
         Arm(
             name=name,
             config=trials[0].config,
@@ -85,6 +85,7 @@ def repeated_arms(repetitions: Study | None) -> tuple[Arm, ...]:
         )
         for name, trials in by_arm.items()
     )
+    return arms if any(arm.validation for arm in arms) else ()
 
 
 def _last_values(trials: Sequence[Trial], metric: str) -> list[float]:
