@@ -14,6 +14,7 @@ from lexmove.app.inputs import bring_inputs, keep_inputs, with_inputs
 from lexmove.app.stopping import log_of
 from lexmove.coordinator.remote_storage import RemoteStorage
 from lexmove.coordinator.stage import Work
+from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StorageError, StudyNotFoundError, UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.space.loading import space_from_mapping
@@ -166,6 +167,22 @@ def test_a_new_study_does_not_write_over_one_of_another_store(finished, elsewher
             address="in-process",
             progress=silent,
         )
+
+
+def test_what_is_deleted_is_gone_from_the_bucket(finished):
+    storage = storage_of(finished)
+    other = StudyDir.at(finished.job.storage, "gone")
+    other.create()
+    (other.trial(0) / "epoch_1").mkdir(parents=True)
+    (other.trial(0) / "epoch_1" / "weights").write_bytes(b"1")
+    name = other.hand_over(other.trial(0) / "epoch_1")
+    other.write_json("reference", {})
+    assert storage.has(name)
+    other.remove()
+    assert not other.root.exists()
+    assert not storage.has(name)
+    assert [item for item in storage.names() if item.startswith("gone")] == []
+    assert [item for item in storage.names() if item.startswith("far")] != []
 
 
 def test_what_a_job_brought_along_is_found_on_every_node(finished, elsewhere, monkeypatch):

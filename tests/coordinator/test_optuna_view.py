@@ -13,7 +13,15 @@ from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from coordinator.histories import config, decision, measurement, spec
-from coordinator.optuna_files import EVENTS, fill, optuna_storage, optuna_study, store_url
+from coordinator.optuna_files import (
+    EVENTS,
+    all_rows,
+    fill,
+    new_store,
+    optuna_storage,
+    optuna_study,
+    store_url,
+)
 from lexmove.coordinator.store import open_store
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.study.study import Study
@@ -231,3 +239,20 @@ def test_the_schema_is_the_one_that_the_statements_are_for(tmp_path):
     fill(store_url("sqlite", tmp_path), EVENTS[:1])
     storage = RDBStorage(store_url("sqlite", tmp_path))
     assert storage.get_head_version() == "v3.2.0.a"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_nothing_is_left_in_any_table_of_what_was_deleted(kind, tmp_path, request):
+    url = new_store(kind, tmp_path, request)
+    fill(url, EVENTS)
+    store = open_store(url)
+    store.create(spec("other"))
+    before = all_rows(url)
+    assert all(before[name] for name in ("trials", "trial_user_attributes", "trial_values"))
+    store.delete("contracts")
+    left = all_rows(url)
+    assert [row[1] for row in left["studies"]] == ["other"]
+    assert not any(rows for name, rows in left.items() if name.startswith("trial"))
+    store.delete("other")
+    empty = all_rows(url)
+    assert [name for name, rows in empty.items() if rows] == ["version_info"]

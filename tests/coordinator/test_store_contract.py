@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -79,6 +80,22 @@ def test_the_last_sign_of_life_is_known_to_all_and_is_no_event(opener, request):
     for act in (lambda: store.heartbeat("no"), lambda: store.beat("no", None)):
         with pytest.raises(StudyNotFoundError, match="no study 'no'"):
             act()
+
+
+def test_what_is_deleted_is_gone_and_its_name_is_free(opener, request):
+    store, name = filled(opener, request, EVENTS)
+    kept = f"{name}-2"
+    store.create(spec(kept))
+    store.append(kept, EVENTS[0])
+    store.delete(name)
+    assert (name in opener().names(), kept in opener().names()) == (False, True)
+    assert opener().load(kept).num_events == 1
+    for act in (store.load, opener().load, store.delete, opener().delete):
+        with pytest.raises(StudyNotFoundError, match=re.escape(f"no study {name!r}")):
+            act(name)
+    store.create(spec(name, seed=7))
+    store.append(name, EVENTS[0])
+    assert opener().load(name) == Study.from_events(spec(name, seed=7), EVENTS[:1])
 
 
 def test_a_reader_beside_the_writer_sees_every_event(opener, request):

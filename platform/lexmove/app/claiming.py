@@ -35,6 +35,12 @@ def record_place(study_dir: StudyDir, place: str) -> None:
     study_dir.write_json(_STORE, {"url": place})
 
 
+def is_folder_of(study_dir: StudyDir, url: str) -> bool:
+    """Whether a folder is, as far as it knows, that of a study in the store at a URL."""
+    left = study_dir.read_json(_STORE)
+    return left is None or left["url"] == _place_of(url)
+
+
 def _place_of(url: str) -> str:
     """A store's URL that means the same from any folder, without a password."""
     return url if url.startswith("memory:") else str(locate_store(url))

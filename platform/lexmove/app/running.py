@@ -100,7 +100,7 @@ def tune(
         raise UsageError(
             f"study {job.name!r} exists already: `lexmove resume {job.name}"
             f"{store_option(store_url(job, store))}` goes on with it; for a new one change `name` "
-            "in the job"
+            f"in the job (`lexmove delete {job.name}` takes the old one away)"
         )
     check_address(address)
     progress("checking the job", None)

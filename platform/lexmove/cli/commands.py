@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import LexmoveError, UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import list_json, show_json, trial_json
+from lexmove.results.wording import say_count
 from lexmove.space.loading import load_job_and_space
 from lexmove.space.move import say_value
 from lexmove.space.search_space import SearchSpace
@@ -260,6 +262,29 @@ def run_best(name: str, *, store: str | None, as_json: bool) -> None:
         write_json(outcome.best_json())
     else:
         write_result(outcome, store=store_url(None, store))
+
+
+def run_delete(name: str, *, is_sure: bool, store: str | None) -> None:
+    """`lexmove delete`."""
+    from lexmove.app.deleting import about_to_delete, delete
+
+    doomed = about_to_delete(name, store=store)
+    url = without_password(store_url(None, store))
+    what = f"study {name}, {say_count(len(doomed.study.trials), 'trial')}, in {url}"
+    if doomed.place is not None:
+        what += f", and {doomed.place} ({doomed.size_bytes / 1e6:.0f} MB here)"
+    if not is_sure:
+        if not sys.stdin.isatty():
+            raise UsageError(f"this deletes {what}; --yes says that it is meant")
+        try:
+            is_sure = typer.confirm(f"delete {what}?", err=True)
+        except typer.Abort:
+            raise KeyboardInterrupt from None
+    if not is_sure:
+        say("nothing was deleted")
+        raise typer.Exit(1)
+    delete(name, store=store)
+    say(f"deleted {what}")
 
 
 def run_doctor(

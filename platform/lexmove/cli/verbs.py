@@ -244,6 +244,23 @@ def best(study: Study, store: Store = None, address: Cluster = None, json: Json 
     run_best(study, store=store, as_json=json)
 
 
+@app.command(epilog="Example: lexmove delete license-category")
+@conducted
+def delete(
+    study: Study,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    store: Store = None,
+) -> None:
+    """Delete a study: its trials in the store, its checkpoints, logs and model.
+
+    What other studies have learned from it stays with them. A study that runs is to be stopped
+    first.
+    """
+    from lexmove.cli.commands import run_delete
+
+    run_delete(study, is_sure=yes, store=store)
+
+
 app.command(epilog="Example: lexmove report license-category")(report)
 app.command(epilog="Example: lexmove export license-category --out best")(export)
 app.command(

@@ -25,6 +25,7 @@ from lexmove.coordinator.optuna_mirror import direction_of, mirrored, show, show
 from lexmove.coordinator.optuna_tables import (
     OvertakenError,
     TableWriter,
+    delete_study,
     stored_attribute,
 )
 from lexmove.coordinator.store_location import (
@@ -120,6 +121,9 @@ class OptunaStore:
     def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
         self._talk(f"write study {name!r} to", lambda: self._extend(name, num_trials, starts))
 
+    def delete(self, name: str) -> None:
+        self._talk(f"delete study {name!r} in", lambda: self._delete(name))
+
     def heartbeat(self, name: str) -> Heartbeat | None:
         return self._talk(f"read study {name!r} from", lambda: self._heartbeat(name))
 
@@ -195,6 +199,15 @@ class OptunaStore:
         spec = extended(known.study.spec, num_trials, starts)
         self._write_spec(self._writable(), known.study_id, spec)
         known.study = replace(known.study, spec=spec)
+
+    def _delete(self, name: str) -> None:
+        storage = self._writable()
+        study_id, _ = self._find(storage, name)
+        if isinstance(storage, RDBStorage):
+            delete_study(storage, study_id)
+        else:
+            storage.delete_study(study_id)
+        self._known.pop(name, None)
 
     def _heartbeat(self, name: str) -> Heartbeat | None:
         storage = self._readable()

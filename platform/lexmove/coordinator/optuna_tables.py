@@ -14,7 +14,7 @@ from optuna.distributions import distribution_to_json
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Engine, Table, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lexmove.coordinator.optuna_mirror import Mirrored, distribution_of, readable
@@ -197,6 +197,20 @@ def stored_events(storage: RDBStorage, study_id: int) -> Iterator[StoredEvent]:
     with storage.engine.connect() as connection:
         for optuna_id, number, key, value in connection.execute(_EVENTS, {"of_study": study_id}):
             yield StoredEvent(optuna_id, number, key, json.loads(value))
+
+
+def delete_study(storage: RDBStorage, study_id: int) -> None:
+    """Deletes all rows of a study, or none.
+
+    Optuna's own way deletes object after object: ten seconds for a thousand trials.
+    """
+    trials = select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == study_id)
+    with storage.engine.begin() as connection:
+        for table in reversed(models.BaseModel.metadata.sorted_tables):
+            if "study_id" in table.c:
+                connection.execute(delete(table).where(table.c.study_id == study_id))
+            elif "trial_id" in table.c:
+                connection.execute(delete(table).where(table.c.trial_id.in_(trials)))
 
 
 def _attribute(optuna_id: int, key: str, value: object) -> dict[str, Any]:

@@ -51,6 +51,9 @@ class MemoryStore:
         study = self.load(name)
         self._studies[name] = replace(study, spec=extended(study.spec, num_trials, starts))
 
+    def delete(self, name: str) -> None:
+        del self._studies[self.load(name).spec.name]
+
     def heartbeat(self, name: str) -> Heartbeat | None:
         return self._heartbeats.get(self.load(name).spec.name)
 

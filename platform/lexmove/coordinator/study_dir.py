@@ -169,6 +169,30 @@ class StudyDir:
             with suppress(StorageError):  # what stays costs room, and no study should end of that
                 RemoteStorage(self.storage).delete(name)
 
+    @property
+    def place(self) -> str:
+        """Where all of it is, for people."""
+        return str(self.root) if self.storage is None else f"{shown(self.storage)}/{self.root.name}"
+
+    def remove(self) -> None:
+        """Deletes all of it, here and in the storage.
+
+        Raises:
+            StorageError: not there.
+            StoreError: not here.
+        """
+        if self.storage is not None:
+            RemoteStorage(self.storage).delete(self.named(self.root))
+        try:
+            shutil.rmtree(self.root)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreError(
+                f"cannot delete {error.filename}: {error.strerror}; delete {self.root} by hand, "
+                "then try again"
+            ) from error
+
     def create(self) -> None:
         """Makes the folder.
 

@@ -108,6 +108,10 @@ class TrialStore(TrialReader, Protocol):
         """Sets the budget of a study to `num_trials` trials in all, and plans more starts."""
         ...
 
+    def delete(self, name: str) -> None:
+        """Deletes a study, with all its events."""
+        ...
+
     def beat(self, name: str, heartbeat: Heartbeat | None) -> None:
         """Replaces the sign of life of who runs the study; None when they leave it."""
         ...
