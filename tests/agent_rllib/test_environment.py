@@ -23,6 +23,7 @@ from lexmove.agent.pretraining.regret import Regret, potential
 from lexmove.agent.pretraining.task_families import FamilyMix
 from lexmove.agent.proposer import PolicyProposer, policy_logits
 from lexmove.agent.rl_module import observation_space
+from lexmove.agent.simulated_workers import SimulatedWorkers
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.in_process import run_in_process
 from lexmove.coordinator.stage import Stage
@@ -240,6 +241,47 @@ def test_episodes_differ_in_length_parallelism_history_and_rungs() -> None:
         if item.num_epochs is not None:
             own = item.num_epochs - item.num_seeded * item.fidelity.rungs[0]
             assert 3 * 9 <= own <= 12 * 9
+
+
+def test_of_a_kind_of_task_neither_budget_nor_workers_follow() -> None:
+    """Task and episode were once drawn from the same numbers: no family had all budgets."""
+    make_objective, distribution = FamilyMix(), EpisodeDistribution()
+    drawn: dict[str, list[EpisodeSpec]] = {}
+    for seed in range(1000, 1400):
+        _, objective = make_objective(seed)
+        drawn.setdefault(objective.family, []).append(distribution.of(seed))
+    assert len(drawn) == 3
+    for episodes in drawn.values():
+        budgets = [item.num_trials - item.num_seeded for item in episodes]
+        assert min(budgets) < 15
+        assert max(budgets) > 45
+        assert {item.parallel for item in episodes} == {1, 2, 4, 8}
+
+
+@pytest.mark.parametrize("family", ["process_smooth", "tuning_curves"])
+def test_what_is_learned_from_is_what_is_served(family: str) -> None:
+    """Decision by decision: every number that a policy sees, and the study that comes of it."""
+    episode = EpisodeDistribution(num_trials=(18, 18), seeded_ratio=0.0, parallels=(1,))
+    env = TuningEnv({"make_objective": FamilyMix(weights={family: 1.0}), "episode": episode})
+    env.reset(seed=5)
+    served = SimulatedWorkers(env.study.spec, env.objective)
+    policy, num_decisions = PointerPolicy.untrained(), 0
+    proposer = PolicyProposer(policy, gated=True)
+    while env.observation.mask.any():
+        while not served.has_free_worker:
+            served.advance()
+        rng = decision_rng(served.study)
+        seen = observe(served.study, rng)
+        for name, rows in env.observation.arrays().items():
+            np.testing.assert_array_equal(seen.arrays()[name], rows, err_msg=name)
+        suggestion = proposer.propose(served.study, decision_rng(served.study))
+        assert suggestion is not None
+        served.start(suggestion)
+        env.step(int(np.argmax(policy_logits(policy, env.observation))))
+        num_decisions += 1
+        while served.study.running:
+            served.advance()
+    assert num_decisions >= 18
 
 
 def test_an_episode_on_curves_ends_when_its_epochs_are_spent() -> None:

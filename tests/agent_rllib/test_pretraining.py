@@ -266,6 +266,9 @@ def test_of_equal_policies_the_earlier_is_kept() -> None:
     record = Record().with_judgement(floor)
     assert not record.is_best(floor)
     assert record.is_best(better)
+    ruined = compare([0.0, 0.0, 0.0, 0.9], [0.1, 0.1, 0.1, 0.1])
+    assert ruined.policy < floor.policy
+    assert not Record().with_judgement(floor).is_best(ruined), "on the hardest task it fails"
     row = {"num_decisions": 8.0}
     later = record.with_iteration(row).with_judgement(better).with_iteration(row)
     assert later.with_judgement(better).best_iteration == 1

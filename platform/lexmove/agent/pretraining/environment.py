@@ -20,6 +20,7 @@ from lexmove.agent.pretraining.regret import Regret, potential, potentials, true
 from lexmove.agent.rl_module import action_space, observation_space, privileged_space
 from lexmove.agent.simulated_workers import KnownObjective, SimulatedWorkers
 from lexmove.space.search_space import SearchSpace
+from lexmove.study.allowance import expected_epochs
 from lexmove.study.fidelity import Fidelity, FidelityPlan
 from lexmove.study.scoring import Incumbent
 from lexmove.study.study import Study, StudySpec, decision_rng
@@ -27,6 +28,12 @@ from lexmove.study.trial import Decision, Suggestion
 
 _SEED_RANGE = 2**31
 _MAX_DRAWS = 64
+
+_EPISODE, _CHANCE = 2, 3
+"""Streams of an episode's seed, beside that of its task."""
+
+_ASHA_FACTOR = 1.5
+"""By ASHA's rule trials take so often what halving takes, on average (agent/README.md)."""
 
 MakeObjective = Callable[[int], tuple[SearchSpace, KnownObjective]]
 """Draws the task of one episode from a seed."""
@@ -75,6 +82,14 @@ class EpisodeDistribution:
     etas: tuple[int, ...] = (2, 3)
     metric: str = "value"
 
+    def of(self, seed: int, max_fidelity: Fidelity = 1) -> EpisodeSpec:
+        """The episode of a seed, whatever task was drawn from it.
+
+        From a stream of its own: tasks are drawn from the seed itself, and from the same numbers
+        every kind of task would get budgets and workers of its own.
+        """
+        return self.draw(np.random.default_rng([seed, _EPISODE]), max_fidelity)
+
     def draw(self, rng: np.random.Generator, max_fidelity: Fidelity = 1) -> EpisodeSpec:
         """One episode."""
         low, high = np.log(self.num_trials[0]), np.log(self.num_trials[1] + 0.999)
@@ -93,13 +108,24 @@ class EpisodeDistribution:
         num_epochs = num_seeded * plan.rungs[0]
         num_epochs += round(max_fidelity * float(np.exp(rng.uniform(*np.log(self.trainings)))))
         return EpisodeSpec(
-            num_trials=math.ceil(num_epochs / plan.rungs[0]),
+            num_trials=num_seeded + _trials_for(plan, num_epochs - num_seeded * plan.rungs[0]),
             parallel=parallel,
             fidelity=plan,
             metric=self.metric,
             num_seeded=num_seeded,
             num_epochs=num_epochs,
         )
+
+
+def _trials_for(plan: FidelityPlan, num_epochs: Fidelity) -> int:
+    """How many trials so many epochs pay for by ASHA's rule, at least one.
+
+    So both budgets come to their end together, as in a job.
+    """
+    num_trials = 1
+    while _ASHA_FACTOR * expected_epochs(plan, num_trials + 1) <= num_epochs:
+        num_trials += 1
+    return num_trials
 
 
 def _full_training(objective: object) -> Fidelity:
@@ -186,10 +212,10 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
 
     def _begin_one(self, episode_seed: int) -> Observation:
         space, self.objective = self._make_objective(episode_seed)
-        rng = np.random.default_rng(episode_seed)
         episode = self._episode
         if isinstance(episode, EpisodeDistribution):
-            episode = episode.draw(rng, _full_training(self.objective))
+            episode = episode.of(episode_seed, _full_training(self.objective))
+        rng = np.random.default_rng([episode_seed, _CHANCE])
         spec = StudySpec(
             name=f"episode-{episode_seed}",
             space=space,
@@ -242,10 +268,15 @@ class TuningEnv(gymnasium.Env[dict[str, NDArray[np.float32]], np.int64]):
         if not self._observation.mask[index]:
             raise ValueError(f"candidate {index} is masked: choose one that the mask allows")
         before = self.current_potential
+        candidate = self._observation.candidates[index]
         decision = Decision(
-            proposer="environment", action=index, lane=self._free_lane(), expert="policy"
+            proposer="environment",
+            action=index,
+            lane=self._free_lane(),
+            expert="policy",
+            move=candidate.move,  # what became of moves is in later observations
         )
-        self._workers.start(self._observation.candidates[index].to_suggestion(decision))
+        self._workers.start(candidate.to_suggestion(decision))
         self._observation = self._next_decision()
         truncated = not self._observation.mask.any()
         return (

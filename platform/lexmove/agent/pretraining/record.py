@@ -74,8 +74,11 @@ class Record:
 
 
 def _worth(comparison: Comparison) -> tuple[float, float]:
-    """What checkpoints are ranked by: interquartile mean regret, then the mean of all tasks."""
-    return comparison.policy, comparison.difference
+    """What checkpoints are ranked by: the mean of all tasks, then the interquartile mean.
+
+    By the latter alone a policy passes that fails on the hardest quarter of the tasks.
+    """
+    return comparison.difference, comparison.policy
 
 
 def read_record(path: Path) -> Record:
