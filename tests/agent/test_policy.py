@@ -1,8 +1,10 @@
 """The network: the floor until it is trained, blind to order, safe on empty decisions, on disk."""
 
 import json
+import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -277,13 +279,21 @@ def _forget_description(path: Path) -> None:
     path.with_suffix(".json").unlink()
 
 
-def _other_network(path: Path) -> None:
-    from safetensors.torch import save_file
+def _written(
+    change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]], **said: int
+) -> Callable[[Path], None]:
+    """Other weights in their place, with their own hash beside them."""
 
-    state = {"weight": torch.zeros(2)}
-    save_file(state, path)
-    about = {"format": 1, "hash": weights_hash(state), "features": 3, "globals": 2}
-    path.with_suffix(".json").write_text(json.dumps(about))
+    def write(path: Path) -> None:
+        from safetensors.torch import load_file, save_file
+
+        state = change(load_file(path))
+        save_file(state, path)
+        about = json.loads(path.with_suffix(".json").read_text())
+        about |= {"hash": weights_hash(state), **said}
+        path.with_suffix(".json").write_text(json.dumps(about))
+
+    return write
 
 
 @pytest.mark.parametrize(
@@ -293,7 +303,20 @@ def _other_network(path: Path) -> None:
         (_flip_a_byte, "restore both from one source"),
         (_cut, "cannot be read"),
         (_forget_description, r"policy\.json of policy weights cannot be read"),
-        (_other_network, "belong to another network"),
+        (_written(dict, features=3), r"another network \(they say 3 features, this version has"),
+        (_written(dict, globals=3), r"another network \(they say 3 globals, this version has"),
+        (
+            _written(lambda state: state | {"more": torch.zeros(2)}),
+            r"another network \(more is in one of the two alone\)",
+        ),
+        (
+            _written(lambda state: {name: item.half() for name, item in state.items()}),
+            r"is float16 \(.*\), here float32",
+        ),
+        (
+            _written(lambda state: {name: item * math.nan for name, item in state.items()}),
+            "holds what is no number",
+        ),
     ],
 )
 def test_damaged_weights_are_refused(damage: object, message: str, tmp_path: Path) -> None:

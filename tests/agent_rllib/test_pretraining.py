@@ -2,6 +2,11 @@
 
 import hashlib
 import json
+import pickle
+import resource
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +34,7 @@ from lexmove.agent.pretraining.ppo_learner import kl_to_floor, outcome_loss
 from lexmove.agent.pretraining.record import Record, code_hash
 from lexmove.agent.pretraining.run import WEIGHTS_NAME, PretrainingSpec, Progress, pretrain
 from lexmove.agent.rl_module import quiet_rllib
+from lexmove.errors import ModelError, StoreError, UsageError
 
 NUM_SEEDS = 3
 IDENTITY = PpoSettings(
@@ -205,6 +211,60 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
     assert set(recipe["packages"]) >= {"torch", "ray", "numpy"}
     assert recipe["code_hash"] == code_hash()
     assert code_hash() != hashlib.sha256().hexdigest()[:16], "of no file"
+
+
+MODULE = "algorithm/learner_group/learner/rl_module/default_policy"
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def _rename_the_policy(checkpoint: Path) -> None:
+    """As a version that calls its parts otherwise would leave it."""
+    path = checkpoint / MODULE / "module_state.pkl"
+    state = pickle.loads(path.read_bytes())
+    path.write_bytes(pickle.dumps({k.replace("policy.", "net."): v for k, v in state.items()}))
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no record": (lambda path: (path / "record.json").unlink(), r"cannot be read \(FileNotFound"),
+    "half a record": (lambda path: _truncate(path / "record.json"), r"cannot be read \(JSONDecode"),
+    "half its weights": (
+        lambda path: _truncate(path / MODULE / "module_state.pkl"),
+        "cannot be read",
+    ),
+    "other names": (_rename_the_policy, "does not hold the weights that it names"),
+}
+
+
+@pytest.mark.slow  # it builds RLlib's algorithm seven times
+def test_a_run_goes_on_from_nothing_but_what_it_was(ray_session: None, tmp_path: Path) -> None:
+    """A full disk, a damaged checkpoint, another version's; each is said, and nothing is lost."""
+    run, limits = tmp_path / "run", resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_the_disk(progress: Progress) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limits[1]))
+
+    try:
+        with pytest.raises(StoreError, match=r"cannot write to .*--resume` goes on from the last"):
+            pretrain(SMALL, run, on_progress=fill_the_disk)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in (run / "checkpoints").iterdir() if not path.suffix] == ["000001"]
+
+    for damage, message in DAMAGES.values():
+        damaged = tmp_path / "damaged"
+        shutil.rmtree(damaged, ignore_errors=True)
+        shutil.copytree(run, damaged)
+        damage(damaged / "checkpoints" / "000001")
+        with pytest.raises(UsageError, match=message):
+            pretrain(SMALL, damaged, resume=True)
+    with pytest.raises(UsageError, match="has other settings"):
+        pretrain(replace(SMALL, judge_every=3), run, resume=True)
+    (run / WEIGHTS_NAME).write_bytes(b"")
+    with pytest.raises(ModelError, match="cannot be read"):
+        pretrain(SMALL, run, resume=True)
 
 
 def some_policy() -> PointerPolicy:

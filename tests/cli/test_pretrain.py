@@ -49,8 +49,9 @@ def test_nothing_to_resume(lexmove: Lexmove) -> None:
 
 def test_a_broken_request(lexmove: Lexmove, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "request.json").write_text('{"stepps": 3}')
-    assert "request.json is broken" in refused(lexmove, "--out", "run", "--resume")
+    for text in ('{"stepps": 3}', "[]", '{"steps": 1.5}', '{"seed": true}'):
+        (tmp_path / "run" / "request.json").write_text(text)
+        assert "request.json is broken" in refused(lexmove, "--out", "run", "--resume")
 
 
 def test_a_resumed_run_keeps_what_was_asked(lexmove: Lexmove) -> None:
@@ -63,7 +64,8 @@ def test_a_resumed_run_keeps_what_was_asked(lexmove: Lexmove) -> None:
     [
         ("--steps", "0", "steps must be 1 or more decisions, not 0"),
         ("--workers", "0", "workers must be 1 or more processes, not 0"),
-        ("--seed", "-1", "seed must be 0 or more, not -1"),
+        ("--seed", "-1", "seed must be 0 to 2147483647, not -1"),
+        ("--seed", "5000000000", "seed must be 0 to 2147483647, not 5000000000"),
     ],
 )
 def test_numbers_that_make_no_sense(
@@ -77,6 +79,18 @@ def test_a_store_with_nothing_to_learn_from(lexmove: Lexmove, store: str, tmp_pa
     said = refused(lexmove, "--out", "run", "--from-studies", store)
     assert "no study of the store (1 in all) has 12 results" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_a_store_that_is_not_there(lexmove: Lexmove, tmp_path: Path) -> None:
+    said = refused(lexmove, "--out", "run", "--from-studies", "sqlite:///nothere.db")
+    assert "there is no store at sqlite:///" in said
+    assert "check --from-studies" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_no_store_can_be_in(lexmove: Lexmove, store: str) -> None:
+    said = refused(lexmove, "--out", "q?x", "--from-studies", store)
+    assert "--out q?x: past studies are copied there" in said
 
 
 def stored(folder: Path, study: Study) -> str:

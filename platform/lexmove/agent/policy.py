@@ -193,15 +193,34 @@ def load_weights(path: Path) -> PointerPolicy:
             f"{about.get('hash')}: one of the two files was changed; restore both from one source"
         )
     policy = PointerPolicy.untrained()
-    try:
-        policy.load_state_dict(state)
-    except RuntimeError as error:
+    if why := _misfit(about, state, policy.state_dict()):
         raise ModelError(
-            f"policy weights {path} belong to another network (they say {about.get('features')} "
-            f"features and {about.get('globals')} globals, this version has {NUM_FEATURES} and "
-            f"{NUM_GLOBALS}); use weights of this version: {str(error).splitlines()[0]}"
-        ) from None
+            f"policy weights {path} belong to another network ({why}): use weights of this version"
+        )
+    policy.load_state_dict(state)
     return policy
+
+
+def _misfit(
+    about: Mapping[str, object], state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> str | None:
+    """Why weights are not those of this network; None if they may be."""
+    for what, number in (("features", NUM_FEATURES), ("globals", NUM_GLOBALS)):
+        if about.get(what) != number:
+            return f"they say {about.get(what)} {what}, this version has {number}"
+    if others := sorted(set(state) ^ set(own)):
+        return f"{others[0]} is in one of the two alone"
+    for name, tensor in state.items():
+        mine = own[name]
+        if (tensor.shape, tensor.dtype) != (mine.shape, mine.dtype):
+            return f"{name} is {_kind(tensor)}, here {_kind(mine)}"
+        if not tensor.isfinite().all():
+            return f"{name} holds what is no number"
+    return None
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 def _read_about(path: Path) -> dict[str, object]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lexmove.app import stored
-from lexmove.coordinator.store import open_store
+from lexmove.coordinator.store import MEMORY_URL, open_store
 from lexmove.coordinator.store_rules import without_password
+from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ WEIGHTS_NAME = "policy.safetensors"
 
 DEFAULT_DECISIONS = 1_000_000
 
+_MAX_SEED = 2**31
+"""What RLlib's workers are seeded with is below 2**32, and each has one of its own."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PretrainingRequest:
@@ -43,12 +47,15 @@ class PretrainingRequest:
     from_studies: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("steps", "workers", "seed"):
+            if type(getattr(self, name)) is not int:
+                raise UsageError(f"{name} must be a whole number, not {getattr(self, name)!r}")
         if self.steps < 1:
             raise UsageError(f"steps must be 1 or more decisions, not {self.steps}")
         if self.workers < 1:
             raise UsageError(f"workers must be 1 or more processes, not {self.workers}")
-        if self.seed < 0:
-            raise UsageError(f"seed must be 0 or more, not {self.seed}")
+        if not 0 <= self.seed < _MAX_SEED:
+            raise UsageError(f"seed must be 0 to {_MAX_SEED - 1}, not {self.seed}")
 
 
 def begin(out: Path, request: PretrainingRequest) -> None:
@@ -62,6 +69,11 @@ def begin(out: Path, request: PretrainingRequest) -> None:
         way = "--resume goes on with it" if (out / _REQUEST).is_file() else "it is no pre-training"
         raise UsageError(f"{out} exists and is not empty ({way}); choose another folder for --out")
     store = request.from_studies
+    if store is not None and any(sign in str(out.absolute()) for sign in "?%"):
+        raise UsageError(
+            f"--out {out}: past studies are copied there, into a store whose path may hold neither "
+            "? nor %; choose another folder"
+        )
     studies = () if store is None else past_studies(store)
     shown = replace(request, from_studies=store and without_password(store))
     try:
@@ -100,7 +112,7 @@ def request_of(out: Path) -> PretrainingRequest:
             f"{out} holds no pre-training to resume: {_REQUEST} is missing; leave --resume out to "
             "begin one"
         ) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UsageError) as error:
         raise UsageError(
             f"{path} is broken ({error}): restore it, or begin again in another folder"
         ) from None
@@ -115,6 +127,8 @@ def past_studies(store: str) -> "tuple[Study, ...]":
     """
     from lexmove.agent.pretraining.study_tasks import MIN_RESULTS, usable
 
+    if store != MEMORY_URL and locate_store(store).is_missing:
+        raise UsageError(f"there is no store at {locate_store(store)}: check --from-studies")
     found = [outcome.study for outcome in stored.load_all(store=store)]
     kept = usable(found)
     if not kept:

@@ -85,7 +85,8 @@ def _end(name: str) -> None:
     cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a live table has hidden it
     sys.stderr.write(
         f"{cursor}error: the {name} of the Ray on this machine died, and Ray cannot do without it\n"
-        "what was stored is kept: `lexmove resume` goes on with a study\n"
+        "what was stored is kept: `lexmove resume STUDY` goes on with a study, `lexmove pretrain "
+        "--out DIR --resume` with a pre-training\n"
     )
     sys.stderr.flush()
     os._exit(ClusterError.exit_code)

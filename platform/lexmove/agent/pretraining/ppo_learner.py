@@ -32,8 +32,8 @@ OUTCOME_LOSS = "outcome_loss"
 class PretrainingRLModule(PointerRLModule):
     """The policy with a privileged critic and an outcome head beside it.
 
-    The critic starts from the policy's own value head and adds what the truth tells; a decision
-    with nothing to choose is the end of a study and worth 0.
+    The critic reads the study's globals and what the truth tells, and nothing of the policy's; a
+    decision with nothing to choose is the end of a study and worth 0.
     """
 
     def setup(self) -> None:

@@ -5,7 +5,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,17 @@ class Record:
 
     `iterations` holds a row of figures each (see `ppo_algorithm.train_once`); `judgements` the
     iterations after which the policy was judged, with the comparison; `floor_regrets` the floor's
-    regrets on the same held-out tasks.
+    regrets on the same held-out tasks. `settings` are the run's, `policy_version` is the hash of
+    the weights that are being trained, and `code_hashes` are those of all versions that trained
+    them, first to last.
     """
 
     iterations: tuple[Mapping[str, float], ...] = ()
     judgements: tuple[tuple[int, Comparison], ...] = ()
     floor_regrets: tuple[float, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    policy_version: str | None = None
+    code_hashes: tuple[str, ...] = ()
 
     @property
     def num_decisions(self) -> int:
@@ -66,6 +71,9 @@ class Record:
                 for iteration, comparison in self.judgements
             ],
             "floor_regrets": list(self.floor_regrets),
+            "settings": dict(self.settings),
+            "policy_version": self.policy_version,
+            "code_hashes": list(self.code_hashes),
         }
 
     def write(self, path: Path) -> None:
@@ -97,6 +105,9 @@ def read_record(path: Path) -> Record:
             for item in data["judgements"]
         ),
         floor_regrets=tuple(data["floor_regrets"]),
+        settings=data["settings"],
+        policy_version=data["policy_version"],
+        code_hashes=tuple(data["code_hashes"]),
     )
 
 

@@ -5,10 +5,13 @@ played greedily against the floor; the checkpoint with the least held-out regret
 and the untrained policy is one of the candidates.
 """
 
+import json
+import pickle
+import shlex
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +34,18 @@ from lexmove.agent.pretraining.ppo_algorithm import (
     weights_of,
 )
 from lexmove.agent.pretraining.ppo_learner import KL_TO_FLOOR
-from lexmove.agent.pretraining.record import Record, read_record, write_recipe
+from lexmove.agent.pretraining.record import Record, code_hash, read_record, write_recipe
 from lexmove.agent.pretraining.task_families import HELD_OUT_MIX, FamilyMix
 from lexmove.agent.rl_module import Weights
+from lexmove.errors import StoreError, UsageError
 
 WEIGHTS_NAME = "policy.safetensors"
 """The weights of the best checkpoint so far, in the folder of a run; the recipe stands beside."""
+
+_BROKEN = (OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError, pickle.PickleError)
+"""What reading a damaged checkpoint raises, in one of its files or another."""
+
+_BEGIN_AGAIN = "begin again in another folder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +143,9 @@ class _Run:
 
     def __init__(self, spec: PretrainingSpec, out: Path) -> None:
         self._spec, self._out = spec, out
-        self.record = Record()
+        self.record = Record(
+            settings=json.loads(json.dumps(_settings(spec))), code_hashes=(code_hash(),)
+        )
         self._checkpoints = out / "checkpoints"
         self._floor = PointerPolicy.untrained().state_dict()
         env_config = {
@@ -164,13 +175,44 @@ class _Run:
         return sharpened(weights_of(self._algorithm), self._spec.ppo.temperature)
 
     def restore(self) -> None:
-        """Goes on from the last checkpoint that was written whole."""
+        """Goes on from the last checkpoint that was written whole.
+
+        Raises:
+            ModelError: the best weights so far cannot be read.
+            UsageError: the checkpoint cannot, or this version would not go on from it.
+        """
         found = sorted(path for path in self._checkpoints.glob("*") if path.suffix != ".part")
         if not found:
             return
-        self.record = read_record(found[-1] / "record.json")
-        self._algorithm.restore_from_path(str((found[-1] / "algorithm").absolute()))
+        load_weights(self._out / WEIGHTS_NAME)
+        path = found[-1]
+        try:
+            self.record = read_record(path / "record.json")
+            self._algorithm.restore_from_path(str((path / "algorithm").absolute()))
+        except _BROKEN as error:
+            raise UsageError(
+                f"the checkpoint {path} cannot be read ({type(error).__name__}: {error}); "
+                f"{_BEGIN_AGAIN}"
+            ) from None
+        self._check_the_same(path)
         self._decisions_before = self.record.num_decisions
+        if self.record.code_hashes[-1:] != (code := code_hash(),):
+            self.record = replace(self.record, code_hashes=(*self.record.code_hashes, code))
+
+    def _check_the_same(self, path: Path) -> None:
+        """Refuses to go on otherwise than the run began: by other settings, with other weights."""
+        asked = json.loads(json.dumps(_settings(self._spec)))
+        if self.record.settings != asked:
+            raise UsageError(
+                f"the run of {path} has other settings than this version would go on with: go on "
+                f"with the version that began it, or {_BEGIN_AGAIN}"
+            )
+        # RLlib passes over names that it does not know.
+        if weights_hash(weights_of(self._algorithm)) != self.record.policy_version:
+            raise UsageError(
+                f"the checkpoint {path} does not hold the weights that it names: it was damaged, "
+                f"or written by another version; {_BEGIN_AGAIN}"
+            )
 
     def iterate(self) -> Progress:
         """Samples, learns, judges when it is time, and writes the checkpoint."""
@@ -182,7 +224,10 @@ class _Run:
             seed=spec.seed,
             kl_to_floor=_between(spec.ppo.kl_to_floor, spec.ppo.kl_to_floor_end, share),
         )
-        self.record = self.record.with_iteration(row)
+        self.record = replace(
+            self.record.with_iteration(row),
+            policy_version=weights_hash(weights_of(self._algorithm)),
+        )
         is_last = self.num_decisions >= spec.num_decisions
         judged = None
         if is_last or (iteration + 1) % spec.judge_every == 0:
@@ -210,7 +255,10 @@ class _Run:
         is_best = self.record.is_best(comparison)
         self.record = self.record.with_judgement(comparison)
         if is_best:
-            _save(self.weights, self._out / WEIGHTS_NAME)
+            try:
+                _save(self.weights, self._out / WEIGHTS_NAME)
+            except OSError as error:
+                raise _cannot_write(self._out, error) from error
         return comparison
 
     def finish(self) -> PretrainingResult:
@@ -270,7 +318,19 @@ class _Run:
         return [found[number] for number in range(held_out.num_tasks)]
 
     def _write_checkpoint(self) -> None:
-        """Writes aside, renames, and only then removes the one before."""
+        """Writes aside, renames, and only then removes the one before.
+
+        Raises:
+            StoreError: it cannot be written; the one before is there still.
+        """
+        try:
+            self._replace_checkpoint()
+        except OSError as error:
+            for aside in self._checkpoints.glob("*.part"):  # it takes what room there was
+                shutil.rmtree(aside, ignore_errors=True)
+            raise _cannot_write(self._out, error) from error
+
+    def _replace_checkpoint(self) -> None:
         name = f"{len(self.record.iterations):06d}"
         aside, path = self._checkpoints / f"{name}.part", self._checkpoints / name
         shutil.rmtree(aside, ignore_errors=True)
@@ -282,6 +342,13 @@ class _Run:
         for other in self._checkpoints.iterdir():
             if other != path:
                 shutil.rmtree(other)
+
+
+def _cannot_write(out: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot write to {out}: {error.strerror or error}; free some space there, then "
+        f"`lexmove pretrain --out {shlex.quote(str(out))} --resume` goes on from the last iteration"
+    )
 
 
 def _between(start: float, end: float, share: float) -> float:
