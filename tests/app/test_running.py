@@ -17,9 +17,7 @@ from lexmove.app import running, stored
 from lexmove.app.checking import check_words
 from lexmove.app.enqueueing import enqueue
 from lexmove.app.preparing import settled
-from lexmove.app.repeating import repetition_stage
 from lexmove.app.stopping import stop_here
-from lexmove.coordinator.repetitions import RepetitionProposer
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import (
@@ -308,21 +306,6 @@ def test_a_study_that_goes_on_is_repeated_anew(tmp_path: Path):
     before = study.prefix(study.trials[3].started.seq)
     assert before.spec.num_trials == study.spec.num_trials
     assert stored.repetitions_name(before) != stored.repetitions_name(study)
-
-
-def test_who_goes_on_does_not_draw_the_seeds_of_the_finalists_again(tmp_path: Path):
-    """Otherwise the same finalists had other scores on the test split after every extension."""
-    store = open_store(make_store(tmp_path))
-    study = store.load("clauses")
-    before = study.prefix(study.trials[3].started.seq)
-    stages = [
-        repetition_stage(store, stored.job_of(study), state, lambda phase, state: None)
-        for state in (before, study)
-    ]
-    first, again = (stage.coordinator.proposer for stage in stages if stage is not None)
-    assert isinstance(first, RepetitionProposer)
-    assert isinstance(again, RepetitionProposer)
-    assert list(first.seeds) == list(again.seeds)
 
 
 def test_a_settled_job_means_the_same_from_any_folder(

@@ -1,15 +1,18 @@
 """After the search: the finalists and their comparisons on fresh seeds, and the test split."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from lexmove.app.execution import Progress
 from lexmove.app.preparing import fidelity_plan, objective_of
+from lexmove.app.stored import REPETITIONS as REPETITIONS_OF
 from lexmove.app.stored import repetitions_dir, repetitions_name, study_dir_of
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.repetitions import RepeatedConfig, RepetitionProposer
 from lexmove.coordinator.stage import Stage, Work
 from lexmove.job.spec import JobSpec
-from lexmove.results.summary import DEFAULT_ARM, arm_name
+from lexmove.results.summary import DEFAULT_ARM, arm_name, repeated_arms
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import TrialStore
 from lexmove.study.scoring import Incumbent
@@ -19,6 +22,10 @@ REPETITIONS = "repetitions"
 """The name of their stage."""
 
 _SEED_RANGE = 2**31
+
+_SEEDS = (1, 1)
+"""The stream of the repetitions' seeds. Each decision of the search has one of a single number, and
+repetitions are to be seeds that no trial of it had."""
 
 
 def repetition_work(job: JobSpec) -> Work:
@@ -45,8 +52,12 @@ def repetition_stage(
     if not job.repetitions.top:
         return None
     name = repetitions_name(study)
-    proposer = _proposer(job, study)
-    if name not in store.names():
+    names = store.names()
+    begun = store.look(name) if name in names else None
+    proposer = _proposer(job, study, begun, _winner_before(store, names, study))
+    if begun is not None and begun.spec.num_trials != proposer.num_trials:
+        proposer = _proposer(job, study, begun, None)  # by a version that did not keep the winner
+    if begun is None:
         store.create(_spec(study, name, proposer.num_trials))
     study_dir = repetitions_dir(study, study_dir_of(job))
     study_dir.create()
@@ -76,14 +87,39 @@ def _spec(study: Study, name: str, num_trials: int) -> StudySpec:
     )
 
 
-def _finalists(job: JobSpec, study: Study) -> list[Incumbent]:
-    """The best of the search; the default config is repeated in any case, and not twice."""
+def _winner_before(store: TrialStore, names: Sequence[str], study: Study) -> str | None:
+    """The arm that repeated best when the study had fewer trials; None where it had not ended."""
+    prefix = f"{study.spec.name}{REPETITIONS_OF}"
+    lengths = (int(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
+    before = max((length for length in lengths if length < len(study.trials)), default=None)
+    if before is None:
+        return None
+    found = {
+        arm.name: study.sign * arm.validation.mean
+        for arm in repeated_arms(store.look(f"{prefix}{before}"))
+        if arm.validation is not None
+    }
+    return max(found, key=lambda name: found[name], default=None)
+
+
+def _finalists(job: JobSpec, study: Study, winner_before: str | None) -> list[Incumbent]:
+    """The best of the search, and who has won repetitions before it was extended.
+
+    The default config is repeated in any case, and not twice.
+    """
     default = study.spec.space.default
     others = [item for item in study.ranking if study.trials[item.trial_id].config != default]
-    return others[: job.repetitions.top]
+    chosen = others[: job.repetitions.top]
+    # One lucky score in the search must not push out what has repeated well.
+    return chosen + [
+        item for item in others[job.repetitions.top :] if arm_name(item.trial_id) == winner_before
+    ]
 
 
-def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
+def _proposer(
+    job: JobSpec, study: Study, begun: Study | None, winner_before: str | None
+) -> RepetitionProposer:
+    """What is repeated, by which seeds; `begun` are the repetitions of before an interruption."""
     maximum = study.spec.fidelity.maximum
     space = study.spec.space
     finalists = [
@@ -92,7 +128,7 @@ def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
             config=study.trials[item.trial_id].config,
             until=item.fidelity,
         )
-        for item in _finalists(job, study)
+        for item in _finalists(job, study, winner_before)
     ]
     comparisons = [
         RepeatedConfig(arm=item.name, config=space.config(item.config), until=maximum)
@@ -101,8 +137,9 @@ def _proposer(job: JobSpec, study: Study) -> RepetitionProposer:
     default = RepeatedConfig(arm=DEFAULT_ARM, config=space.default, until=maximum)
     # The same however long the search became: who goes on with it does not draw the scores on the
     # test split of the same finalists again.
-    seeds = np.random.default_rng([study.spec.seed, 1])
-    return RepetitionProposer(
-        configs=[*finalists, default, *comparisons],
-        seeds=[int(seed) for seed in seeds.integers(_SEED_RANGE, size=job.repetitions.seeds)],
-    )
+    drawn = np.random.default_rng([study.spec.seed, *_SEEDS])
+    seeds = [int(seed) for seed in drawn.integers(_SEED_RANGE, size=job.repetitions.seeds)]
+    if begun is not None:  # perhaps by a version that drew others: its configs share them all
+        earlier = dict.fromkeys(trial.segment.seed for trial in begun.trials)
+        seeds = [*earlier, *(seed for seed in seeds if seed not in earlier)][: len(seeds)]
+    return RepetitionProposer(configs=[*finalists, default, *comparisons], seeds=seeds)
