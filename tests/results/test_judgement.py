@@ -1,5 +1,6 @@
 """Judgements: differences with their noise, and what a user is warned of."""
 
+import json
 import math
 
 import numpy as np
@@ -127,6 +128,16 @@ def judgement(*differences, winner="trial 3", **fields):
 
 def warned(found, finalists=("trial 3", "trial 1")):
     return warnings_of(found, finalists=finalists, default="default", reference="TF-IDF")
+
+
+def test_a_split_without_an_example_of_a_class_is_named():
+    found = judgement(absent={"test": ("lease",), "validation": tuple("abcdefg")})
+    assert Judgement.from_json(json.loads(json.dumps(found.to_json()))) == found
+    (test, validation) = (text for text in warned(found) if "has no example of" in text)
+    assert test.startswith("test has no example of class 'lease': one text that is taken for")
+    assert (
+        "validation has no example of 7 classes 'a', 'b', 'c', 'd', 'e' and 2 more:" in validation
+    )
 
 
 def test_a_clear_winner_needs_no_warning():

@@ -149,7 +149,9 @@ def test_several_labels_per_text():
     # The second text is without a label elsewhere; the third has the same one.
     assert card.label_conflicts == 3
     assert warning(card, "no training example of class 'c'")
-    assert warning(card, "validation has fewer than 5 examples of 3 classes 'a', 'b', 'c':")
+    assert warning(card, "validation has fewer than 5 examples of class 'a':")
+    assert warning(card, "validation has no example of 2 classes 'b', 'c':")
+    assert warning(card, "test has no example of 2 classes 'b', 'c':")
 
 
 def test_pairs_are_compared_as_a_whole():
@@ -194,12 +196,21 @@ def test_few_examples_small_classes_and_imbalance():
     card = data_card(task(train, validation, fresh(7000, 8, 8), labels=ALPHABET), None, 128)
     assert card.imbalance == 50.0
     assert warning(card, "validation has 120 examples: differences under about .06 are noise")
-    small = warning(
-        card, "validation has fewer than 5 examples of 6 classes 'c', 'd', 'e', 'f', 'g'"
-    )
+    small = warning(card, "validation has no example of 6 classes 'c', 'd', 'e', 'f', 'g'")
     assert "'g' and 1 more:" in small
+    assert warning(card, "test has fewer than 5 examples of 8 classes 'a', 'b', 'c', 'd', 'e'")
     unequal = warning(card, "class 'a' has 50 times the training examples of 'h'")
     assert "model.class_weighting" in unequal
+
+
+def test_a_task_knows_the_classes_that_a_split_lacks():
+    made = task(fresh(0, 9, 3), fresh(20, 2, 3), fresh(40, 1, 3), labels=ALPHABET[:3])
+    assert [made.absent(split) for split in SPLITS] == [(), ("c",), ("b", "c")]
+    indicators = np.array([[1, 0, 1], [0, 0, 1]], dtype=np.int64)
+    several = examples([prose(1), prose(2)], indicators)
+    assert task(several, several, several, labels=ALPHABET[:3]).absent("test") == ("b",)
+    chosen = examples([prose(1)], [0], endings=(("x", "y", "z"),))
+    assert task(chosen, chosen, chosen, labels=("0", "1", "2")).absent("test") == ()
 
 
 def test_rows_that_were_left_out_are_counted():

@@ -59,6 +59,7 @@ def judge(job: JobSpec, study: Study, repetitions: Study, study_dir: StudyDir) -
         differences=(),
         sizes={split: len(judging.task.split(split)) for split in _SPLITS},
         leaks=_leaks(judging.task),
+        absent=_absent(job, judging.task),
         gaps=tuple(_failures(job, repetitions)),
     )
     try:
@@ -83,6 +84,13 @@ def _leaks(task: TaskData) -> dict[str, int]:
     near = near_train({split: task.split(split) for split in SPLITS})
     sizes = {split: len(task.split(split)) for split in _SPLITS}
     return {split: near[split] for split, size in sizes.items() if is_leaking(near[split], size)}
+
+
+def _absent(job: JobSpec, task: TaskData) -> dict[str, tuple[str, ...]]:
+    """The classes that the metric counts and that a split has no example of."""
+    if job.metric.name != "f1_macro":
+        return {}
+    return {split: names for split in _SPLITS if (names := task.absent(split))}
 
 
 def discard(repetitions: Study, study_dir: StudyDir) -> None:

@@ -11,6 +11,9 @@ from lexmove.study.fidelity import Fidelity
 _NEGLIGIBLE = 0.05
 """A difference that is this share of its interval's half-width is none."""
 
+_MAX_NAMES = 5
+"""Class names that a warning lists."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Winner:
@@ -81,7 +84,8 @@ class Judgement:
     `key` tells which repetitions it is of. `threshold` is that of a multi-label task, on the saved
     model's probabilities; `model` the folder of its checkpoint. `sizes` are examples by split.
     `gaps` says in sentences what could not be judged, and why. `leaks` counts, by split, examples
-    with a near-duplicate in train, where there are enough to matter.
+    with a near-duplicate in train, where there are enough to matter. `absent` names, by split, the
+    classes that macro-F1 counts and that have no example there.
     """
 
     key: str
@@ -94,6 +98,7 @@ class Judgement:
     model: str | None = None
     gaps: tuple[str, ...] = ()
     leaks: Mapping[str, int] = field(default_factory=dict)
+    absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def difference(self, other: str, split: str) -> Difference | None:
         """The one to another arm on a split."""
@@ -111,8 +116,12 @@ class Judgement:
     def to_json(self) -> dict[str, Any]:
         """Absent values are null."""
         winner = asdict(self.winner) | {"config": dict(self.winner.config)}
-        counts = {"sizes": dict(self.sizes), "leaks": dict(self.leaks)}
-        return asdict(self) | {"winner": winner, **counts}
+        of_splits = {
+            "sizes": dict(self.sizes),
+            "leaks": dict(self.leaks),
+            "absent": {split: list(names) for split, names in self.absent.items()},
+        }
+        return asdict(self) | {"winner": winner, **of_splits}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -129,7 +138,9 @@ class Judgement:
             threshold=data["threshold"],
             model=data["model"],
             gaps=tuple(data["gaps"]),
-            leaks=dict(data.get("leaks", {})),  # older ones have not looked
+            # Older ones have not looked.
+            leaks=dict(data.get("leaks", {})),
+            absent={split: tuple(names) for split, names in data.get("absent", {}).items()},
         )
 
 
@@ -144,7 +155,7 @@ def warnings_of(
         default: the arm of the space's default.
         reference: the name of the classifier that needs no tuning, where there is one.
     """
-    found = [*judgement.gaps, *_leaking(judgement)]
+    found = [*judgement.gaps, *_leaking(judgement), *_without_class(judgement)]
     if judgement.winner.arm == default and finalists:
         found.append("no tuned config is better than the default when both are repeated")
     for other in finalists:
@@ -179,6 +190,21 @@ def _leaking(judgement: Judgement) -> list[str]:
         f"{' and '.join(counts)} are near-duplicates of training texts: all scores on them, the"
         " reference's too, are higher than on texts that nobody has seen"
     ]
+
+
+def _without_class(judgement: Judgement) -> list[str]:
+    return [
+        f"{split} has no example of {_listed(names)}: one text that is taken for such a class costs"
+        " macro-F1 all of it, so that scores there say little of the other classes"
+        for split, names in judgement.absent.items()
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:_MAX_NAMES])
+    left = len(names) - _MAX_NAMES
+    more = f" and {left} more" if left > 0 else ""
+    return f"class {shown}" if len(names) == 1 else f"{len(names)} classes {shown}{more}"
 
 
 def _against_default(lead: Difference | None) -> list[str]:

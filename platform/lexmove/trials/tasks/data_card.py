@@ -107,7 +107,9 @@ def _warnings(card: DataCard) -> Iterator[str]:
     yield from _unread(card)
     yield from _noise(validation)
     if card.kind != "multiple choice":
-        yield from _class_sizes(card, train, validation)
+        yield from _class_sizes(card, train)
+        for split in (validation, test):
+            yield from _scarce(split)
 
 
 def _leaks(split: SplitCard) -> Iterator[str]:
@@ -178,18 +180,12 @@ def _noise(validation: SplitCard) -> Iterator[str]:
         )
 
 
-def _class_sizes(card: DataCard, train: SplitCard, validation: SplitCard) -> Iterator[str]:
+def _class_sizes(card: DataCard, train: SplitCard) -> Iterator[str]:
     absent = [name for name, count in train.label_counts.items() if count == 0]
     if absent:
         yield (
             f"no training example of {_listed(absent)}: a class without any is never predicted;"
             " add examples, or merge classes"
-        )
-    few = [name for name, count in validation.label_counts.items() if count < _FEW_PER_CLASS]
-    if few:
-        yield (
-            f"validation has fewer than {_FEW_PER_CLASS} examples of {_listed(few)}: macro-F1"
-            " depends on a few texts there; give more validation examples, or merge classes"
         )
     if card.imbalance is not None and card.imbalance >= _STRONG_IMBALANCE:
         sizes = sorted(train.label_counts, key=lambda name: train.label_counts[name])
@@ -197,6 +193,22 @@ def _class_sizes(card: DataCard, train: SplitCard, validation: SplitCard) -> Ite
             f"class {sizes[-1]!r} has {card.imbalance:.0f} times the training examples of"
             f" {sizes[0]!r}: small classes may be given up; let the search space try"
             " model.class_weighting: balanced, and judge by f1_macro"
+        )
+
+
+def _scarce(split: SplitCard) -> Iterator[str]:
+    """Classes of which a split that is scored on has no example, or next to none."""
+    absent = [name for name, count in split.label_counts.items() if count == 0]
+    if absent:
+        yield (
+            f"{split.name} has no example of {_listed(absent)}: one text that is taken for such a"
+            f" class costs macro-F1 all of it; give more {split.name} examples, or merge classes"
+        )
+    few = [name for name, count in split.label_counts.items() if 0 < count < _FEW_PER_CLASS]
+    if few:
+        yield (
+            f"{split.name} has fewer than {_FEW_PER_CLASS} examples of {_listed(few)}: macro-F1"
+            f" depends on a few texts there; give more {split.name} examples, or merge classes"
         )
 
 

@@ -74,6 +74,13 @@ class TaskData:
         """The split called `train`, `validation` or `test`."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
+    def absent(self, name: str) -> tuple[str, ...]:
+        """The classes that a split has no example of; of a multiple choice none."""
+        if self.is_multiple_choice:
+            return ()
+        counts = self.split(name).counts(len(self.labels))
+        return tuple(label for label, count in zip(self.labels, counts, strict=True) if not count)
+
 
 def load_task(spec: TaskSpec, *, cache_dir: Path | None = None) -> TaskData:
     """The data that a job asks for, its splits cut down as the job says (stratified, seeded).
