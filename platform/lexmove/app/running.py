@@ -15,6 +15,7 @@ from lexmove.app.checking import check, check_room_here, check_same_data, within
 from lexmove.app.claiming import claim, record_place
 from lexmove.app.execution import Progress, Stages, execute
 from lexmove.app.inputs import bring_inputs, with_inputs
+from lexmove.app.job_changes import changed_since
 from lexmove.app.monitoring import monitored
 from lexmove.app.outlets.tracking import tracked
 from lexmove.app.preparing import (
@@ -97,10 +98,12 @@ def tune(
     """
     opened = open_store(store_url(job, store))
     if job.name in opened.names():
+        changed = changed_since(opened.look(job.name), job, space)
+        option = store_option(store_url(job, store))
         raise UsageError(
-            f"study {job.name!r} exists already: `lexmove resume {job.name}"
-            f"{store_option(store_url(job, store))}` goes on with it; for a new one change `name` "
-            f"in the job (`lexmove delete {job.name}` takes the old one away)"
+            f"study {job.name!r} exists already{changed}: `lexmove resume {job.name}{option}` goes "
+            f"on with {'the old one' if changed else 'it'}; for a new one change `name` in the job "
+            f"(`lexmove delete {job.name}{option}` takes the old one away)"
         )
     check_address(address)
     progress("checking the job", None)

@@ -24,6 +24,7 @@ from lexmove.results.wording import say_count
 from lexmove.space.loading import load_job_and_space
 from lexmove.space.move import say_value
 from lexmove.space.search_space import SearchSpace
+from lexmove.study.study import Study
 
 _DEFAULT_TASK = "license_category"
 
@@ -86,19 +87,22 @@ def run_plan(
     file = shlex.quote(str(path))
     verb = f"tune {file}" if address is None else f"submit {file} --address {address}"
     url = store_url(job, store)
-    if _exists(job.name, url):
+    if (there := _there(job.name, url)) is not None:
+        from lexmove.app.job_changes import changed_since
+
         way = f"lexmove resume {job.name}{store_option(url)}"
-        say(f"study {job.name!r} exists already: {way}, or change `name` in the job")
+        changed = changed_since(there, job, space)
+        say(f"study {job.name!r} exists already{changed}: {way}, or change `name` in the job")
     else:
         say(f"next: lexmove {verb}{store_option(store)}")
 
 
-def _exists(name: str, url: str) -> bool:
-    """Whether a store is known to hold a study; who wants to use the store hears of its faults."""
+def _there(name: str, url: str) -> Study | None:
+    """The study of that name in a store; who wants to use the store hears of its faults."""
     try:
-        return not locate_store(url).is_missing and name in open_reader(url).names()
+        return None if locate_store(url).is_missing else open_reader(url).look(name)
     except LexmoveError:
-        return False
+        return None
 
 
 def run_tune(

@@ -1,0 +1,66 @@
+"""What differs between a job and the one that a study of its name was made from."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from lexmove.app.preparing import settled
+from lexmove.errors import LexmoveError
+from lexmove.job.loading import job_to_json
+from lexmove.job.spec import JobSpec
+from lexmove.space.search_space import SearchSpace
+from lexmove.study.study import Study
+
+_OF_A_MACHINE = ("store", "storage", "model.precision")
+"""Fields that are written down otherwise than they were asked for."""
+
+_MAX_SHOWN = 3
+_MAX_LENGTH = 40
+
+
+def changed_since(study: Study, job: JobSpec, space: SearchSpace) -> str:
+    """`, of a job that differs in model.max_length (32, now 48)`; empty where nothing does.
+
+    Who is told to go on with a study goes on with the job that it was made from.
+    """
+    changes = list(_changes(study, job, space))
+    if not changes:
+        return ""
+    left = len(changes) - _MAX_SHOWN
+    more = f" and {left} more" if left > 0 else ""
+    return f", of a job that differs in {', '.join(changes[:_MAX_SHOWN])}{more}"
+
+
+def _changes(study: Study, job: JobSpec, space: SearchSpace) -> Iterator[str]:
+    if not study.spec.job:
+        return
+    try:
+        now = json.loads(job_to_json(settled(job)))
+    except LexmoveError:  # whoever runs it hears of that
+        return
+    before, now = (dict(_leaves(data)) for data in (json.loads(study.spec.job), now))
+    for name in (name for name in now if name in before and name not in _OF_A_MACHINE):
+        if before[name] != now[name]:
+            yield f"{name} ({_short(before[name])}, now {_short(now[name])})"
+    if set(_of_space(before)) == set(_of_space(now)) and study.spec.space != space:
+        yield "its search space"  # in a file of its own
+    for name in sorted(set(_of_space(before)) ^ set(_of_space(now))):
+        yield f"{name} ({_short(before.get(name))}, now {_short(now.get(name))})"
+
+
+def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _of_space(leaves: Mapping[str, Any]) -> Iterator[str]:
+    """What a space says of hyperparameters, which one job may have and the other not."""
+    return (name for name in leaves if name.startswith("space."))
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"

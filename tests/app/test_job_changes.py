@@ -1,0 +1,77 @@
+"""A job that was edited since its study began is told apart, field by field."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.test_running import SPACE, make_job, silent
+from lexmove.app import running
+from lexmove.app.job_changes import changed_since
+from lexmove.app.preparing import settled, study_spec
+from lexmove.coordinator.store import open_store
+from lexmove.errors import UsageError
+from lexmove.space.domain import Float
+from lexmove.space.search_space import Hyperparameter, SearchSpace
+from lexmove.study.study import Study
+
+WIDER = SearchSpace(
+    hyperparameters=(
+        Hyperparameter(name="learning_rate", domain=Float(low=1e-5, high=1e-1, log=True)),
+    )
+)
+
+
+def made(folder: Path, **fields: Any) -> Study:
+    return Study(spec=study_spec(settled(make_job(folder, **fields)), SPACE))
+
+
+def test_the_same_job_has_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = made(tmp_path)
+    assert changed_since(study, make_job(tmp_path), SPACE) == ""
+    monkeypatch.chdir(tmp_path)
+    elsewhere = make_job(tmp_path, storage="studies", store="sqlite:///other.db")
+    assert changed_since(study, elsewhere, SPACE) == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"seed": 7}, "seed (0, now 7)"),
+        ({"budget": {"trials": 9}}, "budget.trials (24, now 9)"),
+        ({"agent": {"starts": [{"learning_rate": 1e-3}]}}, "agent.starts ([], now [{"),
+        (
+            {"space": {"parameters": {"learning_rate": {"min": 1e-5, "max": 1e-1}}}},
+            "space.parameters.learning_rate.max (0.01, now 0.1)",
+        ),
+        (
+            {"space": {"parameters": {"learning_rate": {"min": 1e-5, "max": 1e-2, "log": True}}}},
+            "space.parameters.learning_rate.log (none, now true)",
+        ),
+        (
+            {"seed": 7, "budget": {"trials": 9}, "fidelity": {"max_epochs": 2}, "max_failures": 1},
+            " and 1 more",
+        ),
+    ],
+)
+def test_what_was_edited_is_named(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
+    found = changed_since(made(tmp_path), make_job(tmp_path, **fields), SPACE)
+    assert found.startswith(", of a job that differs in ")
+    assert said in found
+
+
+def test_a_space_in_a_file_of_its_own_is_compared_too(tmp_path: Path) -> None:
+    found = changed_since(made(tmp_path), make_job(tmp_path), WIDER)
+    assert found == ", of a job that differs in its search space"
+
+
+def test_who_runs_it_again_is_told_before_the_old_one_goes_on(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    open_store(url).create(made(tmp_path).spec)
+    for fields, said in (
+        ({}, "'s' exists already: "),
+        ({"seed": 7}, r"differs in seed \(0, now 7\): "),
+    ):
+        way = rf"{said}`lexmove resume s --store {url}` goes on"
+        with pytest.raises(UsageError, match=way):
+            running.tune(make_job(tmp_path, **fields), SPACE, store=url, progress=silent)
