@@ -24,6 +24,7 @@ from coordinator.optuna_files import (
 )
 from lexmove.coordinator.store import open_store
 from lexmove.errors import StoreError, StudyNotFoundError
+from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.study import Study
 from lexmove.study.trial import (
     Ended,
@@ -256,3 +257,14 @@ def test_nothing_is_left_in_any_table_of_what_was_deleted(kind, tmp_path, reques
     store.delete("other")
     empty = all_rows(url)
     assert [name for name, rows in empty.items() if rows] == ["version_info"]
+
+
+@pytest.mark.parametrize(("eta", "state"), [(None, TrialState.COMPLETE), (2, TrialState.PRUNED)])
+def test_a_repetition_that_ends_before_the_last_epoch_is_complete(eta, state, tmp_path):
+    """Else Optuna's best trial of repetitions would be one of the configs that lost."""
+    url = store_url("sqlite", tmp_path)
+    events = one_trial(0, 0, TrialStatus.STOPPED, 0.5)
+    events[0] = replace(events[0], until=1)
+    fill(url, events, fidelity=FidelityPlan(maximum=4, eta=eta))
+    (trial,) = optuna_study(url).trials
+    assert (trial.state, trial.value) == (state, 0.5)

@@ -112,10 +112,14 @@ def _end(event: Ended, study: Study) -> Mirrored:
     attributes = {} if event.reason is None else {"reason": event.reason}
     if not event.status.is_final:
         return Mirrored(attributes=attributes)
-    best = study.best_of(study.trials[event.trial_id])
+    trial = study.trials[event.trial_id]
+    best = study.best_of(trial)
+    # Where there are no rungs nobody prunes: a repetition ends at the epoch of its config's best.
+    is_whole = study.spec.fidelity.eta is None and trial.fidelity == trial.until
+    done = TrialState.COMPLETE if best else TrialState.FAIL
     state = {
-        TrialStatus.COMPLETED: TrialState.COMPLETE if best else TrialState.FAIL,
-        TrialStatus.STOPPED: TrialState.PRUNED,
+        TrialStatus.COMPLETED: done,
+        TrialStatus.STOPPED: done if is_whole else TrialState.PRUNED,
     }.get(event.status, TrialState.FAIL)
     return Mirrored(attributes=attributes, state=state, value=None if best is None else best.value)
 
