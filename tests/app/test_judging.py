@@ -2,9 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
-from app.judged_study import resume, url
+from app.judged_study import WORDS, resume, url
 from lexmove.app import stored
 from lexmove.cli.result_view import write_result
 from lexmove.errors import TaskError
@@ -90,3 +92,13 @@ def test_a_default_that_wins_is_the_config_that_is_told(study, capsys):
     said = capsys.readouterr().out
     assert "best config (default)" in said
     assert "no tuned config is better than the default" in said
+
+
+def test_a_winner_that_learned_nothing_is_told(study):
+    """Its logits are replaced by those of a model that says the same of every text."""
+    assert stored.load("s", store=url(study)).judgement.only_class is None
+    judgement_file(study).unlink()
+    for path in study.rglob("logits.safetensors"):
+        logits = load_file(path)
+        save_file({k: np.tile(v[:1], (len(v), 1)) for k, v in logits.items()}, path)
+    assert resume(study).judgement.only_class in WORDS

@@ -140,6 +140,12 @@ def test_a_split_without_an_example_of_a_class_is_named():
     )
 
 
+def test_a_winner_that_says_one_class_of_every_text_is_told_first():
+    found = judgement(only_class="granted")
+    assert Judgement.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert warned(found)[0].startswith("trial 3 says 'granted' of every validation text: nothing")
+
+
 def test_a_clear_winner_needs_no_warning():
     assert not warned(
         judgement(

@@ -203,6 +203,15 @@ def test_few_examples_small_classes_and_imbalance():
     assert "model.class_weighting" in unequal
 
 
+def test_classes_that_differ_in_case_or_blanks_alone_are_named():
+    labels = ("payment", "Payment ", "term of notice", "Term  of Notice", "tax")
+    made = task(fresh(0, 600, 5), fresh(1000, 500, 5), fresh(2000, 50, 5), labels=labels)
+    found = [text for text in data_card(made, None, 128).warnings if "case or blanks" in text]
+    assert len(found) == 2
+    assert found[0].startswith("2 classes 'payment', 'Payment ' differ in case or blanks alone")
+    assert not any("blanks" in text for text in data_card(plain(), None, 128).warnings)
+
+
 def test_a_task_knows_the_classes_that_a_split_lacks():
     made = task(fresh(0, 9, 3), fresh(20, 2, 3), fresh(40, 1, 3), labels=ALPHABET[:3])
     assert [made.absent(split) for split in SPLITS] == [(), ("c",), ("b", "c")]

@@ -69,6 +69,8 @@ def judge(job: JobSpec, study: Study, repetitions: Study, study_dir: StudyDir) -
         gap = f"{error.reason}: nothing was compared or calibrated, and no model was kept"
         judgement = replace(judgement, gaps=(*judgement.gaps, gap))
     if winner.arm in repeated:
+        only_class = _only_class(judging.task, repeated[winner.arm])
+        judgement = replace(judgement, only_class=only_class)
         judgement = _kept(job, judging, repeated[winner.arm], judgement, study_dir)
     references = _references(job, judging, study_dir)
     if winner.arm in repeated:
@@ -91,6 +93,18 @@ def _absent(job: JobSpec, task: TaskData) -> dict[str, tuple[str, ...]]:
     if job.metric.name != "f1_macro":
         return {}
     return {split: names for split in _SPLITS if (names := task.absent(split))}
+
+
+def _only_class(task: TaskData, members: Mapping[int, Repetition]) -> str | None:
+    """What all seeds of a config say of every validation text; None where they say more."""
+    if task.is_multi_label or task.is_multiple_choice:
+        return None
+    decided = (
+        each.rule.decide(each.rule.probabilities(each.logits["validation"]))
+        for each in members.values()
+    )
+    said = {int(label) for labels in decided for label in np.unique(labels)}
+    return task.labels[said.pop()] if len(said) == 1 else None
 
 
 def discard(repetitions: Study, study_dir: StudyDir) -> None:

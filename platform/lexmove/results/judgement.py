@@ -85,7 +85,8 @@ class Judgement:
     model's probabilities; `model` the folder of its checkpoint. `sizes` are examples by split.
     `gaps` says in sentences what could not be judged, and why. `leaks` counts, by split, examples
     with a near-duplicate in train, where there are enough to matter. `absent` names, by split, the
-    classes that macro-F1 counts and that have no example there.
+    classes that macro-F1 counts and that have no example there. `only_class` is what the winner
+    says of every validation text, whatever it reads; None for one that tells classes apart.
     """
 
     key: str
@@ -99,6 +100,7 @@ class Judgement:
     gaps: tuple[str, ...] = ()
     leaks: Mapping[str, int] = field(default_factory=dict)
     absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    only_class: str | None = None
 
     def difference(self, other: str, split: str) -> Difference | None:
         """The one to another arm on a split."""
@@ -141,6 +143,7 @@ class Judgement:
             # Older ones have not looked.
             leaks=dict(data.get("leaks", {})),
             absent={split: tuple(names) for split, names in data.get("absent", {}).items()},
+            only_class=data.get("only_class"),
         )
 
 
@@ -155,7 +158,12 @@ def warnings_of(
         default: the arm of the space's default.
         reference: the name of the classifier that needs no tuning, where there is one.
     """
-    found = [*judgement.gaps, *_leaking(judgement), *_without_class(judgement)]
+    found = [
+        *judgement.gaps,
+        *_blind(judgement),
+        *_leaking(judgement),
+        *_without_class(judgement),
+    ]
     if judgement.winner.arm == default and finalists:
         found.append("no tuned config is better than the default when both are repeated")
     for other in finalists:
@@ -189,6 +197,15 @@ def _leaking(judgement: Judgement) -> list[str]:
     return [
         f"{' and '.join(counts)} are near-duplicates of training texts: all scores on them, the"
         " reference's too, are higher than on texts that nobody has seen"
+    ]
+
+
+def _blind(judgement: Judgement) -> list[str]:
+    if judgement.only_class is None:
+        return []
+    return [
+        f"{judgement.winner.arm} says {judgement.only_class!r} of every validation text: nothing"
+        " was learned; train longer (fidelity.max_epochs), on more texts, or by other learning rates"
     ]
 
 

@@ -107,6 +107,7 @@ def _warnings(card: DataCard) -> Iterator[str]:
     yield from _unread(card)
     yield from _noise(validation)
     if card.kind != "multiple choice":
+        yield from _alike(list(train.label_counts))
         yield from _class_sizes(card, train)
         for split in (validation, test):
             yield from _scarce(split)
@@ -178,6 +179,19 @@ def _noise(validation: SplitCard) -> Iterator[str]:
             f" {f'{noise:.2f}'.lstrip('0')} are noise; give it more examples (a larger"
             " task.split.validation where it is split off)"
         )
+
+
+def _alike(names: Sequence[str]) -> Iterator[str]:
+    """Classes that a slip of the pen has made of one."""
+    by_key: dict[str, list[str]] = {}
+    for name in names:
+        by_key.setdefault(" ".join(name.casefold().split()), []).append(name)
+    for alike in by_key.values():
+        if len(alike) > 1:
+            yield (
+                f"{_listed(alike)} differ in case or blanks alone, and are classes of their own; "
+                "if they are meant to be one, write them alike"
+            )
 
 
 def _class_sizes(card: DataCard, train: SplitCard) -> Iterator[str]:
