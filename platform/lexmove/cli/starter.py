@@ -70,6 +70,7 @@ def assumptions(files: Files, columns: Columns) -> list[str]:
         told.append(f"several labels of a text are divided by {columns.label_separator!r}")
     if columns.group is not None:
         told.append(f"rows of one {columns.group!r} stay on one side of a split")
+    told += columns.remarks
     given = {"validation": files.validation, "test": files.test}
     named = [f"{split} is {path.name}" for split, path in given.items() if path is not None]
     absent = [split for split, path in given.items() if path is None]
