@@ -205,7 +205,7 @@ def _blind(judgement: Judgement) -> list[str]:
         return []
     return [
         f"{judgement.winner.arm} says {judgement.only_class!r} of every validation text: nothing"
-        " was learned; train longer (fidelity.max_epochs), on more texts, or by other learning rates"
+        " was learned; train longer (fidelity.max_epochs), on more texts or at other rates"
     ]
 
 
