@@ -282,7 +282,7 @@ def test_why_a_study_is_left_out() -> None:
     few = PastStudy.from_study(past("related", 10).study.prefix(12))
     assert why_unfit(few, MIXED) == f"{few.num_scored} measured trials, 8 are needed"
     other = PastStudy.from_study(random_study(floats(3), num_trials=NUM_TRIALS))
-    assert why_unfit(other, MIXED) == "0 of 7 hyperparameters in common"
+    assert why_unfit(other, MIXED) == "0 of 7 hyperparameters in common, 4 are needed"
     assert why_unfit(past("related", 10), MIXED) is None
     spoilt = past("related", 10).study
     smaller = replace(spoilt.spec, space=narrowed())

@@ -1,9 +1,11 @@
 """Exports of real studies: whole, honest about what is missing, and good without lexmove."""
 
+import ast
 import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,8 +20,9 @@ import yaml
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from app.judged_study import url
+from app.judged_study import WORDS, url
 from architecture.readme_commands import shown
+from architecture.readme_tree import README
 from lexmove.app import stored
 from lexmove.app.exporting import export
 from lexmove.app.model_card import model_card
@@ -180,6 +183,19 @@ def test_the_checkpoint_says_what_was_scored(finished, tmp_path):
         if trial.decision.expert == outcome.winner.arm
     ]
     assert min(np.abs(said - logits).max() for logits in recorded) < 2e-2, "bf16 on some CPUs"
+
+
+def test_the_checkpoint_classifies_as_the_readme_has_it(finished, tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(from transformers import .*?)```", README.read_text(), re.S)
+    shutil.copytree(finished / "studies" / "s" / "model", tmp_path / "studies/contracts/model")
+    monkeypatch.chdir(tmp_path)
+    *before, last = ast.parse(code).body
+    names: dict = {}
+    exec(compile(ast.Module(before, []), "README.md", "exec"), names)
+    (said,) = eval(ast.unparse(last), names)
+    assert said["label"] in WORDS
+    (long,) = names["classify"]("the lease is due " * 400)
+    assert 0 < long["score"] <= 1
 
 
 @pytest.mark.slow

@@ -152,7 +152,7 @@ def test_it_comes_once_and_only_under_a_name_that_is_free(tmp_path: Path, store:
     searched(study, 3)
     (grown,) = import_past(source(tmp_path), Wanted(), store=store)
     assert grown.reason is not None
-    assert "an earlier import, with other trials, of that name" in grown.reason
+    assert "an earlier import of that name, with other trials (9, now 12)" in grown.reason
     more = one(import_past(source(tmp_path), Wanted(study="tos", name="tos-2"), store=store))
     assert len(more.trials) == 12
     assert open_store(store).names() == ("tos", "tos-2")

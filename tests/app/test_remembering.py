@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+from ruamel.yaml import YAML
 
 from app.test_running import SPACE, make_job
 from architecture.readme_tree import ROOT
@@ -142,9 +143,26 @@ def test_unfit_studies_are_left_out_and_said_so(tmp_path: Path) -> None:
     damaged, begun_too, other, short = memory.left_out
     assert "study 'damaged' cannot be read" in damaged
     assert begun_too == "study 'begun': it has not ended"
-    assert other == "study 'other': 0 of 1 hyperparameters in common"
+    assert other == "study 'other': 0 of 1 hyperparameters in common, 1 is needed"
     assert short == "study 'short': 5 measured trials, 8 are needed"
     assert memory.lines[2] == f"not used: {damaged}"
+
+
+def test_the_best_of_a_study_that_shares_too_little_can_be_tried_first(tmp_path: Path) -> None:
+    mine = SPACE.hyperparameters[0]
+    others = tuple(
+        Hyperparameter(name=name, domain=Float(low=0.0, high=1.0)) for name in ("one", "two")
+    )
+    space = SearchSpace(hyperparameters=(mine, *others))
+    past = past_study(make_job(tmp_path, name="tos"))
+    (told,) = recall(make_job(tmp_path), space, store=write_past(tmp_path, past)).left_out
+    words, _, pasted = told.partition("; its best can be tried first: ")
+    assert words == "study 'tos': 1 of 3 hyperparameters in common, 2 are needed"
+    job = make_job(tmp_path, **YAML(typ="safe", pure=True).load(pasted))
+    (start,) = study_spec(job, space).starts
+    assert past.incumbent is not None
+    best = past.trials[past.incumbent.trial_id].config["learning_rate"]
+    assert start.config["learning_rate"] == pytest.approx(best, rel=1e-2)
 
 
 def _damage(path: Path, name: str) -> None:

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from cli.studies import METRIC, NAME, SPACE, START_S, make_store
 from lexmove.app.forecast import epochs_left, seconds_left
-from lexmove.cli.progress import REPETITIONS, LiveProgress, PlainProgress
-from lexmove.cli.story import latest_trials, segment_line
+from lexmove.app.progress import REPETITIONS, PlainProgress
+from lexmove.cli.progress import LiveProgress
 from lexmove.coordinator.store import open_store
+from lexmove.results.story import latest_trials, segment_line
 from lexmove.space.move import Move
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.study import Study, StudySpec
@@ -70,9 +71,10 @@ def test_a_gain_is_told_of_the_score_that_is_shown() -> None:
         name="s", space=SPACE, metric=METRIC, num_trials=3, fidelity=FidelityPlan(maximum=2)
     )
     study = Study(spec=spec)
-    for trial_id, curve in enumerate(((0.9,), (0.9087, 0.896))):
+    lines = []
+    for trial_id, curve in enumerate(((0.9,), (0.9087, 0.896), (0.91,))):
         place = {"trial_id": trial_id, "at_s": START_S}
-        move = Move(origin=0, changes={"learning_rate": 1e-3}) if trial_id else None
+        move = Move(origin=trial_id - 1, changes={"learning_rate": 1e-3}) if trial_id else None
         study = study.with_event(
             Started(
                 seq=study.num_events,
@@ -89,13 +91,14 @@ def test_a_gain_is_told_of_the_score_that_is_shown() -> None:
             study = study.with_event(measured)
         ended = Ended(seq=study.num_events, **place, status=TrialStatus.COMPLETED)
         study = study.with_event(ended)
-        line = segment_line(study, ended)
-        if not trial_id:
-            assert line == "trial 0 completed at epoch 1: f1_macro 0.9000"
-    assert line == (
+        lines.append(segment_line(study, ended))
+    assert lines == [
+        "trial 0 completed at epoch 1: f1_macro 0.9000",
         "trial 1 completed at epoch 2: f1_macro 0.8960 (its best 0.9087) · +0.0087 over trial 0 "
-        "after 1 epoch"
-    )
+        "after 1 epoch",
+        # Trial 1 had its best then, and was worse after two.
+        "trial 2 completed at epoch 1: f1_macro 0.9100 · +0.0013 over trial 1 after 1 epoch",
+    ]
 
 
 def test_what_happened_before_a_resume_is_not_told_again(studies: tuple[Study, Study]) -> None:

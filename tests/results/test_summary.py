@@ -15,9 +15,10 @@ from lexmove.results.summary import (
     list_json,
     repeated_arms,
     show_json,
+    trial_table,
 )
 from lexmove.results.wording import is_share, say_repeated, say_spread, spread_note
-from lexmove.space.domain import Float
+from lexmove.space.domain import Categorical, Float, Integer
 from lexmove.space.move import Move
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.study import Study, StudySpec
@@ -183,3 +184,29 @@ def test_best_moves_are_gains_over_the_incumbent_of_their_time():
     found = [(trial.trial_id, round(gain, 6)) for trial, gain in best_moves(study, num=2)]
     assert found == [(2, 0.15), (1, 0.1)]
     assert study.counts == {TrialStatus.COMPLETED: 5}
+
+
+def test_the_trials_as_columns_of_equal_length():
+    study = study_of((moved(None, text="the default"), {"value": 0.4}), (moved(0), None))
+    table = trial_table(study)
+    assert table == {
+        "trial": [0, 1],
+        "state": ["COMPLETED", "FAILED"],
+        "epochs": [1, 0],
+        study.spec.metric: [0.4, None],
+        "seconds": [0.0, 0],
+        "move": ["the default", ""],
+        "config/lr": [0.0, 0.1],
+    }
+    assert all(column == [] for column in trial_table(study.prefix(0)).values())
+
+
+def test_a_hyperparameter_that_is_off_has_no_value_in_the_table():
+    lr, rank = SPACE.hyperparameters[0], Integer(low=1, high=8)
+    lora = Hyperparameter(name="lora", domain=Categorical(values=(False, True)))
+    of_lora = Hyperparameter(name="rank", domain=rank, when={"lora": (True,)})
+    spec = StudySpec(name="s", space=SearchSpace(hyperparameters=(lr, lora, of_lora)))
+    begun = {"at_s": 0.0, "until": 1, "seed": 0, "decision": moved(None)}
+    off, on = {"lr": 0.1, "lora": False}, {"lr": 0.1, "lora": True, "rank": 4}
+    events = [Started(seq=i, trial_id=i, config=c, **begun) for i, c in enumerate((off, on))]
+    assert trial_table(Study.from_events(spec, events))["config/rank"] == [None, 4]

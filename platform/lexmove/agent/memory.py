@@ -9,6 +9,7 @@ the mean goes over disturbed copies of every study, because the new task is like
 none of them.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -139,7 +140,8 @@ def why_unfit(past: PastStudy, space: SearchSpace) -> str | None:
         return f"{past.num_scored} measured trials, {MIN_SCORED} are needed"
     if not shares_enough(past.space, space):
         shared = _shared(past.space, space)
-        return f"{shared} of {len(space.searched)} hyperparameters in common"
+        num = f"{shared} of {len(space.searched)} hyperparameters in common"
+        return f"{num}, {_num_needed(space)} {'is' if _num_needed(space) == 1 else 'are'} needed"
     if not all(past.space.is_valid(trial.config) for trial in past.study.trials):
         return "it holds configs that its own search space does not allow"
     return None
@@ -147,7 +149,12 @@ def why_unfit(past: PastStudy, space: SearchSpace) -> str | None:
 
 def shares_enough(past: SearchSpace, space: SearchSpace) -> bool:
     """Whether what was found in one space may say something about another."""
-    return _shared(past, space) >= max(1.0, MIN_SHARED * len(space.searched))
+    return _shared(past, space) >= _num_needed(space)
+
+
+def _num_needed(space: SearchSpace) -> int:
+    """How many of a space's hyperparameters a past study must have searched, too."""
+    return max(1, math.ceil(MIN_SHARED * len(space.searched)))
 
 
 def _shared(past: SearchSpace, space: SearchSpace) -> int:

@@ -16,7 +16,15 @@ from lexmove.app.inputs import bring_inputs
 from lexmove.app.model_card import model_card
 from lexmove.app.outlets.formats import FORMATS, check_format
 from lexmove.app.preparing import forget_data, task_of
-from lexmove.app.stored import Outcome, job_of, outcome_of, repetitions_of, store_url, study_dir_of
+from lexmove.app.stored import (
+    Outcome,
+    job_of,
+    outcome_of,
+    repetitions_of,
+    store_option,
+    store_url,
+    study_dir_of,
+)
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import NoSuccessfulTrialError, StorageError, TaskError, UsageError
@@ -98,7 +106,8 @@ def export(
     Raises:
         StudyNotFoundError: no study of that name.
         NoSuccessfulTrialError: it has found nothing yet.
-        UsageError: an unknown format, or the folder is not empty or cannot be written.
+        UsageError: an unknown format, an imported study, or the folder is not empty or cannot be
+            written.
         TaskError: the data are no longer those of the study.
     """
     for item in formats:
@@ -108,6 +117,11 @@ def export(
     if outcome.winner is None:
         raise NoSuccessfulTrialError(
             f"study {name!r} has no successful trial yet: there is nothing to export"
+        )
+    if not outcome.study.spec.job:
+        raise UsageError(
+            f"study {name!r} was imported, not made by `lexmove tune`: it has no data and no model "
+            f"to export, only a config: lexmove best {name} --json{store_option(store)}"
         )
     check_free(folder)
     forget_data()  # files may have changed

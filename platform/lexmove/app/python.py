@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from lexmove.app import running
-from lexmove.app.execution import Progress
+from lexmove.app.progress import ProgressChoice, chosen
 from lexmove.app.stored import Outcome
 from lexmove.errors import UsageError
 from lexmove.job.spec import JobSpec
 from lexmove.space.loading import load_job_and_space
 from lexmove.space.search_space import SearchSpace
-from lexmove.study.study import Study
 
 
 def tune(
@@ -18,7 +17,7 @@ def tune(
     *,
     store: str | None = None,
     address: str | None = None,
-    progress: Progress | None = None,
+    progress: ProgressChoice = "auto",
 ) -> Outcome:
     """Runs a new study to its end.
 
@@ -28,6 +27,8 @@ def tune(
         store: URL of the study store; None for the job's own, `LEXMOVE_STORE`, or studies.db.
         address: of a Ray cluster; None runs on this machine.
         progress: told the phase in words and, while trials run, the study after each event.
+            "auto" writes a line per phase and segment to stderr where that is a terminal or a
+            notebook's; None is silent.
 
     Raises:
         UsageError: a `JobSpec` without a space, or a study of that name exists.
@@ -49,9 +50,9 @@ def _tuned(
     *,
     store: str | None,
     address: str | None,
-    progress: Progress | None,
+    progress: ProgressChoice,
 ) -> Outcome:
-    return running.tune(job, space, store=store, address=address, progress=progress or _silent)
+    return running.tune(job, space, store=store, address=address, progress=chosen(progress))
 
 
 def resume(
@@ -60,7 +61,7 @@ def resume(
     extra_trials: int = 0,
     store: str | None = None,
     address: str | None = None,
-    progress: Progress | None = None,
+    progress: ProgressChoice = "auto",
 ) -> Outcome:
     """Goes on with a study, with `extra_trials` more in its budget. Idempotent.
 
@@ -80,9 +81,5 @@ def resume(
         store=store,
         address=address,
         extra_trials=extra_trials,
-        progress=progress or _silent,
+        progress=chosen(progress),
     )
-
-
-def _silent(phase: str, study: Study | None) -> None:
-    """Tells nothing."""

@@ -1,5 +1,6 @@
 """What past studies teach a new one: those of its store, else the shipped tables."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,9 @@ from lexmove.errors import LexmoveError
 from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
 from lexmove.results.summary import DEFAULT_ARM, arm_name, repeated_arms
+from lexmove.space.domain import Domain, Value
 from lexmove.space.search_space import SearchSpace
+from lexmove.space.translation import translate
 from lexmove.study.past import PastResults
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
@@ -127,8 +130,33 @@ def _past_studies(
         if reason is None:
             fit.append(past)
         else:
-            left_out.append(f"study {name!r}: {reason}")
+            left_out.append(f"study {name!r}: {reason}{_way_out(study, space)}")
     return fit, left_out
+
+
+def _way_out(study: Study, space: SearchSpace) -> str:
+    """How to try the best of a study that shares too little, to paste into the job; or nothing."""
+    from lexmove.agent.memory import shares_enough
+
+    best = study.incumbent
+    if best is None or shares_enough(study.spec.space, space):
+        return ""
+    config = study.trials[best.trial_id].config
+    nearest = translate(config, space).config
+    shared = ", ".join(
+        f"{item.name}: {_as_yaml(nearest[item.name], item.domain)}"
+        for item in space.searched
+        if item.name in config and item.name in nearest
+    )
+    if not shared or space.is_forbidden(nearest):
+        return ""
+    return f"; its best can be tried first: agent: {{starts: [{{{shared}}}]}}"
+
+
+def _as_yaml(value: Value, domain: Domain) -> str:
+    """A value of a domain, with no more digits than it takes."""
+    short = float(f"{value:.3g}") if isinstance(value, float) else value
+    return json.dumps(short if domain.contains(short) else value)
 
 
 def as_repeated(study: Study, repetitions: Study | None) -> Study:

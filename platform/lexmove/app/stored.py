@@ -79,6 +79,14 @@ class Outcome:
         published = [asdict(item) for item in self.published]
         return found | {"state": self.state, "published": published}
 
+    def trials_dataframe(self) -> Any:
+        """The trials as a pandas DataFrame: a row per trial by its number, as `trial_table`."""
+        import pandas as pd  # comes with `datasets`, and takes long to load
+
+        from lexmove.results.summary import trial_table
+
+        return pd.DataFrame(trial_table(self.study)).set_index("trial")
+
 
 def store_url(job: JobSpec | None = None, override: str | None = None) -> str:
     """The store to use: the override, the job's, `LEXMOVE_STORE`, or studies.db here."""

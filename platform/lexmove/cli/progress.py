@@ -16,18 +16,12 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from lexmove.app.forecast import repetition_epochs, seconds_left
-from lexmove.cli import story
-from lexmove.cli.wording import incumbent_curve, say_clock, say_duration, say_metric, sparkline
+from lexmove.app.progress import PHASES, REPETITIONS, Forecast, PlainProgress
+from lexmove.cli.wording import incumbent_curve, say_duration, say_metric, sparkline
 from lexmove.errors import LexmoveError
-from lexmove.job.loading import job_from_json
+from lexmove.results import story
 from lexmove.study.study import Study
-from lexmove.study.trial import Ended, TrialStatus
 
-REPETITIONS = "repetitions"
-"""The phase after the search; its study is that of the repetitions."""
-
-_PHASES = {"trials": "running the trials", REPETITIONS: "repeating the finalists with fresh seeds"}
 _WORDS = ("state", "move", "why", "config", "seed")
 """Columns that begin at the same place; the others are numbers and end there."""
 
@@ -96,91 +90,13 @@ class KeptProgress:
         self._lines.truncate()
 
 
-class _Forecast:
-    """When the whole will be done: the phase's start, and the study last seen in it."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._since_s = clock()
-        self._phase = ""
-
-    def enter(self, phase: str) -> None:
-        if phase != self._phase:
-            self._phase, self._since_s = phase, self._clock()
-
-    def words(self, study: Study) -> str:
-        """`about 4 min left`; empty before there is a rate to go by."""
-        is_search = self._phase != REPETITIONS and study.spec.job
-        after = repetition_epochs(job_from_json(study.spec.job)) if is_search else 0
-        left_s = seconds_left(study, since_s=self._since_s, now_s=self._clock(), epochs_after=after)
-        return "" if left_s is None else f"about {say_duration(left_s)} left"
-
-
-class PlainProgress:
-    """One line per phase, and per segment that ended, each with the time since the start."""
-
-    def __init__(self, console: Console, *, clock: Callable[[], float] = time.time) -> None:
-        self._console = console
-        self._clock = clock
-        self._started_s = clock()
-        self._forecast = _Forecast(clock)
-        self._phase = ""
-        self._told: dict[str, int] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing is open."""
-
-    def __call__(self, phase: str, study: Study | None) -> None:
-        if phase != self._phase:
-            self._phase = phase
-            self._forecast.enter(phase)
-            self._line(_PHASES.get(phase, phase))
-        if study is not None:
-            for event in self._news(study):
-                self._line(self._told_in_words(phase, study, event))
-
-    def _news(self, study: Study) -> list[Ended]:
-        """Segments that ended in this process and were not told yet."""
-        name = study.spec.name
-        told = self._told.get(name, -1)
-        self._told[name] = study.num_events - 1
-        return [
-            event
-            for event in study.events_since(told + 1)
-            if isinstance(event, Ended)
-            and event.status is not TrialStatus.STOPPED  # the study's end, no news of the trial
-            and event.at_s >= self._started_s
-        ]
-
-    def _told_in_words(self, phase: str, study: Study, event: Ended) -> str:
-        is_last = event.seq + 1 == study.num_events
-        then = study if is_last else study.prefix(event.seq + 1)
-        if phase == REPETITIONS:
-            parts = [story.repetition_line(then, event)]
-        else:
-            parts = [story.segment_line(then, event), story.standing(study)]
-        return " · ".join(filter(None, [*parts, self._forecast.words(study)]))
-
-    def _line(self, text: str) -> None:
-        clock = say_clock(self._clock() - self._started_s)
-        self._console.print(Text(f"[{clock}] {text}"), soft_wrap=True)
-
-
 class LiveProgress:
     """The agent's story as a table that is drawn anew; the phases that are done stay above it."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.time) -> None:
         self._console = console
         self._clock = clock
-        self._forecast = _Forecast(clock)
+        self._forecast = Forecast(clock)
         self._phase = ""
         self._phase_since_s = clock()
         self._study: Study | None = None
@@ -216,7 +132,7 @@ class LiveProgress:
         if not self._phase:
             return
         took = say_duration(self._clock() - self._phase_since_s)
-        line = Text.assemble(("✓ ", "green"), _PHASES.get(self._phase, self._phase))
+        line = Text.assemble(("✓ ", "green"), PHASES.get(self._phase, self._phase))
         line.append(f"  {took}", style="dim")
         self._console.print(line)
         if self._study is not None and self._phase != REPETITIONS:
@@ -226,7 +142,7 @@ class LiveProgress:
         """The view as it stands now."""
         if not self._phase:
             return Text("")
-        self._spinner.update(text=Text(_PHASES.get(self._phase, self._phase)))
+        self._spinner.update(text=Text(PHASES.get(self._phase, self._phase)))
         if self._study is None:
             return self._spinner
         return Group(self._table(self._study), Text(""), self._foot(self._study), self._spinner)

@@ -12,10 +12,11 @@ import typer
 
 from lexmove.app import asking, stopping
 from lexmove.app.asking import Sight
+from lexmove.app.progress import REPETITIONS
 from lexmove.app.stored import store_option, store_url
 from lexmove.cli.conduct import INTERRUPTED
 from lexmove.cli.console import say
-from lexmove.cli.progress import REPETITIONS, progress_display
+from lexmove.cli.progress import progress_display
 from lexmove.cluster.jobs import ENDED, Jobs
 from lexmove.coordinator.remote_storage import shown
 from lexmove.errors import LexmoveError, NoSuccessfulTrialError, UsageError

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from lexmove.app.stored import Outcome
-from lexmove.cli import story
 from lexmove.cli.console import write, write_table
 from lexmove.cli.wording import (
     NOTHING,
@@ -15,6 +14,8 @@ from lexmove.cli.wording import (
     say_value_of,
     say_why,
 )
+from lexmove.results import story
+from lexmove.results.summary import Arm
 from lexmove.results.wording import say_started
 from lexmove.space.move import say_value
 from lexmove.study.study import Study
@@ -29,7 +30,7 @@ def write_studies(outcomes: Sequence[Outcome]) -> None:
     rows = []
     for outcome in outcomes:
         study = outcome.study
-        incumbent = study.incumbent
+        incumbent, winner = study.incumbent, _repeated(outcome)
         rows.append(
             [
                 study.spec.name,
@@ -38,11 +39,23 @@ def write_studies(outcomes: Sequence[Outcome]) -> None:
                 say_metric(study.spec.metric),
                 say_number(None if incumbent is None else incumbent.value),
                 NOTHING if incumbent is None else str(incumbent.trial_id),
+                NOTHING if winner is None else winner.name,
+                say_number(_mean(winner)),
             ]
         )
-    write_table(
-        ("study", "state", "trials", "metric", "best", "by trial"), rows, right=("best", "by trial")
-    )
+    headers = ("study", "state", "trials", "metric", "best", "by trial", "winner", "repeated")
+    write_table(headers, rows, right=("best", "by trial", "repeated"))
+
+
+def _repeated(outcome: Outcome) -> Arm | None:
+    """What won the repetitions, which need not be what the search liked best."""
+    if outcome.judgement is None:
+        return None
+    return next((arm for arm in outcome.arms if arm.name == outcome.judgement.winner.arm), None)
+
+
+def _mean(arm: Arm | None) -> float | None:
+    return None if arm is None or arm.validation is None else arm.validation.mean
 
 
 def write_study(outcome: Outcome) -> None:
@@ -51,6 +64,11 @@ def write_study(outcome: Outcome) -> None:
     found = ", ".join(f"{number} {status.value.lower()}" for status, number in study.counts.items())
     write(f"study {study.spec.name}: {outcome.state}; trials: {found or 'none'}", style="bold")
     write(story.standing(study))
+    if (winner := _repeated(outcome)) is not None:
+        write(
+            f"winner of the repetitions: {winner.name}, mean {say_number(_mean(winner))} on "
+            "validation: `lexmove best` says what that is worth"
+        )
     write()
     renamed = {"value": say_metric(study.spec.metric), "age": "trained"}
     headers = [renamed.get(name, name) for name in story.TRIAL_HEADERS]

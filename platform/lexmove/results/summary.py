@@ -148,6 +148,29 @@ def trial_json(study: Study, trial: Trial) -> dict[str, Any]:
     }
 
 
+def trial_table(study: Study) -> dict[str, list[Any]]:
+    """The trials as columns of equal length; None where a trial has no value.
+
+    `trial`, `state`, `epochs` trained, the trial's best value under the metric's name, `seconds` of
+    training, pauses left out, `move` in words, and `config/NAME` of each hyperparameter.
+    """
+    trials = study.trials
+    bests = [study.best_of(trial) for trial in trials]
+    configs = {
+        f"config/{item.name}": [trial.config.get(item.name) for trial in trials]
+        for item in study.spec.space.hyperparameters
+    }
+    return {
+        "trial": [trial.trial_id for trial in trials],
+        "state": [trial.status.value for trial in trials],
+        "epochs": [trial.fidelity for trial in trials],
+        study.spec.metric: [None if best is None else best.value for best in bests],
+        "seconds": [sum(item.duration_s for item in trial.measurements) for trial in trials],
+        "move": [trial.decision.text for trial in trials],
+        **configs,
+    }
+
+
 def _move_json(study: Study, trial: Trial, decision: Decision) -> dict[str, Any]:
     return {
         "text": decision.text,

@@ -9,7 +9,8 @@ from lexmove.space.declaration import declared_prior
 from lexmove.space.domain import Categorical, Ordinal
 from lexmove.space.move import say_value
 from lexmove.space.search_space import Hyperparameter
-from lexmove.study.study import StudySpec
+from lexmove.study.study import Study, StudySpec
+from lexmove.study.trial import Decision, Trial, TrialStatus
 
 NOTHING = "–"
 """Stands for what is not there."""
@@ -20,6 +21,17 @@ each side, which leaves the range of most metrics."""
 
 _SHARES = ("f1_macro", "f1_micro", "accuracy", "auprc")
 """Metrics that lie between 0 and 1."""
+
+_CERTAIN = 0.995
+"""From here on there was nothing to choose: the probability goes unsaid."""
+
+_EXPERTS = {
+    "start:default": "the default",
+    "start:asked": "asked for",
+    "start:memory": "memory",
+    "start:sobol": "first look",
+    "floor:EI_per_second": "EI per second",
+}
 
 
 def say_number(value: float | None) -> str:
@@ -71,6 +83,13 @@ def say_duration(seconds: float) -> str:
     if hours >= 48:
         return f"{hours / 24:.3g} days"
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def say_clock(seconds: float) -> str:
+    """`3:07`, `1:02:45`: time since a start."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def say_count(number: float, singular: str) -> str:
@@ -150,3 +169,34 @@ def say_started(spec: StudySpec, num_trials: int) -> str:
     """How many trials were started, `17 of 60`; without a budget of trials `17`."""
     of = f" of {spec.num_trials:,}" if spec.wall_clock_s is None else ""
     return f"{num_trials:,}{of}"
+
+
+def say_why(decision: Decision) -> str:
+    """Which expert chose, and how sure the policy was: `ei p .83`."""
+    expert = _EXPERTS.get(decision.expert, decision.expert.removeprefix("floor:"))
+    words = expert or decision.proposer
+    probability = decision.probability
+    is_choice = probability is not None and probability < _CERTAIN
+    return f"{words} p {say_probability(probability)}" if is_choice and probability else words
+
+
+def say_epoch(trial: Trial) -> str:
+    """Where a trial's training stands: `2` reached, `2→4` on the way."""
+    is_on_its_way = trial.status in (TrialStatus.RUNNING, TrialStatus.PREEMPTED)
+    return f"{trial.fidelity}→{trial.until}" if is_on_its_way else str(trial.fidelity)
+
+
+def gain_over_parent(study: Study, trial: Trial) -> float | None:
+    """How much better a trial is than the one that it was moved from; None where unknown."""
+    move = trial.decision.move
+    own = study.best_score(trial)
+    if move is None or move.origin is None or not move.changes or own is None:
+        return None
+    parent = study.best_score(study.trials[move.origin])
+    return None if parent is None else own - parent
+
+
+def say_value_of(study: Study, trial: Trial) -> str:
+    """A trial's best objective so far."""
+    best = study.best_of(trial)
+    return say_number(None if best is None else best.value)

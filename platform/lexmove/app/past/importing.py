@@ -129,9 +129,7 @@ def _write(store: TrialStore, study: Study) -> bool:
         there = store.load(name)
     events = study.events
     if there.spec != study.spec or not _begins_with(events, there):
-        raise UsageError(
-            f"the store has {_whose(there)} of that name: give another one with --study and --name"
-        )
+        raise UsageError(_taken(there, study))
     if there.num_events == len(events):
         return False
     store.append(name, *events)
@@ -144,6 +142,26 @@ def _begins_with(events: Sequence[Event], there: Study) -> bool:
     return known == [event_to_json(event) for event in events[: len(known)]]
 
 
-def _whose(there: Study) -> str:
-    is_imported = bool(there.trials) and there.trials[0].decision.proposer == PROPOSER
-    return "an earlier import, with other trials," if is_imported else "another study"
+def _taken(there: Study, study: Study) -> str:
+    """Why a study cannot come under its name, and what to do."""
+    way = "give another one with --study and --name"
+    if not there.trials or there.trials[0].decision.proposer != PROPOSER:
+        return f"the store has another study of that name: {way}"
+    return (
+        f"the store has an earlier import of that name, {_difference(there, study)}: {way}, or "
+        f"delete that one first (lexmove delete {study.spec.name})"
+    )
+
+
+def _difference(there: Study, study: Study) -> str:
+    """In what an earlier import is not this one: the first thing that a user would look for."""
+    if there.spec.metric != study.spec.metric or there.spec.goal != study.spec.goal:
+        before, now = (f"{item.spec.goal} {item.spec.metric}" for item in (there, study))
+        return f"with another objective ({before}, now {now})"
+    gone, come = set(there.spec.space.names), set(study.spec.space.names)
+    if gone != come:
+        before, now = (", ".join(sorted(names)) or "none" for names in (gone - come, come - gone))
+        return f"with other names of hyperparameters ({before}, now {now})"
+    if len(there.trials) != len(study.trials):
+        return f"with other trials ({len(there.trials)}, now {len(study.trials)})"
+    return f"with other {'ranges' if _begins_with(study.events, there) else 'trials'}"

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from lexmove.cli.wording import (
+from lexmove.results.summary import TEST_PREFIX
+from lexmove.results.wording import (
     NOTHING,
     gain_over_parent,
     say_arm,
@@ -17,7 +18,6 @@ from lexmove.cli.wording import (
     say_value_of,
     say_why,
 )
-from lexmove.results.summary import TEST_PREFIX
 from lexmove.study.study import Study
 from lexmove.study.trial import Continued, Ended, Trial, TrialStatus
 
@@ -117,9 +117,12 @@ def _gain_text(study: Study, trial: Trial) -> str:
     gain, move = gain_over_parent(study, trial), trial.decision.move
     if gain is None or move is None or move.origin is None:
         return ""
-    said, length = f"{say_gain(gain)} over trial {move.origin}", study.trials[move.origin].fidelity
+    said, parent = f"{say_gain(gain)} over trial {move.origin}", study.trials[move.origin]
+    best = study.best_of(parent)
+    if best is None or parent.fidelity == trial.fidelity:
+        return said
     # Of trials that were trained for different lengths a gain says little of the move.
-    return said if length == trial.fidelity else f"{said} after {say_count(length, 'epoch')}"
+    return f"{said} after {say_count(best.fidelity, 'epoch')}"
 
 
 def _move_text(trial: Trial) -> str:
