@@ -39,14 +39,15 @@ def add(url: str, name: str) -> None:
 
 def test_a_study_goes_with_its_folder_and_its_repetitions(url: str, study_dir: StudyDir) -> None:
     assert "clauses.repetitions.4" in open_store(url).names()
-    for name in ("clauses-2", "clauses-2.repetitions.4"):
+    kept = ("clauses-2", "clauses-2.repetitions.4", "clauses.repetitions.of-mine")
+    for name in kept:
         add(url, name)
     doomed = about_to_delete("clauses", store=url)
     assert (doomed.place, len(doomed.study.trials)) == (str(study_dir.root), 4)
     assert doomed.size_bytes >= 5000
     assert "clauses" in open_store(url).names()
     delete("clauses", store=url)
-    assert open_store(url).names() == ("clauses-2", "clauses-2.repetitions.4")
+    assert open_store(url).names() == kept
     assert not study_dir.root.exists()
     with pytest.raises(StudyNotFoundError, match="no study 'clauses'"):
         delete("clauses", store=url)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexmove.app.claiming import is_folder_of
-from lexmove.app.stored import REPETITIONS, job_of, store_url, study_dir_of
+from lexmove.app.stored import job_of, repetitions_before, store_url, study_dir_of
 from lexmove.coordinator.driver_process import being_run
 from lexmove.coordinator.heartbeats import runner_of
 from lexmove.coordinator.store import open_reader, open_store
@@ -62,10 +62,8 @@ def delete(name: str, *, store: str | None = None) -> None:
     with study_dir.locked() if study_dir is not None and is_here else nullcontext():
         if study_dir is not None:
             study_dir.remove()
-        for item in opened.names():
-            if item.startswith(f"{name}{REPETITIONS}"):
-                opened.delete(item)
-        opened.delete(name)
+        for item in (*repetitions_before(study, opened.names()).values(), name):
+            opened.delete(item)
 
 
 def _study_dir(study: Study, url: str) -> StudyDir | None:

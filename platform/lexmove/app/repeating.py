@@ -6,8 +6,12 @@ import numpy as np
 
 from lexmove.app.execution import Progress
 from lexmove.app.preparing import fidelity_plan, objective_of
-from lexmove.app.stored import REPETITIONS as REPETITIONS_OF
-from lexmove.app.stored import repetitions_dir, repetitions_name, study_dir_of
+from lexmove.app.stored import (
+    repetitions_before,
+    repetitions_dir,
+    repetitions_name,
+    study_dir_of,
+)
 from lexmove.coordinator.coordinator import Coordinator
 from lexmove.coordinator.repetitions import RepeatedConfig, RepetitionProposer
 from lexmove.coordinator.stage import Stage, Work
@@ -89,14 +93,13 @@ def _spec(study: Study, name: str, num_trials: int) -> StudySpec:
 
 def _winner_before(store: TrialStore, names: Sequence[str], study: Study) -> str | None:
     """The arm that repeated best when the study had fewer trials; None where it had not ended."""
-    prefix = f"{study.spec.name}{REPETITIONS_OF}"
-    lengths = (int(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
-    before = max((length for length in lengths if length < len(study.trials)), default=None)
+    known = repetitions_before(study, names)
+    before = max((length for length in known if length < len(study.trials)), default=None)
     if before is None:
         return None
     found = {
         arm.name: study.sign * arm.validation.mean
-        for arm in repeated_arms(store.look(f"{prefix}{before}"))
+        for arm in repeated_arms(store.look(known[before]))
         if arm.validation is not None
     }
     return max(found, key=lambda name: found[name], default=None)

@@ -35,7 +35,7 @@ def stop_here(name: str, *, store: str | None) -> None:
     if runner is not None and pid is None:
         raise UsageError(
             f"study {name!r} is run on another machine, by process {shown(runner)}: run "
-            "`lexmove stop` there"
+            f"`lexmove stop` there; of a cluster, `lexmove stop {name} --address http://HOST:8265`"
         )
     if pid is None:
         raise UsageError(

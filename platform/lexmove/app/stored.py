@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -256,6 +256,13 @@ def repetitions_name(study: Study) -> str:
     Another one for each number of trials: a study that goes on may have other finalists.
     """
     return f"{study.spec.name}{REPETITIONS}{len(study.trials)}"
+
+
+def repetitions_before(study: Study, names: Iterable[str]) -> dict[int, str]:
+    """Those names that are of repetitions of this study, by how many trials it had then."""
+    prefix = f"{study.spec.name}{REPETITIONS}"
+    ends = {name: name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    return {int(end): name for name, end in ends.items() if end.isdecimal()}
 
 
 def repetitions_dir(study: Study, study_dir: StudyDir) -> StudyDir:
