@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from cli.conftest import Lexmove
 from lexmove.cli.verbs import app
+from lexmove.trials.tasks.task import BUILT_IN
 
 VERBS = tuple(
     name
@@ -53,6 +54,11 @@ def test_help_is_frozen(lexmove: Lexmove, golden: Callable[[str, str], None]) ->
     assert [page.exit_code for _, page in pages] == [0] * len(pages)
     text = "\n".join(f"$ {title}\n{page.stdout}" for title, page in pages)
     golden("cli_help.txt", text)
+
+
+def test_the_built_in_tasks_are_listed(lexmove: Lexmove) -> None:
+    said = lexmove("init", "--help").stdout
+    assert [name for name in BUILT_IN if name not in said] == []
 
 
 def test_every_verb_has_an_example(lexmove: Lexmove) -> None:

@@ -61,7 +61,13 @@ def lexmove(
 @conducted
 def init(
     task: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A built-in task.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="A built-in task: license_category, license_families, license_listing, "
+            "license_mc or license_role.",
+            show_default=False,
+        ),
     ] = None,
     data: Annotated[
         Path | None,
