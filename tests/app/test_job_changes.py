@@ -5,16 +5,18 @@ from typing import Any
 
 import pytest
 
-from app.test_running import SPACE, make_job, silent
+from app.test_running import make_job, silent
 from lexmove.app import running
 from lexmove.app.job_changes import changed_since
 from lexmove.app.preparing import settled, study_spec
 from lexmove.coordinator.store import open_store
 from lexmove.errors import UsageError
 from lexmove.space.domain import Float
+from lexmove.space.loading import space_from_mapping
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.study import Study
 
+PLAIN = space_from_mapping({"parameters": {"learning_rate": {"min": 1e-5, "max": 1e-2}}})
 WIDER = SearchSpace(
     hyperparameters=(
         Hyperparameter(name="learning_rate", domain=Float(low=1e-5, high=1e-1, log=True)),
@@ -23,15 +25,15 @@ WIDER = SearchSpace(
 
 
 def made(folder: Path, **fields: Any) -> Study:
-    return Study(spec=study_spec(settled(make_job(folder, **fields)), SPACE))
+    return Study(spec=study_spec(settled(make_job(folder, **fields)), PLAIN))
 
 
 def test_the_same_job_has_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = made(tmp_path)
-    assert changed_since(study, make_job(tmp_path), SPACE) == ""
+    assert changed_since(study, make_job(tmp_path), PLAIN) == ""
     monkeypatch.chdir(tmp_path)
     elsewhere = make_job(tmp_path, storage="studies", store="sqlite:///other.db")
-    assert changed_since(study, elsewhere, SPACE) == ""
+    assert changed_since(study, elsewhere, PLAIN) == ""
 
 
 @pytest.mark.parametrize(
@@ -55,14 +57,20 @@ def test_the_same_job_has_not_changed(tmp_path: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_what_was_edited_is_named(tmp_path: Path, fields: dict[str, Any], said: str) -> None:
-    found = changed_since(made(tmp_path), make_job(tmp_path, **fields), SPACE)
+    job = make_job(tmp_path, **fields)
+    space = space_from_mapping(job.space)
+    found = changed_since(made(tmp_path), job, space)
     assert found.startswith(", of a job that differs in ")
     assert said in found
 
 
 def test_a_space_in_a_file_of_its_own_is_compared_too(tmp_path: Path) -> None:
-    found = changed_since(made(tmp_path), make_job(tmp_path), WIDER)
-    assert found == ", of a job that differs in its search space"
+    in_a_file = {"space": "spaces/mine.yaml"}
+    study, job = made(tmp_path, **in_a_file), make_job(tmp_path, **in_a_file)
+    assert changed_since(study, job, WIDER) == ", of a job that differs in its search space"
+    moved = make_job(tmp_path, space="../spaces/mine.yaml")
+    assert changed_since(study, moved, study.spec.space) == ""
+    assert changed_since(study, make_job(tmp_path), study.spec.space) == ""
 
 
 def test_who_runs_it_again_is_told_before_the_old_one_goes_on(tmp_path: Path) -> None:
@@ -74,4 +82,4 @@ def test_who_runs_it_again_is_told_before_the_old_one_goes_on(tmp_path: Path) ->
     ):
         way = rf"{said}`lexmove resume s --store {url}` goes on"
         with pytest.raises(UsageError, match=way):
-            running.tune(make_job(tmp_path, **fields), SPACE, store=url, progress=silent)
+            running.tune(make_job(tmp_path, **fields), PLAIN, store=url, progress=silent)

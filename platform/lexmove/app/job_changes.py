@@ -39,13 +39,24 @@ def _changes(study: Study, job: JobSpec, space: SearchSpace) -> Iterator[str]:
     except LexmoveError:  # whoever runs it hears of that
         return
     before, now = (dict(_leaves(data)) for data in (json.loads(study.spec.job), now))
-    for name in (name for name in now if name in before and name not in _OF_A_MACHINE):
-        if before[name] != now[name]:
-            yield f"{name} ({_short(before[name])}, now {_short(now[name])})"
-    if set(_of_space(before)) == set(_of_space(now)) and study.spec.space != space:
-        yield "its search space"  # in a file of its own
-    for name in sorted(set(_of_space(before)) ^ set(_of_space(now))):
-        yield f"{name} ({_short(before.get(name))}, now {_short(now.get(name))})"
+    for name in (name for name in now if name in before and not _is_of_space(name)):
+        if before[name] != now[name] and name not in _OF_A_MACHINE:
+            yield _say(name, before, now)
+    if study.spec.space != space:  # whatever the file is called that it stands in
+        yield from _space_changes(before, now)
+
+
+def _space_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    if "space" in before or "space" in now:  # a file of its own
+        yield "its search space"
+        return
+    for name in sorted(filter(_is_of_space, {**before, **now})):
+        if before.get(name) != now.get(name):
+            yield _say(name, before, now)
+
+
+def _say(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    return f"{name} ({_short(before.get(name))}, now {_short(now.get(name))})"
 
 
 def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -56,9 +67,8 @@ def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{key}", value
 
 
-def _of_space(leaves: Mapping[str, Any]) -> Iterator[str]:
-    """What a space says of hyperparameters, which one job may have and the other not."""
-    return (name for name in leaves if name.startswith("space."))
+def _is_of_space(name: str) -> bool:
+    return name.partition(".")[0] == "space"
 
 
 def _short(value: Any) -> str:
