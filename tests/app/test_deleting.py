@@ -72,9 +72,23 @@ def test_a_study_that_runs_is_left_alone(url: str, study_dir: StudyDir) -> None:
     assert (study_dir.trial(0) / "epoch_2" / "weights").exists()
 
 
+def test_a_store_is_the_same_by_any_way_there(
+    url: str, study_dir: StudyDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study_dir.write_json("store", {"url": url})
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    (tmp_path / "link").symlink_to(tmp_path)
+    by_link = f"sqlite:///{tmp_path}/link/studies.db"
+    assert not about_to_delete("clauses", store=by_link).is_kept
+    delete("clauses", store="sqlite:///../studies.db")
+    assert not study_dir.root.exists()
+
+
 def test_the_folder_of_another_stores_study_stays(url: str, study_dir: StudyDir) -> None:
     study_dir.write_json("store", {"url": "sqlite:////elsewhere/studies.db"})
-    assert about_to_delete("clauses", store=url).place is None
+    doomed = about_to_delete("clauses", store=url)
+    assert (doomed.place, doomed.is_kept) == (str(study_dir.root), True)
     delete("clauses", store=url)
     assert open_store(url).names() == ()
     assert (study_dir.trial(0) / "epoch_2" / "weights").exists()

@@ -11,6 +11,7 @@ import pytest
 from cli.conftest import Lexmove
 from cli.studies import NAME, make_store
 from lexmove.coordinator.store import open_store
+from lexmove.coordinator.study_dir import StudyDir
 from lexmove_process import begun
 
 
@@ -31,6 +32,14 @@ def test_without_a_terminal_it_wants_to_be_told_so(lexmove: Lexmove, url: str) -
     assert open_store(url).names() == ()
     again = lexmove("delete", NAME, "--store", url, "--yes")
     assert (again.exit_code, "no study 'clauses'" in again.stderr) == (2, True)
+
+
+def test_a_folder_that_stays_is_named(lexmove: Lexmove, url: str, tmp_path: Path) -> None:
+    study_dir = StudyDir(tmp_path / "studies" / NAME)
+    study_dir.write_json("store", {"url": "sqlite:////elsewhere/studies.db"})
+    done = lexmove("delete", NAME, "--store", url, "--yes")
+    assert f"{study_dir.root} stays: it is that of a study in another store" in done.stderr
+    assert study_dir.root.exists()
 
 
 @pytest.mark.parametrize(

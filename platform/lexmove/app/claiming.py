@@ -38,19 +38,24 @@ def record_place(study_dir: StudyDir, place: str) -> None:
 def is_folder_of(study_dir: StudyDir, url: str) -> bool:
     """Whether a folder is, as far as it knows, that of a study in the store at a URL."""
     left = study_dir.read_json(_STORE)
-    return left is None or left["url"] == _place_of(url)
+    return left is None or _place_of(left["url"]) == _place_of(url)
 
 
 def _place_of(url: str) -> str:
-    """A store's URL that means the same from any folder, without a password."""
-    return url if url.startswith("memory:") else str(locate_store(url))
+    """A store's URL that is the same from any folder and by any way there, without a password."""
+    if url.startswith("memory:"):
+        return url
+    location = locate_store(url)
+    if location.path is None:
+        return str(location)
+    return f"{'journal' if location.is_journal else 'sqlite'}:///{location.path.resolve()}"
 
 
 def _check_no_other(job: JobSpec, study_dir: StudyDir, place: str) -> None:
     """Refuses to write over the folder of a study that another store still holds."""
     left = study_dir.read_json(_STORE)
     other = place if left is None else left["url"]
-    if other == place:
+    if _place_of(other) == place:
         return
     try:
         is_there = job.name in open_store(other).names()

@@ -18,13 +18,15 @@ from lexmove.study.study import Study
 class Doomed:
     """What `delete` would take away.
 
-    `place` is the study's folder, or where in a remote storage that is, and None where it has none
-    or it is another store's; `size_bytes` is what lies there on this machine.
+    `place` is the study's folder, or where in a remote storage that is, and None where it has none;
+    `size_bytes` is what lies there on this machine. `is_kept` says that it is another store's
+    study's by now, and stays.
     """
 
     study: Study
     place: str | None
-    size_bytes: int
+    size_bytes: int = 0
+    is_kept: bool = False
 
 
 def about_to_delete(name: str, *, store: str | None = None) -> Doomed:
@@ -35,10 +37,15 @@ def about_to_delete(name: str, *, store: str | None = None) -> Doomed:
     """
     url = store_url(None, store)
     study = open_reader(url).look(name)
-    study_dir = _study_dir(study, url)
-    if study_dir is None:
-        return Doomed(study=study, place=None, size_bytes=0)
-    return Doomed(study=study, place=study_dir.place, size_bytes=_size(study_dir.root))
+    if not study.spec.job:
+        return Doomed(study=study, place=None)
+    study_dir = study_dir_of(job_of(study))
+    return Doomed(
+        study=study,
+        place=study_dir.place,
+        size_bytes=_size(study_dir.root),
+        is_kept=not is_folder_of(study_dir, url),
+    )
 
 
 def delete(name: str, *, store: str | None = None) -> None:

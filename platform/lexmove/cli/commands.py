@@ -275,7 +275,7 @@ def run_delete(name: str, *, is_sure: bool, store: str | None) -> None:
     doomed = about_to_delete(name, store=store)
     url = without_password(store_url(None, store))
     what = f"study {name}, {say_count(len(doomed.study.trials), 'trial')}, in {url}"
-    if doomed.place is not None:
+    if doomed.place is not None and not doomed.is_kept:
         what += f", and {doomed.place} ({doomed.size_bytes / 1e6:.0f} MB here)"
     if not is_sure:
         if not sys.stdin.isatty():
@@ -289,6 +289,8 @@ def run_delete(name: str, *, is_sure: bool, store: str | None) -> None:
         raise typer.Exit(1)
     delete(name, store=store)
     say(f"deleted {what}")
+    if doomed.is_kept:
+        say(f"{doomed.place} stays: it is that of a study in another store")
 
 
 def run_doctor(
