@@ -80,6 +80,7 @@ def _reached(family: str, seed: int, proposer: str, promotion: str = "asha") -> 
 # Measured mean value, by gain per epoch | by ASHA | random starts with ASHA. After five trainings:
 # exponential .75 | .77 | .68, power law .71 | .62 | .61; 7 and 5 of 8 pairs won. After ten:
 # .85 | .85 | .78, .74 | .70 | .66; 8 and 7 of 8.
+@pytest.mark.slow  # twenty seconds each, alone
 @pytest.mark.parametrize("promotion", ["asha", "gain_per_epoch"])
 def test_the_floor_beats_random_starts_at_equal_epochs(promotion: str) -> None:
     pairs = [

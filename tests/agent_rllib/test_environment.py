@@ -308,7 +308,7 @@ def test_an_episode_may_begin_in_the_middle_of_a_study() -> None:
 
 def test_a_space_that_chance_has_used_up_is_passed_over() -> None:
     """It has ended a run of pre-training after 22,000 decisions."""
-    episode = EpisodeSpec(num_trials=120, num_seeded=100)
+    episode = EpisodeSpec(num_trials=50, num_seeded=40)
     mixed = TuningEnv({"make_objective": lambda seed: TASKS[seed % 2](seed), "episode": episode})
     for seed in range(4):
         seen, _ = mixed.reset(seed=seed)
