@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ FINAL = (0, 2, 3, 130)
 
 INTERRUPTED = 130
 """The exit status where this process was asked to leave."""
+
+_POLL_S = 0.2
 
 _PR_SET_PDEATHSIG = 1
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -95,7 +97,9 @@ class _Leaving:
     """Whether this process was asked to leave, and the driver that hears of it."""
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
+        # No threading.Event: a handler that sets one while its own thread begins to wait for it
+        # would wait for a lock that it holds itself.
+        self._is_asked = False
         self._driver: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "_Leaving":
@@ -113,11 +117,14 @@ class _Leaving:
 
     @property
     def is_asked(self) -> bool:
-        return self._asked.is_set()
+        return self._is_asked
 
     def wait(self, seconds: float) -> bool:
         """Waits, shorter if it is asked to leave; whether it was."""
-        return self._asked.wait(seconds)
+        until_s = time.monotonic() + seconds
+        while not self._is_asked and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(_POLL_S, left_s))
+        return self._is_asked
 
     def run(self, words: Sequence[str]) -> int:
         """The exit status of a driver; negative where a signal ended it."""
@@ -128,7 +135,7 @@ class _Leaving:
                 words,
                 preexec_fn=_die_with_parent(),  # noqa: PLW1509 - this process has one thread
             )
-        if self._asked.is_set():
+        if self._is_asked:
             self._pass_on()
         try:
             return self._driver.wait()
@@ -136,8 +143,8 @@ class _Leaving:
             self._driver = None
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        is_first = not self._asked.is_set()
-        self._asked.set()
+        is_first = not self._is_asked
+        self._is_asked = True
         if is_first:
             self._pass_on()
 
