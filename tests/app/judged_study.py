@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from lexmove.app import running
+from lexmove.app.execution import Progress
 from lexmove.app.stored import Outcome
 from lexmove.job.spec import JobSpec
 from lexmove.space.loading import space_from_mapping
@@ -17,7 +18,7 @@ def silent(phase, study):
     """Tells nothing."""
 
 
-def run_study(folder: Path) -> Outcome:
+def run_study(folder: Path, progress: Progress = silent) -> Outcome:
     """Three trials and two repetitions each, in a folder of its own."""
     rows = [
         {"text": f"the {WORDS[i % 2]} is {'due' if i % 3 else 'the'}", "label": WORDS[i % 2]}
@@ -41,7 +42,7 @@ def run_study(folder: Path) -> Outcome:
         space_from_mapping(job.space),
         store=f"sqlite:///{folder}/studies.db",
         address="in-process",
-        progress=silent,
+        progress=progress,
     )
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,20 @@ def test_what_is_sent_line_by_line_is_the_study(folder: Path) -> None:
     assert len(sight.study.events) == len(study.events)
     assert sight.study.events[0].at_s == START_S
     assert sight.study.incumbent == study.incumbent
+
+
+def test_whoever_watches_learns_of_a_budget_that_grew(folder: Path) -> None:
+    study = open_store(store_of(folder)).load(NAME)
+    sent, told = io.StringIO(), {}
+    asking._send_events(study, told, sent)
+    more = replace(study, spec=replace(study.spec, num_trials=study.spec.num_trials + 1))
+    asking._send_events(more, told, sent)
+    asking._send_events(more, told, sent)
+    received = asking._Received(NAME)
+    lines = sent.getvalue().splitlines()
+    for line in lines:
+        received.take(asking.read_news(line))
+    sight = received.sight()
+    assert sight is not None
+    assert sight.study.spec == more.spec
+    assert len(sight.study.events) == study.num_events == len(lines) - 2

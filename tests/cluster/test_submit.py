@@ -207,6 +207,12 @@ def _killed_and_stopped(head: Head, folder: Path) -> Study:
 def _resumed(head: Head, folder: Path, before: Study) -> None:
     """Goes on with the study on a head that knows of no job, and reads it there."""
     assert jobs_of(head).of_study("contracts") == ()
+    done = lexmove(head, folder, "enqueue", "contracts", "learning_rate=2e-3")
+    assert done.returncode == 0, done.stderr
+    assert f"next: lexmove submit --resume contracts --address {head.address}" in done.stderr
+    again = lexmove(head, folder, "enqueue", "contracts", "learning_rate=2e-3")
+    assert again.returncode == 2
+    assert "this config waits already" in again.stderr
     words = [*shown("lexmove submit --resume contracts"), "--wait"]
     resumed = lexmove(head, folder, *words)
     assert resumed.returncode == 0, resumed.stderr
@@ -214,7 +220,9 @@ def _resumed(head: Head, folder: Path, before: Study) -> None:
     after = stored(head, "contracts")
     assert after is not None
     assert after.events[: before.num_events] == before.events, "nothing was lost or rewritten"
-    assert len(after.trials) == NUM_TRIALS, "the budget is met exactly"
+    assert len(after.trials) == NUM_TRIALS + 1, "the budget is met exactly"
+    rates = [trial.config["learning_rate"] for trial in after.trials[len(before.trials) :]]
+    assert 2e-3 in rates
     for trial in after.trials:
         fidelities = [item.fidelity for item in trial.measurements]
         assert len(set(fidelities)) == len(fidelities), "nothing is there twice"

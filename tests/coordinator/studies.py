@@ -21,9 +21,15 @@ SPACE = SearchSpace(
 
 
 def make(
-    root: Path, *, num_trials: int, fidelity: FidelityPlan, parallel: int = 2, **options
+    root: Path,
+    *,
+    num_trials: int,
+    fidelity: FidelityPlan,
+    parallel: int = 2,
+    store: MemoryStore | None = None,
+    **options,
 ) -> tuple[Coordinator, StudyDir]:
-    store = MemoryStore()
+    store = store or MemoryStore()
     spec = StudySpec(
         name="s", space=SPACE, num_trials=num_trials, parallel=parallel, fidelity=fidelity
     )

@@ -11,8 +11,10 @@ from lexmove.coordinator.dispatch import Dispatch
 from lexmove.coordinator.evaluation import SegmentOutcome
 from lexmove.coordinator.lane import Lane
 from lexmove.coordinator.stage import Work
+from lexmove.coordinator.store import MemoryStore
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import UNMEASURED
+from lexmove.study.starts import asked_for
 from lexmove.study.trial import Measurement, TrialStatus
 from lexmove.trials.simulated import SimulatedObjective
 
@@ -47,6 +49,29 @@ def orders(dispatch, *letters):
     """What is answered to letters, by lane."""
     answers = [*dispatch.receive(letters), *dispatch.answers()]
     return {item.lane: item.order and item.order.segment.trial_id for item in answers}
+
+
+def test_a_lane_that_waits_tries_what_is_requested_meanwhile(tmp_path):
+    """No event says so: the store does, a second later."""
+    now_s, store, plan = [0.0], MemoryStore(), FidelityPlan(maximum=1)
+    coordinator, study_dir = make(
+        tmp_path, num_trials=1, fidelity=plan, store=store, clock=lambda: now_s[0]
+    )
+    dispatch = Dispatch(iter([stage_of(coordinator, study_dir)]), WORKS)
+    assert orders(dispatch, Letter(lane="a", number=0), Letter(lane="b", number=0)) == {"a": 0}
+    first, second = (SPACE.config({"lr": rate, "decay": 0.1}) for rate in (1e-5, 1e-4))
+    store.request("s", asked_for(first, by="you"))
+    assert orders(dispatch) == {}
+    now_s[0] += 1.0
+    assert orders(dispatch) == {"b": 1}
+    assert coordinator.study.trials[1].config == first
+    assert coordinator.study.spec.num_trials == 2
+    # In the last moment, too, before the second is over.
+    store.request("s", asked_for(second, by="you"))
+    assert orders(dispatch, ended("a", 1, 0)) == {}
+    assert orders(dispatch, ended("b", 1, 1)) == {"a": 2}
+    assert coordinator.study.trials[2].config == second
+    assert orders(dispatch, ended("a", 2, 2)) == {"a": None, "b": None}
 
 
 def test_lanes_get_segment_after_segment_and_leave_when_all_is_done(dispatch, coordinator):

@@ -208,6 +208,52 @@ def test_more_starts_may_be_planned(opener, request):
         assert found.load(name).spec.starts == (first, second)
 
 
+def wanted(value, after=0):
+    return asked_for(Config({"x": value}), by="you", after=after)
+
+
+def test_what_is_requested_beside_the_writer_is_planned_by_it_once(opener, request):
+    store, name = filled(opener, request, EVENTS[:9])
+    assert (opener().requests(name), store.plan_requests(name)) == ((), None)
+    num_started = len(store.load(name).trials)
+    for value in (0.5, 1, 0.5):
+        opener().request(name, wanted(value))
+    assert opener().requests(name) == (wanted(0.5), wanted(1), wanted(0.5))
+    assert opener().load(name).spec == spec(name), "nothing changes for who runs it"
+    store.append(name, EVENTS[9])
+    planned = store.plan_requests(name)
+    starts = tuple(wanted(value, num_started) for value in (0.5, 1))
+    expected = spec(name, num_trials=spec(name).num_trials + 2, starts=starts)
+    assert planned == Study.from_events(expected, EVENTS[:10])
+    assert (opener().requests(name), store.plan_requests(name)) == ((), None)
+    store.append(name, EVENTS[10])
+    for found in (store, opener()):
+        assert found.load(name) == Study.from_events(expected, EVENTS[:11])
+
+
+def test_what_was_tried_or_planned_meanwhile_is_dropped(opener, request):
+    store, name = filled(opener, request, EVENTS[:9])
+    store.extend(name, 60, [wanted(0.5, 3)])
+    tried = asked_for(store.load(name).trials[0].config, by="you")
+    for start in (tried, wanted(0.5)):
+        opener().request(name, start)
+    before = store.load(name)
+    assert store.plan_requests(name) is None
+    assert (opener().load(name), opener().requests(name)) == (before, ())
+
+
+def test_requests_go_with_their_study(opener, request):
+    store, name = named(opener, request)
+    store.request(name, wanted(0.5))
+    store.delete(name)
+    store.create(spec(name))
+    assert opener().requests(name) == ()
+    asks = (lambda: store.request("no", wanted(1)), lambda: store.requests("no"))
+    for act in (*asks, lambda: store.plan_requests("no")):
+        with pytest.raises(StudyNotFoundError, match="no study 'no'"):
+            act()
+
+
 def test_any_history_comes_back(opener):
     """Property: what is loaded is what was appended; compared as text, for NaN equals nothing."""
     counter = itertools.count()

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from lexmove.app.stored import look, repetitions_name, repetitions_of
@@ -125,7 +125,7 @@ def see(name: str, *, store: str) -> Sight | None:
 
 def stream(name: str, *, store: str, to: TextIO) -> None:
     """On the cluster: sends a study event by event, until it is finished."""
-    told: dict[str, int] = {}
+    told: dict[str, Study] = {}
     state = ""
     while state != "finished":
         sight = see(name, store=store)
@@ -140,15 +140,15 @@ def stream(name: str, *, store: str, to: TextIO) -> None:
             time.sleep(_LOOK_S)
 
 
-def _send_events(study: Study, told: dict[str, int], to: TextIO) -> None:
+def _send_events(study: Study, told: dict[str, Study], to: TextIO) -> None:
     name = study.spec.name
-    if name not in told:
-        told[name] = 0
+    before = told.get(name)
+    if before is None or before.spec != study.spec:  # a budget may grow
         to.write(f"{NEWS}{json.dumps({'spec': study.spec.to_json()})}\n")
-    for event in study.events_since(told[name]):
+    for event in study.events_since(0 if before is None else before.num_events):
         found = {"study": name, "event": event_to_json(event)}
         to.write(f"{NEWS}{json.dumps(found)}\n")
-    told[name] = study.num_events
+    told[name] = study
 
 
 def watch(jobs: Jobs, name: str, *, store: str) -> Iterator[Sight | None]:
@@ -187,7 +187,8 @@ class _Received:
         """Learns of one line; whether a look is complete with it."""
         if "spec" in news:
             spec = StudySpec.from_json(news["spec"])
-            self._studies[spec.name] = Study(spec=spec)
+            known = self._studies.get(spec.name, Study(spec=spec))
+            self._studies[spec.name] = replace(known, spec=spec)
         elif "event" in news:
             study = self._studies[news["study"]]
             self._studies[news["study"]] = study.with_event(event_from_json(news["event"]))

@@ -1,27 +1,47 @@
 """Enqueues a config: the study's next trial tries it, and its budget grows by that trial."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from lexmove.app.stored import job_of, store_option, store_url, study_dir_of
-from lexmove.coordinator.driver_process import being_run
+from lexmove.app.stored import (
+    is_asked_for_more,
+    is_searched,
+    job_of,
+    repetitions_of,
+    store_option,
+    store_url,
+    study_dir_of,
+)
+from lexmove.coordinator.driver_process import shown
 from lexmove.coordinator.heartbeats import runner_of
 from lexmove.coordinator.store import open_store
 from lexmove.errors import UsageError, did_you_mean
 from lexmove.space.domain import Value, held
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.space.translation import carry
-from lexmove.study.starts import asked_for
+from lexmove.study.starts import PlannedStart, asked_for
 from lexmove.study.study import Study
 
 _BY = "you"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enqueued:
+    """A config that is the study's next; `runner` is the process that will try it, if one runs."""
+
+    config: Config
+    runner: str | None
+
+
 def enqueue(
     name: str, words: Mapping[str, str], *, like: int | None = None, store: str | None = None
-) -> Config:
-    """Plans a config as the study's next start, and buys the trial for it; gives the config.
+) -> Enqueued:
+    """Plans a config as the study's next start, and buys the trial for it.
+
+    Who runs the study meanwhile starts it in its next free slot.
 
     Args:
         name: the study's.
@@ -32,22 +52,34 @@ def enqueue(
     Raises:
         StudyNotFoundError: no study of that name.
         UsageError: an unknown trial, hyperparameter or value, a config that was tried already or
-            waits, or a study that is running.
+            waits, or a study whose best configs are being repeated.
         InvalidConfigError: a config that the space does not allow.
     """
     opened = open_store(store_url(None, store))
-    job = job_of(opened.load(name))
-    study_dir = study_dir_of(job)
+    study = opened.load(name)
+    study_dir = study_dir_of(job_of(study))
     study_dir.create()
-    if runner := runner_of(opened, name):
-        raise UsageError(being_run(name, runner))
-    with study_dir.locked():  # whoever runs the study would not hear of it
-        study = opened.load(name)
-        config = _config(study, words, like)
-        _check_new(study, config, option=store_option(store_url(None, store)))
-        start = asked_for(config, by=_BY, after=len(study.trials))
-        opened.extend(name, study.spec.num_trials + 1, [start])
-    return config
+    config = _config(study, words, like)
+    option = store_option(store_url(None, store))
+    _check_new(study, config, opened.requests(name), option=option)
+    runner = study_dir.runner() if study_dir.is_locked() else runner_of(opened, name)
+    if runner is not None and _is_repeating(study, repetitions_of(opened, study)):
+        raise UsageError(
+            f"study {name!r} is repeating its best configs, and does not search any more; wait for "
+            f"its end: `lexmove watch {name}{option}`"
+        )
+    opened.request(name, asked_for(config, by=_BY, after=len(study.trials)))
+    if runner is None:
+        # Whoever takes up the study meanwhile plans it, too.
+        with suppress(UsageError), study_dir.locked():
+            opened.plan_requests(name)
+    return Enqueued(config=config, runner=None if runner is None else shown(runner))
+
+
+def _is_repeating(study: Study, repetitions: Study | None) -> bool:
+    """Whether the search is over and its best configs are trained again."""
+    by_clock = study.spec.wall_clock_s is not None and not is_asked_for_more(study)
+    return repetitions is not None and (is_searched(study) or by_clock)
 
 
 def _config(study: Study, words: Mapping[str, str], like: int | None) -> Config:
@@ -82,13 +114,16 @@ def _plain(text: str) -> Any:
         return text
 
 
-def _check_new(study: Study, config: Config, *, option: str) -> None:
+def _check_new(
+    study: Study, config: Config, requests: Iterable[PlannedStart], *, option: str
+) -> None:
     for trial in study.trials:
         if trial.config == config:
             raise UsageError(
                 f"trial {trial.trial_id} of study {study.spec.name!r} tried just this config: "
                 f"`lexmove show {study.spec.name} {trial.trial_id}{option}` shows it"
             )
-    if any(start.is_asked and start.config == config for start in study.spec.starts):
+    asked = [start for start in study.spec.starts if start.is_asked]
+    if any(start.config == config for start in (*asked, *requests)):
         way = f"lexmove resume {study.spec.name}{option}"
-        raise UsageError(f"this config waits already: `{way}` tries it")
+        raise UsageError(f"this config waits already: who runs the study tries it, or `{way}`")

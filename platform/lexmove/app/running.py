@@ -163,7 +163,8 @@ def resume(
     study_dir = study_dir_of(job)
     study_dir.create()
     forget_data()
-    if not extra_trials and _is_done(opened, job, study, study_dir):
+    is_requested = bool(opened.requests(name))
+    if not (extra_trials or is_requested) and _is_done(opened, job, study, study_dir):
         progress("nothing was left to do; --trials +N gives it more trials", None)
         return outcome_of(opened, study)
     _check_still_there(job)
@@ -246,13 +247,17 @@ def _run(
             works = {name: with_inputs(work, job) for name, work in works.items()}
             if extra_trials:  # now that nothing stands in the way, or each vain call would buy them
                 store.extend(job.name, store.load(job.name).spec.num_trials + extra_trials)
-                bought = job_of(store.load(job.name)).budget.trials  # more is repeated, too
-                budget = job.budget.model_copy(update={"trials": bought})
-                job = job.model_copy(update={"budget": budget})
+                job = _with_bought(job, store)
             stages = _stages(store, job, study_dir, progress, is_extended=bool(extra_trials))
             execute(stages, works, job, study_dir, on_ray=address != IN_PROCESS)
         _judge(store, job, study_dir, progress)
     return outcome_of(store, store.load(job.name))
+
+
+def _with_bought(job: JobSpec, store: TrialStore) -> JobSpec:
+    """The job with the trials that were bought since: of more trials more is repeated, too."""
+    bought = job_of(store.load(job.name)).budget.trials
+    return job.model_copy(update={"budget": job.budget.model_copy(update={"trials": bought})})
 
 
 def _judge(store: TrialStore, job: JobSpec, study_dir: StudyDir, progress: Progress) -> None:
@@ -280,11 +285,11 @@ def _stages(
     if not store.load(job.name).trials or study_dir.read_json("reference") is None:
         progress("scoring the reference", None)
         write_reference(job, study_dir)
-    study = store.load(job.name)
+    study = store.plan_requests(job.name) or store.load(job.name)
     repeated = repetitions_of(store, study)
     if is_extended or not _was_ended_by_time(job, study, repeated, study_dir):
         yield from _search(store, job, study_dir, progress)
-        study = store.load(job.name)
+        study, job = store.load(job.name), _with_bought(job, store)
         if job.budget.limit == "time" and study.incumbent is not None:
             # The trials alone do not tell that the clock has ended it.
             study_dir.write_json(SEARCHED, {"num_trials": len(study.trials)})

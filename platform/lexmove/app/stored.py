@@ -149,7 +149,8 @@ def outcome_of(store: TrialReader, study: Study) -> Outcome:
     )
     is_held = study_dir is not None and study_dir.is_locked()
     is_running = is_held or runner_of(store, study.spec.name) is not None
-    state = "finished" if is_done else "interrupted"
+    is_requested = is_done and bool(store.requests(study.spec.name))
+    state = "finished" if is_done and not is_requested else "interrupted"
     return Outcome(
         study=study,
         state="running" if is_running else state,

@@ -22,7 +22,6 @@ from lexmove.job.spec import JobSpec
 from lexmove.results.summary import list_json, show_json, trial_json
 from lexmove.results.wording import say_count
 from lexmove.space.loading import load_job_and_space
-from lexmove.space.move import say_value
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.study import Study
 
@@ -169,22 +168,6 @@ def run_resume(
             progress=progress,
         )
     _finish(outcome, store=url, profile=profile)
-
-
-def run_enqueue(name: str, words: list[str], *, like: int | None, store: str | None) -> None:
-    """`lexmove enqueue`."""
-    from lexmove.app.enqueueing import enqueue
-
-    pairs = [word.partition("=") for word in words]
-    for word, (key, _, value) in zip(words, pairs, strict=True):
-        if not key or not value:
-            raise UsageError(f"{word!r} is no NAME=VALUE, such as learning_rate=3e-5")
-        if sum(key == other for other, _, _ in pairs) > 1:
-            raise UsageError(f"{key} is given twice: a config has one value for each name")
-    config = enqueue(name, {key: value for key, _, value in pairs}, like=like, store=store)
-    values = ", ".join(f"{key} {say_value(value)}" for key, value in config.items())
-    say(f"the next trial of {name}, one more than its budget had: {values}")
-    say(f"next: lexmove resume {name}{store_option(store_url(None, store))}")
 
 
 def _finish(outcome: Outcome, *, store: str, profile: bool) -> None:

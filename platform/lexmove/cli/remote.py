@@ -278,12 +278,29 @@ def read_remotely(
     words: Sequence[str], *, address: str, store: str | None, study: str | None
 ) -> NoReturn:
     """Has a cluster run a reading verb, says what it said, and exits as it did."""
-    jobs = asking.connected_jobs(address)
-    url = asking.store_there(jobs, study, store)
-    told = asking.ask(jobs, [*words, "--store", url])
+    told = _asked(words, address=address, store=store, study=study)
     sys.stdout.write(told.out)
     sys.stderr.write(told.err)
     raise typer.Exit(told.status)
+
+
+def ask_there(
+    words: Sequence[str], *, address: str, store: str | None, study: str
+) -> asking.Answer:
+    """What a verb says on a cluster; where it did not go well, says so and exits as it did."""
+    told = _asked(words, address=address, store=store, study=study)
+    if told.status:
+        sys.stderr.write(told.err)
+        raise typer.Exit(told.status)
+    return told
+
+
+def _asked(
+    words: Sequence[str], *, address: str, store: str | None, study: str | None
+) -> asking.Answer:
+    jobs = asking.connected_jobs(address)
+    url = asking.store_there(jobs, study, store)
+    return asking.ask(jobs, [*words, "--store", url])
 
 
 def run_supervise(

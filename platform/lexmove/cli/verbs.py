@@ -7,6 +7,7 @@ import typer
 
 from lexmove.cli.cluster_verbs import cluster
 from lexmove.cli.conduct import conducted
+from lexmove.cli.enqueue_verb import enqueue
 from lexmove.cli.export_verb import export
 from lexmove.cli.import_verb import import_
 from lexmove.cli.options import (
@@ -172,31 +173,9 @@ def resume(
     )
 
 
-@app.command(epilog="Example: lexmove enqueue license-category learning_rate=3e-5 --like 12")
-@conducted
-def enqueue(
-    study: Study,
-    values: Annotated[
-        list[str],
-        typer.Argument(metavar="NAME=VALUE...", help="Values of the config.", show_default=False),
-    ],
-    like: Annotated[
-        int | None,
-        typer.Option(
-            metavar="TRIAL",
-            help="Take all other values from this trial. Default: the space's defaults.",
-            show_default=False,
-        ),
-    ] = None,
-    store: Store = None,
-) -> None:
-    """Have a study try a config of yours next, when it goes on.
-
-    It is one trial more than the budget had. A study that runs is to be stopped first.
-    """
-    from lexmove.cli.commands import run_enqueue
-
-    run_enqueue(study, values, like=like, store=store)
+app.command(
+    epilog="Example: lexmove enqueue license-category learning_rate=3e-5 --like 12",
+)(enqueue)
 
 
 @app.command(epilog="Example: lexmove ls --json")

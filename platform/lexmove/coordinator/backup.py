@@ -72,6 +72,8 @@ class _Backup:
         Also where nothing happens for hours after it: then, too, it must not be lost.
         """
         with self._lock:
+            if self._study is not None and study.spec is not self._study.spec:
+                self._taken, self._num_taken, self._begins = [], 0, True  # its first line, too
             # Read here: a study's index is no matter for two threads.
             self._taken += study.events_since(self._num_taken)
             self._study, self._num_taken = study, study.num_events
@@ -83,10 +85,11 @@ class _Backup:
         self._is_closing.wait(max(0.0, self._due_s - time.monotonic()))
         with self._lock:
             self._is_waiting = False
-            events, self._taken = self._taken, []
-            study, begins = self._study, self._begins
-        if study is not None and events:
-            self._write(study.spec, events, begins)
+            if self._study is None or not self._taken:
+                return
+            spec, events, begins = self._study.spec, self._taken, self._begins
+            self._taken, self._begins = [], False
+        self._write(spec, events, begins)
 
     def _write(self, spec: StudySpec, events: Sequence[Event], begins: bool) -> None:
         begun_s = time.monotonic()
@@ -99,7 +102,6 @@ class _Backup:
             else:
                 with self._path.open("a", encoding="utf-8") as file:
                     file.write(lines)
-            self._begins = False
             self._study_dir.keep(self._path)
             self._study_dir.keep(self._study_dir.log)
         except (OSError, LexmoveError) as error:

@@ -27,6 +27,8 @@ from lexmove.study.trial import (
     TrialStatus,
 )
 
+_HEAR_S = 1.0
+
 _RESUMABLE = (TrialStatus.RUNNING, TrialStatus.PAUSED, TrialStatus.PREEMPTED)
 
 
@@ -58,6 +60,7 @@ class Coordinator:
         self._max_failures = max_failures
         self._deadline_s = deadline_s
         self._clock = clock
+        self._heard_s = -math.inf
         self._is_together = False
         self._unwritten: list[Event] = []
         self._changed: dict[int, Trial] = {}
@@ -101,13 +104,33 @@ class Coordinator:
             trial = preempted[0]
             self._record(Continued, trial_id=trial.trial_id, until=trial.until)
             return self._study.trials[trial.trial_id].segment
+        self.hear()
         asked_s = self._clock()
-        suggestion = self.proposer.propose(
-            self._study, decision_rng(self._study), lane=self._free_lane()
-        )
+        suggestion = self._proposed()
+        if suggestion is None and self.is_idle and self.hear(at_once=True):
+            suggestion = self._proposed()  # what was requested in the last moment
         if suggestion is None:
             return None
         return self._start(suggestion, decided_s=self._clock() - asked_s)
+
+    def _proposed(self) -> Suggestion | None:
+        study, lane = self._study, self._free_lane()
+        return self.proposer.propose(study, decision_rng(study), lane=lane)
+
+    def hear(self, *, at_once: bool = False) -> bool:
+        """Plans what was requested meanwhile; whether there was anything.
+
+        Looks into the store once a second, or `at_once`.
+        """
+        now_s = self._clock()
+        if not at_once and now_s - self._heard_s < _HEAR_S:
+            return False
+        self._heard_s = now_s
+        study = self._store.plan_requests(self._study.spec.name)
+        if study is None:
+            return False
+        self._study = study
+        return True
 
     @property
     def is_idle(self) -> bool:

@@ -182,7 +182,8 @@ class Dispatch:
     def _assigned(self) -> Order | None:
         """What the stage's coordinator assigns; None without asking where nothing has changed."""
         stage = self._current
-        if stage.coordinator.study.num_events == self._asked_at:
+        is_as_asked = stage.coordinator.study.num_events == self._asked_at
+        if is_as_asked and not stage.coordinator.hear():
             return None
         segment = stage.coordinator.assign()
         if segment is None:

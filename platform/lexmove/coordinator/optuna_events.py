@@ -1,16 +1,24 @@
-"""What an Optuna study holds of ours: all events of its trials, and one attribute of its own."""
+"""What an Optuna study holds of ours: all events of its trials, its own attributes and requests."""
 
 import gc
 import json
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 from optuna.storages import BaseStorage, RDBStorage
 
-from lexmove.coordinator.optuna_tables import StoredEvent, stored_attribute, stored_events
-from lexmove.coordinator.store_rules import EVENT, read_event
+from lexmove.coordinator.optuna_tables import (
+    StoredEvent,
+    add_attribute,
+    delete_attributes,
+    stored_attribute,
+    stored_events,
+    stored_requests,
+)
+from lexmove.coordinator.store_rules import EVENT, REQUEST, read_event, request_key
+from lexmove.study.starts import PlannedStart
 from lexmove.study.trial import Event
 
 
@@ -41,6 +49,39 @@ def read_attribute(storage: BaseStorage, study_id: int, key: str) -> Any:
         return storage.get_study_system_attrs(study_id).get(key)
     found = stored_attribute(storage, study_id, key)
     return None if found is None else json.loads(found)
+
+
+def read_requests(storage: BaseStorage, study_id: int) -> dict[str, PlannedStart]:
+    """The starts that were requested of a study, by key, oldest first."""
+    if isinstance(storage, RDBStorage):
+        found = stored_requests(storage, study_id)
+    else:
+        attributes = storage.get_study_system_attrs(study_id)
+        # What was taken out of a journal is there without a value.
+        found = {key: attributes[key] for key in sorted(attributes) if attributes[key]}
+    return {
+        key: PlannedStart.from_json(json.loads(text))
+        for key, text in found.items()
+        if key.startswith(REQUEST)
+    }
+
+
+def add_request(storage: BaseStorage, study_id: int, start: PlannedStart) -> None:
+    """Leaves a start with a study, whoever else writes to it."""
+    key, text = request_key(), json.dumps(start.to_json())
+    if isinstance(storage, RDBStorage):
+        add_attribute(storage, study_id, key, text)
+    else:
+        storage.set_study_system_attr(study_id, key, text)
+
+
+def drop_requests(storage: BaseStorage, study_id: int, keys: Iterable[str]) -> None:
+    """Takes requests away from a study."""
+    if isinstance(storage, RDBStorage):
+        delete_attributes(storage, study_id, keys)
+        return
+    for key in keys:
+        storage.set_study_system_attr(study_id, key, None)
 
 
 def _stored(storage: BaseStorage, study_id: int) -> Generator[StoredEvent]:

@@ -10,9 +10,9 @@ whoever opens a study after a crash between the two shows the last event again.
 import json
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count
 from typing import Any, TypeVar
 
@@ -20,14 +20,20 @@ from optuna.exceptions import DuplicatedStudyError, OptunaError
 from optuna.storages import BaseStorage, RDBStorage
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from lexmove.coordinator.optuna_events import read_attribute, read_events
-from lexmove.coordinator.optuna_mirror import direction_of, mirrored, show, shows, trial_of
+from lexmove.coordinator.optuna_events import (
+    add_request,
+    drop_requests,
+    read_attribute,
+    read_events,
+    read_requests,
+)
+from lexmove.coordinator.optuna_mirror import direction_of, show, shows
 from lexmove.coordinator.optuna_tables import (
     OvertakenError,
-    TableWriter,
     delete_study,
     stored_attribute,
 )
+from lexmove.coordinator.optuna_writing import KnownStudy, write_lines, write_rows
 from lexmove.coordinator.store_location import (
     connect,
     connect_if_there,
@@ -39,39 +45,22 @@ from lexmove.coordinator.store_rules import (
     HEARTBEAT,
     JOB,
     SPEC,
-    event_key,
     extended,
-    is_new,
     no_such_study,
     read_spec,
+    requested,
     study_exists,
 )
 from lexmove.coordinator.store_server import PATIENCE_S, Listener, Outage, is_away
 from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError
-from lexmove.study.digest import digest_of
 from lexmove.study.heartbeat import Heartbeat
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
-from lexmove.study.trial import Event, Started, event_to_json
+from lexmove.study.trial import Event
 
 _T = TypeVar("_T")
 _S = TypeVar("_S", bound=BaseStorage | None)
-
-
-@dataclass(slots=True, kw_only=True)
-class _Known:
-    """What this process knows of a study: `optuna_ids` are the ids of its trials in Optuna.
-
-    `newest` are id and number of the last of them; `digest` is what a database says that the
-    study comes to.
-    """
-
-    study_id: int
-    study: Study
-    optuna_ids: "array[int]"
-    newest: tuple[int, int] = (-1, -1)
-    digest: str | None = None
 
 
 class OptunaStore:
@@ -90,7 +79,7 @@ class OptunaStore:
         self._patience_s = patience_s
         self._storage: BaseStorage | None = None
         self._is_mended = False
-        self._known: dict[str, _Known] = {}
+        self._known: dict[str, KnownStudy] = {}
         self._was_there = False
         # Half of it is left for other connections then.
         self._listener = Listener(patience_s / 2) if self._location.path is None else None
@@ -124,8 +113,23 @@ class OptunaStore:
     def delete(self, name: str) -> None:
         self._talk(f"delete study {name!r} in", lambda: self._delete(name))
 
+    def request(self, name: str, start: PlannedStart) -> None:
+        self._talk(
+            f"write study {name!r} to", lambda: add_request(*self._place(name, write=True), start)
+        )
+
+    def requests(self, name: str) -> tuple[PlannedStart, ...]:
+        found = self._talk(f"read study {name!r} from", lambda: read_requests(*self._place(name)))
+        return tuple(found.values())
+
+    def plan_requests(self, name: str) -> Study | None:
+        return self._talk(f"write study {name!r} to", lambda: self._plan_requests(name))
+
     def heartbeat(self, name: str) -> Heartbeat | None:
-        return self._talk(f"read study {name!r} from", lambda: self._heartbeat(name))
+        said = self._talk(
+            f"read study {name!r} from", lambda: read_attribute(*self._place(name), HEARTBEAT)
+        )
+        return Heartbeat.from_json(said)
 
     def beat(self, name: str, heartbeat: Heartbeat | None) -> None:
         self._talk(f"write study {name!r} to", lambda: self._beat(name, heartbeat))
@@ -174,7 +178,7 @@ class OptunaStore:
         storage.set_study_system_attr(study_id, "study:metric_names", [spec.metric])
         storage.set_study_user_attr(study_id, JOB, spec.job)
         self._write_spec(storage, study_id, spec)  # last: it makes the study one of ours
-        self._known[spec.name] = _Known(
+        self._known[spec.name] = KnownStudy(
             study_id=study_id, study=Study(spec=spec), optuna_ids=array("q")
         )
 
@@ -184,14 +188,14 @@ class OptunaStore:
             known = self._read(name, is_writer=True)
         storage = self._writable()
         if not isinstance(storage, RDBStorage):
-            _write_lines(storage, known, events)
+            write_lines(storage, known, events)
             return known.study
         try:
-            _write_rows(storage, known, events)
+            write_rows(storage, known, events)
         except (OvertakenError, IntegrityError):
             # By another process, or by this one over a connection that broke in its commit.
             known = self._read(name, is_writer=True)
-            _write_rows(storage, known, events)
+            write_rows(storage, known, events)
         return known.study
 
     def _extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart]) -> None:
@@ -209,15 +213,29 @@ class OptunaStore:
             storage.delete_study(study_id)
         self._known.pop(name, None)
 
-    def _heartbeat(self, name: str) -> Heartbeat | None:
-        storage = self._readable()
+    def _plan_requests(self, name: str) -> Study | None:
+        known = self._known.get(name) or self._read(name, is_writer=True)
+        storage = self._writable()
+        requests = read_requests(storage, known.study_id)
+        if not requests:
+            return None
+        spec = requested(known.study, list(requests.values()))
+        if spec is not None:
+            self._write_spec(storage, known.study_id, spec)
+            known.study = replace(known.study, spec=spec)
+        # Last: should this process die before it, the next one finds that they are known.
+        drop_requests(storage, known.study_id, requests)
+        return None if spec is None else known.study
+
+    def _place(self, name: str, *, write: bool = False) -> tuple[BaseStorage, int]:
+        """Where a study is: the storage and its id there."""
+        storage = self._writable() if write else self._readable()
         study_id, _ = self._find(storage, name)
         assert storage is not None, "a study was found in it"
-        return Heartbeat.from_json(read_attribute(storage, study_id, HEARTBEAT))
+        return storage, study_id
 
     def _beat(self, name: str, heartbeat: Heartbeat | None) -> None:
-        storage = self._writable()
-        study_id, _ = self._find(storage, name)
+        storage, study_id = self._place(name, write=True)
         value = None if heartbeat is None else heartbeat.to_json()
         storage.set_study_system_attr(study_id, HEARTBEAT, value)
 
@@ -273,7 +291,7 @@ class OptunaStore:
         text = json.dumps(replace(spec, job="").to_json())
         storage.set_study_user_attr(study_id, SPEC, text)
 
-    def _read(self, name: str, *, is_writer: bool) -> _Known:
+    def _read(self, name: str, *, is_writer: bool) -> KnownStudy:
         if is_writer:
             self._mend()
         storage = self._readable()
@@ -296,7 +314,7 @@ class OptunaStore:
                 "restore the store from a copy, or start a study of another name"
             )
         study = Study.from_events(spec, whole)
-        known = _Known(
+        known = KnownStudy(
             study_id=study_id, study=study, optuna_ids=optuna_ids, newest=newest, digest=digest
         )
         is_shown = not whole or self._show_again(storage, known, whole[-1], is_writer=is_writer)
@@ -318,7 +336,7 @@ class OptunaStore:
         raise StudyNotFoundError(no_such_study(name, known, str(self._location)))
 
     def _show_again(
-        self, storage: BaseStorage, known: _Known, event: Event, *, is_writer: bool
+        self, storage: BaseStorage, known: KnownStudy, event: Event, *, is_writer: bool
     ) -> bool:
         """Shows the last event if a crash prevented that; whether it is shown now.
 
@@ -335,45 +353,6 @@ class OptunaStore:
                 raise
             return False
         return True
-
-
-def _write_rows(storage: RDBStorage, known: _Known, events: Iterable[Event]) -> None:
-    """Writes events to a database, all or none."""
-    study, digest, optuna_ids = known.study, known.digest, array("q")
-    first = len(known.optuna_ids)
-    with storage.engine.begin() as connection:
-        writer = TableWriter(connection, known.study_id, known.newest)
-        for event in events:
-            if not is_new(study, event):
-                continue
-            study = study.with_event(event)
-            key, text = event_key(event.seq), event_to_json(event)
-            if isinstance(event, Started):
-                optuna_ids.append(writer.start(event, study.spec.space, key, text))
-                continue
-            new = event.trial_id - first
-            optuna_id = optuna_ids[new] if new >= 0 else known.optuna_ids[event.trial_id]
-            writer.add(optuna_id, key, text, mirrored(event, study))
-        if study is not known.study:
-            digest = digest_of(study)
-            writer.finish(digest, known=known.digest)
-    known.study, known.newest, known.digest = study, writer.newest, digest
-    known.optuna_ids.extend(optuna_ids)
-
-
-def _write_lines(storage: BaseStorage, known: _Known, events: Iterable[Event]) -> None:
-    """Writes events to a journal file, one after the other."""
-    for event in events:
-        if not is_new(known.study, event):
-            continue
-        key, text = event_key(event.seq), event_to_json(event)
-        if isinstance(event, Started):
-            template = trial_of(known.study.spec.space, event, {key: text})
-            known.optuna_ids.append(storage.create_new_trial(known.study_id, template))
-        else:
-            storage.set_trial_user_attr(known.optuna_ids[event.trial_id], key, text)
-        known.study = known.study.with_event(event)
-        show(storage, known.optuna_ids[event.trial_id], event, known.study)
 
 
 def _names(storage: BaseStorage | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ transaction for every field and a session that grows with the study.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Table, bindparam, delete, func, inser
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lexmove.coordinator.optuna_mirror import Mirrored, distribution_of, readable
-from lexmove.coordinator.store_rules import DIGEST, EVENT
+from lexmove.coordinator.store_rules import DIGEST, EVENT, REQUEST
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.trial import Started
 
@@ -45,6 +45,14 @@ _ATTRIBUTE_OF_STUDY = (
     _STUDY_ATTRIBUTES.c.key == bindparam("called"),
 )
 _ATTRIBUTE = select(_STUDY_ATTRIBUTES.c.value_json).where(*_ATTRIBUTE_OF_STUDY)
+_REQUESTS = (
+    select(_STUDY_ATTRIBUTES.c.key, _STUDY_ATTRIBUTES.c.value_json)
+    .where(
+        _STUDY_ATTRIBUTES.c.study_id == bindparam("of_study"),
+        _STUDY_ATTRIBUTES.c.key.startswith(REQUEST, autoescape=True),
+    )
+    .order_by(_STUDY_ATTRIBUTES.c.key)
+)
 _REPLACE_ATTRIBUTE = (
     update(_STUDY_ATTRIBUTES)
     .where(*_ATTRIBUTE_OF_STUDY, _STUDY_ATTRIBUTES.c.value_json == bindparam("known"))
@@ -190,6 +198,29 @@ def stored_attribute(storage: RDBStorage, study_id: int, key: str) -> str | None
     with storage.engine.connect() as connection:
         found: str | None = connection.execute(_ATTRIBUTE, of_study).scalar()
     return found
+
+
+def stored_requests(storage: RDBStorage, study_id: int) -> dict[str, str]:
+    """What was requested of a study, by key, as JSON; oldest first."""
+    with storage.engine.connect() as connection:
+        rows = connection.execute(_REQUESTS, {"of_study": study_id})
+        return {row.key: row.value_json for row in rows}
+
+
+def add_attribute(storage: RDBStorage, study_id: int, key: str, value: str) -> None:
+    """A new system attribute of a study; one statement, whoever else writes to the study."""
+    row = {"study_id": study_id, "key": key, "value_json": value}
+    with storage.engine.begin() as connection:
+        connection.execute(insert(_STUDY_ATTRIBUTES), row)
+
+
+def delete_attributes(storage: RDBStorage, study_id: int, keys: Iterable[str]) -> None:
+    """Deletes system attributes of a study."""
+    of_study = _STUDY_ATTRIBUTES.c.study_id == study_id
+    with storage.engine.begin() as connection:
+        connection.execute(
+            delete(_STUDY_ATTRIBUTES).where(of_study, _STUDY_ATTRIBUTES.c.key.in_(list(keys)))
+        )
 
 
 def stored_events(storage: RDBStorage, study_id: int) -> Iterator[StoredEvent]:

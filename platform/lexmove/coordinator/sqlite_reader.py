@@ -18,6 +18,7 @@ from lexmove.coordinator.store_rules import (
     EVENT,
     HEARTBEAT,
     JOB,
+    REQUEST,
     SPEC,
     event_key,
     no_such_study,
@@ -29,6 +30,7 @@ from lexmove.errors import StudyNotFoundError
 from lexmove.study.digest import study_of
 from lexmove.study.heartbeat import Heartbeat
 from lexmove.study.protocols import TrialReader
+from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study
 from lexmove.study.trial import Event, Trial
 
@@ -44,6 +46,10 @@ _ATTRIBUTES = """
 _ATTRIBUTE = """
     SELECT value_json FROM studies JOIN study_system_attributes USING (study_id)
     WHERE study_name = ? AND key = ?
+"""
+_REQUESTS = """
+    SELECT value_json FROM studies JOIN study_system_attributes USING (study_id)
+    WHERE study_name = :study AND key >= :request AND key < :request || '~' ORDER BY key
 """
 _TRIALS = "SELECT trial_id FROM trials WHERE study_id = ? ORDER BY trial_id"
 _HAS_EVENT = """
@@ -94,6 +100,15 @@ class SqliteReader:
         except sqlite3.Error:
             return self._whole().heartbeat(name)
         return None if found is None else Heartbeat.from_json(json.loads(found[0]))
+
+    def requests(self, name: str) -> tuple[PlannedStart, ...]:
+        asked = {"study": name, "request": REQUEST}
+        try:
+            with closing(_connect(self._path)) as connection:
+                found = connection.execute(_REQUESTS, asked).fetchall()
+        except sqlite3.Error:
+            return self._whole().requests(name)
+        return tuple(PlannedStart.from_json(json.loads(text)) for (text,) in found)
 
     def _look(self, connection: sqlite3.Connection, name: str) -> Study | None:
         """The study of a digest; None where there is none, or it is not up to date."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lexmove.coordinator.sqlite_reader import SqliteReader
-from lexmove.coordinator.store_rules import extended, is_new, no_such_study, study_exists
+from lexmove.coordinator.store_rules import extended, is_new, no_such_study, requested, study_exists
 from lexmove.coordinator.store_url import locate_store
 from lexmove.errors import StoreError, StudyNotFoundError
 from lexmove.study.heartbeat import Heartbeat
@@ -23,6 +23,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._studies: dict[str, Study] = {}
         self._heartbeats: dict[str, Heartbeat | None] = {}
+        self._requests: dict[str, tuple[PlannedStart, ...]] = {}
 
     def create(self, spec: StudySpec) -> None:
         if spec.name in self._studies:
@@ -51,8 +52,23 @@ class MemoryStore:
         study = self.load(name)
         self._studies[name] = replace(study, spec=extended(study.spec, num_trials, starts))
 
+    def request(self, name: str, start: PlannedStart) -> None:
+        self._requests[name] = (*self.requests(name), start)
+
+    def requests(self, name: str) -> tuple[PlannedStart, ...]:
+        return self._requests.get(self.load(name).spec.name, ())
+
+    def plan_requests(self, name: str) -> Study | None:
+        study = self.load(name)
+        spec = requested(study, self._requests.pop(name, ()))
+        if spec is None:
+            return None
+        self._studies[name] = replace(study, spec=spec)
+        return self._studies[name]
+
     def delete(self, name: str) -> None:
         del self._studies[self.load(name).spec.name]
+        self._requests.pop(name, None)
 
     def heartbeat(self, name: str) -> Heartbeat | None:
         return self._heartbeats.get(self.load(name).spec.name)

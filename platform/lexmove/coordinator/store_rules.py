@@ -2,6 +2,8 @@
 
 import json
 import re
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +20,9 @@ DIGEST = "lexmove_digest"
 
 HEARTBEAT = "lexmove_heartbeat"
 """The one that says who runs the study, and since when nothing was heard of them."""
+
+REQUEST = "lexmove_request_"
+"""Those of starts that were requested; when, and a random number, follow."""
 
 
 _WITHIN_A_STUDY = ".repetitions."
@@ -79,6 +84,23 @@ def extended(spec: StudySpec, num_trials: int, starts: Sequence[PlannedStart] = 
     if num_trials < 1:
         raise UsageError(f"a study of {num_trials} trials is none: set its budget to 1 or more")
     return replace(spec, num_trials=num_trials, starts=(*spec.starts, *starts))
+
+
+def request_key() -> str:
+    """Under which name a request is stored: no other has it, and they sort by time."""
+    return f"{REQUEST}{time.time_ns():020d}_{secrets.token_hex(4)}"
+
+
+def requested(study: Study, starts: Sequence[PlannedStart]) -> StudySpec | None:
+    """The spec with starts that were requested meanwhile; None where the study has all of them."""
+    known = [trial.config for trial in study.trials]
+    known += [start.config for start in study.spec.starts if start.is_asked]
+    new: list[PlannedStart] = []
+    for start in starts:
+        if start.config not in known:
+            new.append(replace(start, after=len(study.trials)))
+            known.append(start.config)
+    return extended(study.spec, study.spec.num_trials + len(new), new) if new else None
 
 
 def read_spec(name: str, *, spec: str, job: str) -> StudySpec:

@@ -77,12 +77,16 @@ class TrialReader(Protocol):
         """The last sign of life of who runs the study; None where nobody gives one."""
         ...
 
+    def requests(self, name: str) -> tuple[PlannedStart, ...]:
+        """The starts that were requested and are not planned yet, oldest first."""
+        ...
+
 
 class TrialStore(TrialReader, Protocol):
     """Remembers studies.
 
     A write is durable when it returns; after any crash, `load` gives the study of a prefix of
-    what was written. One writer at a time.
+    what was written. One writer at a time; but `request` is for anybody at any time.
 
     Raises:
         StoreError: the store cannot be read or written.
@@ -106,6 +110,18 @@ class TrialStore(TrialReader, Protocol):
 
     def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
         """Sets the budget of a study to `num_trials` trials in all, and plans more starts."""
+        ...
+
+    def request(self, name: str, start: PlannedStart) -> None:
+        """Leaves a start for the process that runs the study, or the next one that will."""
+        ...
+
+    def plan_requests(self, name: str) -> Study | None:
+        """Plans all starts that were requested, with a trial more in the budget for each.
+
+        Those that were tried or planned meanwhile are dropped. Gives the study as it is planned
+        then; None where there was nothing new.
+        """
         ...
 
     def delete(self, name: str) -> None:
