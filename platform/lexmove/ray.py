@@ -12,6 +12,7 @@ stop trials beside it, and what they reached counts.
 
 import math
 import pickle
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -35,9 +36,9 @@ class LexmoveSearch(Searcher):
 
     Args:
         space: a `SearchSpace`, the path of a file, or a mapping in the file's form.
-        metric: the reported metric to optimize. Tune tells a searcher nothing of the metric in
-            its `TuneConfig`, so it is needed here.
-        mode: "max" or "min".
+        metric: the reported metric to optimize.
+        mode: "max" or "min"; None for that of the `TuneConfig`, which Tune tells a searcher only
+            if there is a `param_space`. Told nothing, it maximizes, with a warning.
         seed: equal seeds and equal results give equal suggestions.
         proposer: as for `lexmove.AskTell`.
         starts: configs to try first; what they leave out takes its default.
@@ -45,7 +46,7 @@ class LexmoveSearch(Searcher):
     Raises:
         InvalidFileError: mistakes in the search space.
         InvalidConfigError: a start outside it, when the first config is suggested.
-        UsageError: an unknown mode.
+        UsageError: an unknown mode; by `Tuner.fit`, another than the `TuneConfig` has.
     """
 
     def __init__(
@@ -53,17 +54,17 @@ class LexmoveSearch(Searcher):
         space: SearchSpace | str | Path | Mapping[str, Any],
         *,
         metric: str,
-        mode: Literal["max", "min"] = "max",
+        mode: Literal["max", "min"] | None = None,
         seed: int = 0,
         proposer: str = "policy",
         starts: Sequence[Mapping[str, Value]] = (),
     ) -> None:
-        if mode not in _GOALS:
+        if mode is not None and mode not in _GOALS:
             raise UsageError(f"mode is {mode!r}; it must be 'max' or 'min'")
         super().__init__(metric=metric, mode=mode)
         self._space = read_space(space)
         self._objective = metric
-        self._goal = _GOALS[mode]
+        self._goal = None if mode is None else _GOALS[mode]
         self._seed = seed
         self._proposer = proposer
         self._starts = tuple(starts)
@@ -79,6 +80,23 @@ class LexmoveSearch(Searcher):
     def study(self) -> Study | None:
         """Everything asked and told so far, with the move behind each trial; None before."""
         return None if self._agent is None else self._agent.study
+
+    def set_search_properties(
+        self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
+    ) -> bool:
+        """Takes the Tuner's mode where none was given; what is searched stays as it is.
+
+        Raises:
+            UsageError: another mode was given, of the same metric.
+        """
+        if mode is not None and metric in (None, self._objective):
+            if self._goal not in (None, _GOALS[mode]):
+                raise UsageError(
+                    f"LexmoveSearch is to {self._goal} {self._objective}, and the TuneConfig has "
+                    f"mode={mode!r}: give the same mode to both, or none to LexmoveSearch"
+                )
+            self._goal = _GOALS[mode]
+        return super().set_search_properties(metric, mode, config, **spec)
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Notes how many trials run at once; Tune need not limit the searcher further."""
@@ -140,9 +158,15 @@ class LexmoveSearch(Searcher):
 
     def _asking(self) -> AskTell:
         if self._agent is None:
+            if self._goal is None:
+                warnings.warn(
+                    f"LexmoveSearch was given no mode and maximizes {self._objective}: say "
+                    "mode='max' or mode='min' (without a param_space, Tune does not tell its own)",
+                    stacklevel=2,
+                )
             self._agent = AskTell(
                 self._space,
-                goal=self._goal,
+                goal=self._goal or "maximize",
                 parallel=self._max_concurrent or _UNKNOWN_PARALLEL,
                 seed=self._seed,
                 proposer=self._proposer,

@@ -1,5 +1,6 @@
 """AskTell: any order, failures, rungs, and errors that say the way out."""
 
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -134,7 +135,23 @@ def test_wrong_arguments_are_refused(fields: dict[str, object], message: str) ->
 
 def test_whole_numbers_may_be_those_of_numpy() -> None:
     agent = AskTell(floats(1), seed=np.int64(3), parallel=np.int32(2), max_fidelity=np.int64(9))
-    assert agent.ask().config == AskTell(floats(1), seed=3, max_fidelity=9).ask().config
+    asked = agent.ask()
+    assert asked.config == AskTell(floats(1), seed=3, max_fidelity=9).ask().config
+    agent.tell(np.int64(asked.trial_id), np.float32(0.5), fidelity=np.int32(1))
+    (trial,) = agent.study.trials
+    assert {type(event.trial_id) for event in trial.events} == {int}
+    assert type(trial.fidelity) is int
+
+
+@pytest.mark.parametrize("number", [True, 1.0, "1", np.True_])
+def test_what_is_no_whole_number_names_neither_a_trial_nor_a_fidelity(number: object) -> None:
+    agent = AskTell(floats(1))
+    agent.ask()
+    agent.ask()
+    with pytest.raises(UsageError, match=f"trial {re.escape(repr(number))} was never asked"):
+        agent.tell(number, 0.5)
+    with pytest.raises(UsageError, match="of trial 0 is not a whole number between 1 and 1"):
+        agent.tell(0, 0.5, fidelity=number)
 
 
 def test_an_exhausted_space_says_so() -> None:

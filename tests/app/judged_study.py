@@ -18,10 +18,18 @@ def silent(phase, study):
     """Tells nothing."""
 
 
-def run_study(folder: Path, progress: Progress = silent) -> Outcome:
-    """Three trials and two repetitions each, in a folder of its own."""
+def run_study(
+    folder: Path, progress: Progress = silent, *, in_lists: bool = False, **changes: object
+) -> Outcome:
+    """Three trials and two repetitions each, in a folder of its own; `changes` are the job's.
+
+    With `in_lists` a text may have several labels.
+    """
     rows = [
-        {"text": f"the {WORDS[i % 2]} is {'due' if i % 3 else 'the'}", "label": WORDS[i % 2]}
+        {
+            "text": f"the {WORDS[i % 2]} is {'due' if i % 3 else 'the'}",
+            "label": [WORDS[i % 2]] if in_lists else WORDS[i % 2],
+        }
         for i in range(60)
     ]
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -35,6 +43,7 @@ def run_study(folder: Path, progress: Progress = silent) -> Outcome:
             "finalists": {"top": 1, "seeds": 2},
             "fidelity": {"max_epochs": 2, "evaluate": "epochs"},
             "storage": str(folder / "studies"),
+            **changes,
         }
     )
     return running.tune(

@@ -64,6 +64,15 @@ def test_what_was_edited_is_named(tmp_path: Path, fields: dict[str, Any], said: 
     assert said in found
 
 
+def test_of_long_paths_that_begin_alike_the_difference_is_shown(tmp_path: Path) -> None:
+    folder = tmp_path / ("inputs" * 10)
+    names = [str(folder / name / "model") for name in ("05e4", "77aa")]
+    before, now = ({"model": {"name": name, "max_length": 32}} for name in names)
+    found = changed_since(made(tmp_path, **before), make_job(tmp_path, **now), PLAIN)
+    assert "05e4/model" in found
+    assert "77aa/model" in found
+
+
 def test_a_space_in_a_file_of_its_own_is_compared_too(tmp_path: Path) -> None:
     in_a_file = {"space": "spaces/mine.yaml"}
     study, job = made(tmp_path, **in_a_file), make_job(tmp_path, **in_a_file)

@@ -12,7 +12,7 @@ from lexmove.app import stored
 from lexmove.app.repeating import repetition_stage
 from lexmove.coordinator.repetitions import RepetitionProposer
 from lexmove.coordinator.store import open_store
-from lexmove.results.summary import DEFAULT_ARM
+from lexmove.results.summary import DEFAULT_ARM, repeated_arms
 from lexmove.study.protocols import TrialStore
 from lexmove.study.study import Study
 from lexmove.study.trial import Ended, Measured, Measurement, Started, TrialStatus
@@ -92,6 +92,28 @@ def test_who_repeated_best_is_repeated_again_beside_a_better_score(store: TrialS
     arms = [item.arm for item in proposed(store, study, top=1, seeds=1).configs]
     assert arms == ["trial 4", "trial 2", DEFAULT_ARM]
     assert [item.arm for item in proposed(store, study, top=2, seeds=1).configs][:2] == arms[:2]
+
+
+def test_a_comparison_that_repeated_best_does_not_push_out_the_winner(store: TrialStore) -> None:
+    name = f"{NAME}.repetitions.4"
+    begun = store.load(name)
+    first = begun.trials[0]
+    common = {"at_s": 1.8e9, "trial_id": len(begun.trials)}
+    started = {"config": {"learning_rate": 2e-2}, "until": 4, "seed": 7}
+    by_hand = replace(first.decision, expert="by hand")
+    measurement = Measurement(fidelity=4, metrics={begun.spec.metric: 0.95}, duration_s=1.0)
+    seq = begun.num_events
+    repetitions = store.append(
+        name,
+        Started(seq=seq, decision=by_hand, **started, **common),
+        Measured(seq=seq + 1, measurement=measurement, **common),
+        Ended(seq=seq + 2, status=TrialStatus.COMPLETED, **common),
+    )
+    means = {a.name: a.validation.mean for a in repeated_arms(repetitions) if a.validation}
+    assert max(means, key=lambda name: means[name]) == "by hand"
+    study = longer(store, RATES[0] * 3, 0.9)
+    arms = [item.arm for item in proposed(store, study, top=1, seeds=1).configs]
+    assert arms == ["trial 4", "trial 2", DEFAULT_ARM]
 
 
 def test_it_is_not_repeated_twice(store: TrialStore) -> None:

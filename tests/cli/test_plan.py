@@ -247,6 +247,11 @@ def test_it_says_what_earlier_studies_change(job: Path, lexmove: Lexmove, tmp_pa
         assert ("10 that earlier studies speak for to the end first" in page) is memory
         words = ("plan", "job.yaml", "--offline", "--json")
         told[memory] = json.loads(lexmove(*words, LEXMOVE_STORE=url).stdout)["epochs"]
+    short = JOB | fields | {"budget": {"trials": 10}, "finalists": {"top": 1, "seeds": 2}}
+    job.write_text(json.dumps(short))
+    page = " ".join(lexmove("plan", "job.yaml", "--offline", LEXMOVE_STORE=url).stdout.split())
+    assert "6 that earlier studies speak for to the end first" in page, "there are no more"
+    job.write_text(json.dumps(JOB | fields))
     by_option = lexmove("plan", "job.yaml", "--offline", "--store", url)
     assert "10 that earlier studies speak for" in " ".join(by_option.stdout.split())
     assert by_option.stderr.splitlines()[-1] == f"next: lexmove tune job.yaml --store {url}"

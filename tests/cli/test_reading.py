@@ -1,6 +1,7 @@
 """`ls`, `show` and `best` on a study made by hand: JSON contract, and words without colours."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from cli.conftest import Lexmove
 from cli.studies import SPACE
 from lexmove.app.stored import Outcome, load
 from lexmove.cli.result_view import write_result
+from lexmove.cli.study_view import write_trial
 from lexmove.results.summary import Arm, Repeated
 from lexmove.study.starts import asked_for
 from lexmove.study.study import Study, StudySpec
@@ -75,6 +77,24 @@ def test_show_json_of_one_trial(lexmove: Lexmove, store: str) -> None:
     assert trial["config"] == {"learning_rate": 4e-4}
 
 
+def test_a_metric_of_ones_own_has_one_name_for_people(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "/home/somebody/costs.py:brier"
+    study = load("clauses", store=store).study
+    events = [
+        replace(event, measurement=replace(event.measurement, metrics={own: 0.25}))
+        if isinstance(event, Measured)
+        else event
+        for event in study.events
+    ]
+    study = Study.from_events(replace(study.spec, metric=own), events)
+    write_trial(study, study.trials[2])
+    said = capsys.readouterr().out
+    assert re.search(r"^ *epoch +costs\.py:brier +took", said, re.MULTILINE)
+    assert "somebody" not in said
+
+
 def test_a_profile_in_words_and_for_programs(lexmove: Lexmove, store: str) -> None:
     found = read_json(lexmove, store, "show", "clauses", "--profile")["profile"]
     assert set(found) == {"search", "repetitions"}
@@ -112,10 +132,16 @@ def test_best_json(lexmove: Lexmove, store: str) -> None:
         "default": {"validation": pytest.approx(0.413), "test": pytest.approx(0.393)},
         "reference": {"name": "TF-IDF + logistic regression", "validation": 0.69, "test": 0.68},
         "policy_version": "v0",
-        "ensemble": {"num_models": 3, "validation": 0.61, "test": 0.58},
-        "calibration": {"temperature": 1.7, "error_before": 0.11, "error_after": 0.03},
+        "ensemble": {"num_models": 3, "validation": 0.61, "test": 0.58, "threshold": None},
+        "calibration": {
+            "temperature": 1.7,
+            "error_before": 0.11,
+            "error_after": 0.03,
+            "does_harm": False,
+        },
         "threshold": None,
         "model": "studies/clauses/model",
+        "model_scores": None,
         "warnings": [
             "the lead over the default config is within noise on test (+0.179, 95 % between -0.011"
             " and +0.369)",
@@ -169,16 +195,80 @@ def test_best_of_an_interrupted_study_says_so_first(
 
 
 @pytest.mark.parametrize("goal", ["maximize", "minimize"])
-def test_what_the_search_liked_best_was_worse_whichever_way_is_better(
-    goal: str, store: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("lead", "num_seeds", "said"),
+    [
+        (0.1, 3, "worse than this one when both were repeated)"),
+        (0.0, 3, "the same as this one when both were repeated)"),
+        (-0.1, 1, "better than this one when repeated, but with 1 seed)"),
+        (None, 0, "was not repeated to its end)"),
+    ],
+)
+def test_what_the_search_liked_best_is_told_from_the_winner_whichever_way_is_better(
+    goal: str,
+    lead: float | None,
+    num_seeds: int,
+    said: str,
+    store: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """To be minimised, the search liked trial 0 best, which is repeated as the default."""
     outcome = load("clauses", store=store)
     study = Study.from_events(replace(outcome.study.spec, goal=goal), outcome.study.events)
     assert outcome.judgement is not None
-    winner = replace(outcome.judgement.winner, arm="trial 1", trial_id=1)
-    write_result(replace(outcome, study=study, judgement=replace(outcome.judgement, winner=winner)))
-    said = capsys.readouterr().out
-    assert "in the search, and worse than this one when both were repeated)" in said
+    assert study.incumbent is not None
+    arm, trial_id = ("default", 0) if study.incumbent.trial_id == 2 else ("trial 2", 2)
+    winner = replace(outcome.judgement.winner, arm=arm, trial_id=trial_id)
+    beside = Repeated.of([0.5 - study.sign * (lead or 0.0)] * num_seeds)
+    arms = tuple(
+        replace(item, validation=Repeated.of([0.5] * 3) if item.name == arm else beside)
+        for item in outcome.arms
+    )
+    judgement = replace(outcome.judgement, winner=winner)
+    write_result(replace(outcome, study=study, judgement=judgement, arms=arms))
+    assert f" in the search, and {said}" in capsys.readouterr().out
+
+
+def test_what_was_made_of_the_winner_is_told_with_its_own_scores(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = load("clauses", store=store)
+    judgement = outcome.judgement
+    assert judgement is not None
+    assert judgement.ensemble is not None
+    assert judgement.calibration is not None
+    own = replace(outcome.study.spec, metric="/home/somebody/costs.py:brier")
+    made = replace(
+        judgement,
+        ensemble=replace(judgement.ensemble, threshold=0.27),
+        calibration=replace(judgement.calibration, temperature=1.0, does_harm=True),
+        model_scores={"validation": 0.0049, "test": 0.0054},
+    )
+    write_result(replace(outcome, study=replace(outcome.study, spec=own), judgement=made))
+    lines = capsys.readouterr().out.splitlines()
+    assert (
+        "3 seeds of the winner together: validation 0.6100, test 0.5800;"
+        " a label is given above the mean probability 0.27"
+    ) in lines
+    assert (
+        "probabilities are as trained: calibrated, costs.py:brier is worse on validation" in lines
+    )
+    assert "it is the seed that was best on validation: validation 0.0049, test 0.0054" in lines
+
+
+def test_best_warns_of_a_comparison_that_repeated_better(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = load("clauses", store=store)
+    assert outcome.judgement is not None
+    beside = replace(outcome.judgement.differences[0], other="by hand", mean=-0.02)
+    judgement = replace(outcome.judgement, differences=(beside,))
+    arms = (*outcome.arms, replace(outcome.arms[0], name="by hand"))
+    write_result(replace(outcome, judgement=judgement, arms=arms))
+    assert (
+        "warning: the comparison by hand does better on validation than trial 2 (-0.020,"
+        in capsys.readouterr().out
+    )
 
 
 def test_studies_within_studies_are_not_among_the_known(lexmove: Lexmove, store: str) -> None:

@@ -32,9 +32,13 @@ _HIDDEN += ("RAY_API_SERVER_ADDRESS", "LEXMOVE_STORE", "PYTHONPATH")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """A cluster that runs; `home` is the home folder of whoever started it."""
+    """A cluster that runs; `home` is the home folder of whoever started it.
+
+    `address` is its dashboard's, `gcs` what a driver connects to.
+    """
 
     address: str
+    gcs: str
     token: str | None
     home: Path
     pid: int
@@ -108,7 +112,8 @@ def running_head(
     address = f"http://127.0.0.1:{ports['dashboard-port']}"
     try:
         _wait(process, address, token, folder / "out")
-        yield Head(address=address, token=token, home=home, pid=process.pid)
+        gcs = f"127.0.0.1:{ports['port']}"
+        yield Head(address=address, gcs=gcs, token=token, home=home, pid=process.pid)
     finally:
         _end(process.pid)
         process.wait()

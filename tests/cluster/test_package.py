@@ -10,6 +10,7 @@ from lexmove.cluster import package as packaging
 from lexmove.cluster.package import JOB_NAME, package_of, placed
 from lexmove.errors import UsageError
 from lexmove.job.loading import job_from_json, load_job
+from lexmove.job.spec import JobSpec
 from lexmove.space.loading import load_job_and_space
 
 JOB = """
@@ -86,6 +87,36 @@ def test_names_lead_nowhere_but_inside(job_file: Path, tmp_path: Path) -> None:
     for name in found.files:
         assert (tmp_path / name).resolve().is_relative_to(tmp_path)
         assert ".." not in Path(name).parts
+
+
+def test_links_travel_as_what_the_job_calls_them(tmp_path: Path) -> None:
+    """As DVC, git-annex and the hub's cache make them."""
+    store = tmp_path / "blobs"
+    (store / "head").mkdir(parents=True)
+    (store / "8f3a1c").write_text("clause,type\nrent,lease\n")
+    (store / "head" / "config.json").write_text("{}")
+    model = tmp_path / "model"
+    model.mkdir()
+    (tmp_path / "clauses.csv").symlink_to(store / "8f3a1c")
+    (model / "vocab.txt").symlink_to(store / "8f3a1c")
+    (model / "1_Pooling").symlink_to(store / "head")
+    (model / "again").symlink_to(model)
+    job = JobSpec.model_validate(
+        {
+            "name": "links",
+            "task": {"files": {"train": str(tmp_path / "clauses.csv")}},
+            "model": {"name": str(model)},
+            "space": {"parameters": {"learning_rate": {"min": 1e-5, "max": 1e-2}}},
+        }
+    )
+    package = package_of(job)
+    assert package.job.task.files is not None
+    assert package.job.task.files.train == "data/clauses.csv"
+    inside = {"model/model/vocab.txt", "model/model/1_Pooling/config.json"}
+    assert {"data/clauses.csv", *inside} == set(package.files)
+    package.write(tmp_path / "package.zip")
+    with zipfile.ZipFile(tmp_path / "package.zip") as archive:
+        assert archive.read("data/clauses.csv") == (store / "8f3a1c").read_bytes()
 
 
 def test_the_same_files_make_the_same_package(job_file: Path, tmp_path: Path) -> None:

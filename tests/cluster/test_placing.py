@@ -1,23 +1,36 @@
 """Where a submitted study is kept, whether its cluster will do, and how many trials have room."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from cluster.answering import FITTING, answering, nodes
-from lexmove.app.planning import fit_there
-from lexmove.app.submitting import HEAD_STORAGE, HEAD_STORE, _check_storage, _head_store, _placed
+from lexmove.app.diagnosis import diagnose
+from lexmove.app.planning import fit_there, plan_job
+from lexmove.app.submitting import (
+    HEAD_STORAGE,
+    HEAD_STORE,
+    _head_store,
+    _placed,
+    check_storage,
+    store_of,
+)
 from lexmove.cluster import arrival
 from lexmove.cluster.dashboard import Node, find_dashboard
+from lexmove.cluster.jobs import STORE, STUDY, Job
 from lexmove.errors import UsageError
 from lexmove.job.spec import JobSpec
+from lexmove.space.loading import space_from_mapping
 
+JOB = {"name": "s", "task": {"name": "license_role"}, "space": "space.yaml"}
+PLAIN = {"parameters": {"learning_rate": {"min": 1e-5, "max": 1e-2}}}
+SPACE = space_from_mapping(PLAIN)
 SERVER = "postgresql+psycopg://me@db/studies"
 
 
 def job(**changes: object) -> JobSpec:
-    told = {"name": "s", "task": {"name": "license_role"}, "space": "space.yaml"}
-    return JobSpec.model_validate(told | changes)
+    return JobSpec.model_validate(JOB | changes)
 
 
 @pytest.mark.parametrize(
@@ -67,15 +80,44 @@ BARE_HEAD = HEAD | {"resources_total": {"memory": 1e9}}
 WORKER = {"is_head_node": False, "state": "ALIVE", "resources_total": {"CPU": 8.0, "GPU": 2.0}}
 
 
+@pytest.mark.parametrize(("placed", "health"), [({}, "fail"), ({"storage": "/mnt/studies"}, "ok")])
+def test_a_doctor_says_what_submit_would_refuse(
+    tmp_path: Path, placed: dict[str, str], health: str
+) -> None:
+    path = tmp_path / "job.json"
+    path.write_text(json.dumps({**JOB, "space": PLAIN, **placed}))
+    with answering(FITTING | nodes(HEAD, WORKER)) as address:
+        checks = diagnose(store=None, network=False, job=path, address=address)
+    (found,) = [item for item in checks if item.name == "storage there"]
+    assert found.health == health
+
+
+def of_store(store: str, status: str) -> Job:
+    return Job(job_id="j", status=status, metadata={STUDY: "s", STORE: store})
+
+
+def test_a_job_that_failed_does_not_hide_the_store_of_one_that_did_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEXMOVE_STORE", SERVER)
+    assert store_of([]) == SERVER
+    good, late = of_store("sqlite:////a.db", "SUCCEEDED"), of_store("sqlite:////b.db", "FAILED")
+    assert store_of([good, late]) == "sqlite:////a.db"
+    assert store_of([late]) == "sqlite:////b.db"
+    assert store_of([good, of_store("sqlite:////c.db", "RUNNING")]) == "sqlite:////c.db"
+
+
 def test_trials_on_other_nodes_need_a_folder_that_all_have() -> None:
     for found in ([HEAD, WORKER], [BARE_HEAD], [BARE_HEAD, WORKER]):
         with answering(FITTING | nodes(*found)) as address:
             dashboard = find_dashboard(address)
             with pytest.raises(UsageError, match="set `storage` in the job to a folder that all"):
-                _check_storage(job(), dashboard)
-            _check_storage(job(storage="/mnt/studies"), dashboard)
+                check_storage(job(), dashboard)
+            check_storage(job(storage="/mnt/studies"), dashboard)
+            with pytest.raises(UsageError, match="set `storage` in the job"):
+                plan_job(job(), SPACE, offline=True, address=address)
     with answering(FITTING | nodes(HEAD, WORKER | {"state": "DEAD"})) as address:
-        _check_storage(job(), find_dashboard(address))
+        check_storage(job(), find_dashboard(address))
 
 
 def test_no_trial_straddles_two_nodes() -> None:

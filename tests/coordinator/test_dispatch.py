@@ -1,17 +1,20 @@
 """Dispatch and its lanes without Ray: letters that come twice, late or from the dead."""
 
 import asyncio
+import socket
 import threading
 
 import pytest
 
 from coordinator.studies import SPACE, make, stage_of
+from lexmove.coordinator import study_dir as study_dir_module
 from lexmove.coordinator.desk import Answer, Desk, Letter
 from lexmove.coordinator.dispatch import Dispatch
 from lexmove.coordinator.evaluation import SegmentOutcome
 from lexmove.coordinator.lane import Lane
 from lexmove.coordinator.stage import Work
 from lexmove.coordinator.store import MemoryStore
+from lexmove.errors import StudyFailedError
 from lexmove.study.fidelity import FidelityPlan
 from lexmove.study.protocols import UNMEASURED
 from lexmove.study.starts import asked_for
@@ -151,6 +154,30 @@ def test_lanes_as_threads_at_one_desk_run_a_study_with_pauses(tmp_path):
     for trial in coordinator.study.trials:
         fidelities = [item.fidelity for item in trial.measurements]
         assert fidelities == list(range(1, trial.fidelity + 1)), "no epoch is trained twice"
+
+
+@pytest.mark.parametrize("found", ["another disk's", None])
+def test_a_node_that_lacks_the_studys_folder_stops_the_study(tmp_path, monkeypatch, found):
+    """What is there under its path is another folder, or nothing; no config is to blame."""
+    monkeypatch.setattr(study_dir_module, "_MARK_S", 0.2)
+    coordinator, study_dir = make(tmp_path, num_trials=3, fidelity=FidelityPlan(maximum=1))
+    dispatch = Dispatch(iter([stage_of(coordinator, study_dir)]), WORKS)
+    (mark,) = study_dir.trials.glob(".*")
+
+    def hand_in(letter: Letter) -> Answer:
+        (answer,) = [*dispatch.receive([letter]), *dispatch.answers()]
+        mark.unlink()
+        if found is not None:
+            mark.write_text(found)
+        return answer
+
+    with pytest.raises(StudyFailedError) as caught:
+        Lane("a", WORKS, hand_in).run()
+    said = f"study 's' had to stop: node {socket.gethostname()} does not share the study's folder"
+    assert str(caught.value).startswith(f"{said} {study_dir.root} with the driver: mount")
+    assert "once that is mended, `lexmove resume s` goes on" in str(caught.value)
+    assert coordinator.study.counts == {TrialStatus.PREEMPTED: 1}
+    assert not study_dir.trial(0).exists()
 
 
 def test_nobody_waits_for_an_answer_that_comes_to_nothing():

@@ -52,6 +52,43 @@ def test_a_tuner_runs_with_it(ray_session, tmp_path: Path) -> None:
     assert results.get_best_result().metrics["score"] >= 1.0 - 0.2**2
 
 
+def tuner_with(searcher: LexmoveSearch, folder: Path, **told: object) -> tune.Tuner:
+    return tune.Tuner(
+        score,
+        param_space={"offset": 1.0},
+        tune_config=tune.TuneConfig(search_alg=searcher, num_samples=2, **told),
+        run_config=tune.RunConfig(storage_path=str(folder), name="own", verbose=0),
+    )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_tuners_mode_is_taken_or_has_to_be_the_same(ray_session, tmp_path: Path) -> None:
+    searcher = LexmoveSearch(SPACE, metric="score", proposer="floor")
+    tuner_with(searcher, tmp_path, metric="score", mode="min").fit()
+    assert searcher.study is not None
+    assert searcher.study.spec.goal == "minimize"
+    with pytest.raises(UsageError, match="is to maximize score, and the TuneConfig has mode='min'"):
+        tuner_with(search(), tmp_path, metric="score", mode="min").fit()
+
+
+def test_the_mode_of_another_metric_is_no_matter() -> None:
+    searcher = search()
+    searcher.set_search_properties("loss", "min", {"offset": 1.0})
+    searcher.set_search_properties(None, None, {"offset": 1.0})
+    searcher.suggest("a")
+    assert searcher.study is not None
+    assert searcher.study.spec.goal == "maximize"
+
+
+def test_who_was_told_no_mode_says_what_it_does() -> None:
+    """Without a `param_space` Tune tells a searcher nothing."""
+    searcher = LexmoveSearch(SPACE, metric="score", proposer="floor")
+    with pytest.warns(UserWarning, match="no mode and maximizes score: say mode='max' or"):
+        searcher.suggest("a")
+    assert searcher.study is not None
+    assert searcher.study.spec.goal == "maximize"
+
+
 def test_it_suggests_no_more_than_may_run() -> None:
     searcher = search()
     assert searcher.set_max_concurrency(2)

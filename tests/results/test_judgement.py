@@ -215,6 +215,26 @@ def test_gaps_and_a_default_that_wins_are_said():
     )
 
 
+@pytest.mark.parametrize(
+    ("mean", "wanted"),
+    [
+        (-0.1, "(-0.100, 95 % between -0.150 and -0.050), and cannot win: only what the search"),
+        (-0.01, "(-0.010, 95 % between -0.060 and +0.040, within noise), and cannot win"),
+        (0.0, None),
+    ],
+)
+def test_a_comparison_that_repeats_better_is_told(mean, wanted):
+    found = judgement(difference("by hand", "validation", mean, 0.05))
+    lines = warnings_of(
+        found, finalists=["trial 3"], comparisons=["by hand"], default="default", reference=None
+    )
+    assert len(lines) == (wanted is not None)
+    assert all(
+        line.startswith(f"the comparison by hand does better on validation than trial 3 {wanted}")
+        for line in lines
+    )
+
+
 @pytest.mark.parametrize(("after", "is_said"), [(0.13, True), (0.1001, False), (0.07, False)])
 def test_a_calibration_that_does_harm_on_test_is_said(after, is_said):
     fitted = Calibration(temperature=1.5, error_before=0.1, error_after=after)
@@ -234,11 +254,15 @@ def test_a_model_that_is_trained_anew_has_the_threshold_from_before_calibration(
 def test_a_judgement_survives_json():
     full = judgement(
         difference("default", "test", 0.1, 0.05),
-        ensemble=Ensemble(num_models=3, validation=0.5, test=0.6),
-        calibration=Calibration(temperature=1.5, error_before=0.1, error_after=0.05),
+        ensemble=Ensemble(num_models=3, validation=0.5, test=0.6, threshold=0.2),
+        calibration=Calibration(temperature=1.0, error_before=0.1, error_after=0.1, does_harm=True),
         threshold=0.3,
         model="/m",
+        model_scores={"validation": 0.5, "test": 0.4},
         gaps=("one",),
     )
     for item in (full, judgement()):
         assert Judgement.from_json(item.to_json()) == item
+    older = full.to_json()
+    del older["model_scores"], older["ensemble"]["threshold"], older["calibration"]["does_harm"]
+    assert Judgement.from_json(older).model_scores == {}

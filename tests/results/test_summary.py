@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -199,6 +200,8 @@ def test_the_trials_as_columns_of_equal_length():
         "config/lr": [0.0, 0.1],
     }
     assert all(column == [] for column in trial_table(study.prefix(0)).values())
+    own = Study(spec=replace(study.spec, metric="/home/somebody/costs.py:brier"))
+    assert "costs.py:brier" in trial_table(own)
 
 
 def test_a_hyperparameter_that_is_off_has_no_value_in_the_table():

@@ -185,6 +185,7 @@ class AskTell:
                 that was told or not asked for, or neither a value nor a failure.
         """
         trial = self._open_trial(trial_id)
+        trial_id = trial.trial_id
         if failed is not None:
             self._end(trial_id, TrialStatus.FAILED, failed or "failed")
             return
@@ -207,23 +208,23 @@ class AskTell:
             self._end(trial_id, TrialStatus.PAUSED, None)
 
     def _open_trial(self, trial_id: int) -> Trial:
-        num_trials = len(self._study.trials)
-        if not isinstance(trial_id, int) or not 0 <= trial_id < num_trials:
+        num_trials, number = len(self._study.trials), _index(trial_id)
+        if number is None or not 0 <= number < num_trials:
             asked = f"0 to {num_trials - 1}" if num_trials else "none"
             raise UsageError(f"trial {trial_id!r} was never asked; the trials so far: {asked}")
-        trial = self._study.trials[trial_id]
+        trial = self._study.trials[number]
         if trial.status is not TrialStatus.RUNNING:
             raise UsageError(
-                f"trial {trial_id} was told already and is {trial.status}; "
+                f"trial {number} was told already and is {trial.status}; "
                 "a value counts once, after ask() has given the trial"
             )
         return trial
 
     def _fidelity(self, trial: Trial, fidelity: Fidelity | None) -> Fidelity:
-        at = trial.until if fidelity is None else fidelity
-        if not isinstance(at, int) or not trial.fidelity < at <= trial.until:
+        at = trial.until if fidelity is None else _index(fidelity)
+        if at is None or not trial.fidelity < at <= trial.until:
             raise UsageError(
-                f"fidelity {at!r} of trial {trial.trial_id} is not a whole number between "
+                f"fidelity {fidelity!r} of trial {trial.trial_id} is not a whole number between "
                 f"{trial.fidelity + 1} and {trial.until}, which is what was asked for"
             )
         return at
@@ -236,13 +237,19 @@ class AskTell:
         self._study = self._study.with_event(event)
 
 
-def _whole(name: str, number: SupportsIndex, least: int) -> int:
-    """A whole number, whatever library it is from."""
+def _index(number: SupportsIndex) -> int | None:
+    """A whole number, whatever library it is from; None for anything else, a bool too."""
+    if isinstance(number, bool):
+        return None
     try:
-        found = index(number)
+        return index(number)
     except TypeError:
-        found = least - 1
-    if found < least:
+        return None
+
+
+def _whole(name: str, number: SupportsIndex, least: int) -> int:
+    found = _index(number)
+    if found is None or found < least:
         raise UsageError(f"{name} is {number!r}; it must be a whole number of at least {least}")
     return found
 

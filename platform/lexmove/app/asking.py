@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from lexmove.app.stored import look, repetitions_name, repetitions_of
-from lexmove.app.submitting import check_sendable, store_of
+from lexmove.app.submitting import HEAD_STORE, check_sendable, store_of
 from lexmove.cluster.dashboard import find_dashboard
-from lexmove.cluster.jobs import PURPOSE, STUDY, Job, Jobs
+from lexmove.cluster.jobs import PURPOSE, STORE, STUDY, Job, Jobs
 from lexmove.coordinator.store import open_reader
 from lexmove.errors import ClusterError, StudyNotFoundError
 from lexmove.study.study import Study, StudySpec
@@ -26,6 +26,14 @@ NEWS = "lexmove-news "
 
 _PATIENCE_S = 180.0
 """An answer takes some seconds, most of which go into starting a process on the head."""
+
+_STREAM_S = 900.0
+
+_LEAVE_S = 10.0
+
+_SEEN_S = 1.5
+
+_READER = "lexmove-reader"
 
 _LOOK_S = 1.0
 """Between two looks at a study that is watched; a line is sent each time, news or not."""
@@ -61,6 +69,18 @@ def store_there(jobs: Jobs, name: str | None, store: str | None) -> str:
     return store or store_of(known)
 
 
+def stores_there(jobs: Jobs, store: str | None) -> list[str]:
+    """All stores that the cluster's jobs name, the last one first, and the head's own; or the one.
+
+    Raises:
+        UsageError: the one given has a password.
+    """
+    if store is not None:
+        return [store_there(jobs, None, store)]
+    named = [job.metadata[STORE] for job in reversed(jobs.all()) if STORE in job.metadata]
+    return list(dict.fromkeys([*named, HEAD_STORE]))
+
+
 def ask(jobs: Jobs, words: Sequence[str]) -> Answer:
     """Has the cluster run a reading verb.
 
@@ -85,14 +105,27 @@ def say_answer(answer: Answer, stream: TextIO) -> None:
 @contextmanager
 def reading_job(jobs: Jobs, words: Sequence[str]) -> Iterator[str]:
     """The id of a job that reads for this process, and is taken off the cluster's list after it."""
-    job_id = jobs.submit(words, title="lexmove-reader", metadata={PURPOSE: "reader"})
+    job_id = jobs.submit(words, title=_READER, metadata={PURPOSE: "reader"})
     try:
         yield job_id
     finally:
         with suppress(ClusterError):
             jobs.stop(job_id)
-            jobs.wait(job_id, patience_s=2.0)
+            jobs.wait(job_id, patience_s=_LEAVE_S)
             jobs.delete(job_id)
+            time.sleep(_SEEN_S)
+            _sweep(jobs)
+
+
+def _sweep(jobs: Jobs) -> None:
+    """Takes away what Ray has put back on its list.
+
+    It looks after a job once a second, and writes one off as failed that was deleted before it has
+    seen its end; such a row knows nothing of what the job was for.
+    """
+    for job in jobs.all():
+        if job.job_id.startswith(_READER) and job.is_over and PURPOSE not in job.metadata:
+            jobs.delete(job.job_id)
 
 
 def unanswered(job: Job, log: str) -> ClusterError:
@@ -124,10 +157,15 @@ def see(name: str, *, store: str) -> Sight | None:
 
 
 def stream(name: str, *, store: str, to: TextIO) -> None:
-    """On the cluster: sends a study event by event, until it is finished."""
+    """On the cluster: sends a study event by event, until it is finished.
+
+    At most for a quarter of an hour: who still listens then asks again, and nobody here would
+    notice that they have gone.
+    """
     told: dict[str, Study] = {}
     state = ""
-    while state != "finished":
+    until_s = time.monotonic() + _STREAM_S
+    while state != "finished" and time.monotonic() < until_s:
         sight = see(name, store=store)
         if sight is not None:
             for study in (sight.study, sight.repetitions):
@@ -161,12 +199,14 @@ def watch(jobs: Jobs, name: str, *, store: str) -> Iterator[Sight | None]:
     """
     received = _Received(name)
     words = ["stream", name, "--store", store]
-    with reading_job(jobs, words) as job_id:
-        for line in jobs.follow(job_id):
-            if line.startswith(NEWS) and received.take(read_news(line)):
-                yield received.sight()
-        if received.state != "finished":
-            raise unanswered(jobs.look(job_id), jobs.log(job_id))
+    while received.state != "finished":
+        with reading_job(jobs, words) as job_id:
+            for line in jobs.follow(job_id):
+                if line.startswith(NEWS) and received.take(read_news(line)):
+                    yield received.sight()
+            job = jobs.look(job_id)
+            if received.state != "finished" and job.status != "SUCCEEDED":
+                raise unanswered(job, jobs.log(job_id))
 
 
 def read_news(line: str) -> dict[str, Any]:

@@ -56,6 +56,9 @@ def diagnose(
         checks += _check_job(*found[0], is_sound=is_sound, is_here=is_here, network=network)
     if address is not None:
         checks.append(guarded("cluster", lambda: _look_at_cluster(address), fix="see its nodes"))
+    if address is not None and spec is not None:
+        fix = f"set it in {job}"
+        checks.append(guarded("storage there", lambda: _look_at_nodes(spec, address), fix=fix))
     return tuple(checks)
 
 
@@ -227,3 +230,11 @@ def _look_at_cluster(address: str) -> str:
     auth = "with this token" if dashboard.token else "asks nobody for a token"
     gpus, cpus = (sum(getattr(node, kind) for node in nodes) for kind in ("num_gpus", "num_cpus"))
     return f"{dashboard.url} answers, {auth}: {len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
+
+
+def _look_at_nodes(job: JobSpec, address: str) -> str:
+    """Whether trials on any node would find the study's folder, as far as the job says."""
+    from lexmove.app.submitting import check_storage
+
+    check_storage(job, find_dashboard(address))
+    return f"{job.storage or 'a folder on the head'} will do for the nodes that run trials"

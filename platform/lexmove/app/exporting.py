@@ -187,7 +187,10 @@ def _write_all(
     run = folder / "run.sh"
     run.write_text(_RUN, encoding="utf-8")
     run.chmod(0o755)
-    missing = _why_no_model(outcome) or _copy_model(folder / "model", study_dir)
+    missing = _why_no_model(outcome)
+    if missing is None:
+        missing = _copy_model(study_dir.model, folder / "model", study_dir)
+        _copy_ensemble(outcome, folder / "ensemble", study_dir, say)
     if missing is not None:
         say(f"no checkpoint: {missing}; run.sh trains one")
     provenance = {
@@ -234,16 +237,29 @@ def _why_no_model(outcome: Outcome) -> str | None:
     return "; ".join(outcome.judgement.gaps) or "the job has decide.keep_model off"
 
 
-def _copy_model(target: Path, study_dir: StudyDir) -> str | None:
-    """Copies the winner's checkpoint; returns why there is none."""
+def _copy_model(source: Path, target: Path, study_dir: StudyDir) -> str | None:
+    """Copies one of the winner's checkpoints; returns why there is none."""
     try:
-        source = study_dir.fetched(study_dir.named(study_dir.model))
+        found = study_dir.fetched(study_dir.named(source))
     except StorageError as error:
         return error.reason
-    if not source.is_dir():
-        return f"{source} is gone"
-    shutil.copytree(source, target)
+    if not found.is_dir():
+        return f"{found} is gone"
+    shutil.copytree(found, target)
     return None
+
+
+def _copy_ensemble(outcome: Outcome, target: Path, study_dir: StudyDir, say: Say) -> None:
+    """Copies the seeds that decide together: all of them, or none."""
+    assert outcome.judgement is not None, "there is a model"
+    ensemble = outcome.judgement.ensemble
+    for number in range(0 if ensemble is None else ensemble.num_models):
+        source = study_dir.ensemble(number)
+        missing = _copy_model(source, target / source.name, study_dir)
+        if missing is not None:
+            shutil.rmtree(target, ignore_errors=True)
+            say(f"no ensemble: {missing}")
+            return
 
 
 def _write_json(path: Path, data: Any) -> None:

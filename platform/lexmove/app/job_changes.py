@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from lexmove.app.preparing import settled
@@ -56,7 +57,14 @@ def _space_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterato
 
 
 def _say(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    return f"{name} ({_short(before.get(name))}, now {_short(now.get(name))})"
+    was, is_now = _text(before.get(name)), _text(now.get(name))
+    if max(len(was), len(is_now)) > _MAX_LENGTH:
+        # Long ones, such as paths, begin alike: what they differ in is what is to be seen.
+        pairs = takewhile(lambda pair: pair[0] == pair[1], zip(was, is_now, strict=False))
+        num_alike = sum(1 for _ in pairs)
+        begin = max(0, num_alike - _MAX_LENGTH // 4)
+        was, is_now = (f"{'…' if begin else ''}{text[begin:]}" for text in (was, is_now))
+    return f"{name} ({_short(was)}, now {_short(is_now)})"
 
 
 def _leaves(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -71,6 +79,9 @@ def _is_of_space(name: str) -> bool:
     return name.partition(".")[0] == "space"
 
 
-def _short(value: Any) -> str:
-    text = "none" if value is None else json.dumps(value, ensure_ascii=False)
+def _text(value: Any) -> str:
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _short(text: str) -> str:
     return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"

@@ -28,6 +28,7 @@ from lexmove.trials.prediction import (
     DecisionRule,
     Labels,
     Logits,
+    Probabilities,
     expected_calibration_error,
 )
 from lexmove.trials.recipe import Recipe
@@ -119,10 +120,10 @@ def discard(repetitions: Study, study_dir: StudyDir) -> None:
 
 
 def _winner(job: JobSpec, study: Study, repetitions: Study, arms: Sequence[Arm]) -> Winner:
-    """The finalist with the best mean on validation, or the default where that is better.
+    """The finalist with the best mean on validation, or the default where none is better.
 
     Those with all their seeds come before those that lost some; the search's best where nothing
-    was repeated to its end.
+    was repeated to its end. Comparisons are no finalists: the search did not find them.
     """
     names = {arm_name(item.trial_id) for item in study.ranking} | {DEFAULT_ARM}
     scored = [arm for arm in arms if arm.name in names and arm.validation is not None]
@@ -146,9 +147,10 @@ def _winner(job: JobSpec, study: Study, repetitions: Study, arms: Sequence[Arm])
     )
 
 
-def _rank(arm: Arm, num_seeds: int, sign: float) -> tuple[bool, float]:
+def _rank(arm: Arm, num_seeds: int, sign: float) -> tuple[bool, float, bool]:
     assert arm.validation is not None
-    return arm.validation.num_seeds >= num_seeds, sign * arm.validation.mean
+    is_whole = arm.validation.num_seeds >= num_seeds
+    return is_whole, sign * arm.validation.mean, arm.name == DEFAULT_ARM
 
 
 def _failures(job: JobSpec, repetitions: Study) -> list[str]:
@@ -171,9 +173,7 @@ def _references(job: JobSpec, judging: Judge, study_dir: StudyDir) -> dict[str, 
     fitted = fit_reference(task, metric=job.metric.name, goal=job.metric.goal, among=among)
     said = {split: fitted.probabilities(task.split(split)) for split in _SPLITS}
     rule = DecisionRule(is_multi_label=task.is_multi_label)
-    if job.decide.threshold == "fitted" and task.is_multi_label:
-        near = np.clip(said["validation"], 1e-9, 1 - 1e-9)
-        rule = with_fitted_threshold(job, rule, np.log(near / (1 - near)), judging)
+    rule = _fitted_to(said["validation"], rule, job, judging)
     found = {
         split: judging.fixed(fitted.name, split, values, rule.decide(values))
         for split, values in said.items()
@@ -184,6 +184,14 @@ def _references(job: JobSpec, judging: Judge, study_dir: StudyDir) -> dict[str, 
     told = {"name": fitted.name, "strength": fitted.strength, **scores}
     study_dir.write_json("reference", told)
     return found
+
+
+def _fitted_to(
+    probabilities: Probabilities, rule: DecisionRule, job: JobSpec, judging: Judge
+) -> DecisionRule:
+    """With the threshold that is best on these of validation, where the job asks for that."""
+    near = np.clip(probabilities, 1e-9, 1 - 1e-9)
+    return with_fitted_threshold(job, rule, np.log(near / (1 - near)), judging)
 
 
 def _differences(
@@ -228,7 +236,7 @@ def _kept(
     judgement: Judgement,
     study_dir: StudyDir,
 ) -> Judgement:
-    """Calibrates the winner's best seed on validation and keeps its checkpoint."""
+    """Calibrates the winner's best seed on validation, scores it so, and keeps its checkpoint."""
     task = judging.task
     validation = judging.contestant(
         "winner",
@@ -239,12 +247,7 @@ def _kept(
     best = members[max(validation.seeds, key=lambda seed: validation.score(seed, everything))]
     rule, calibration = best.rule, None
     if job.decide.calibrate:
-        rule = rule.with_temperature(best.logits["validation"], task.validation.labels)
-        calibration = Calibration(
-            temperature=rule.temperature,
-            error_before=_error(best.rule, best.logits["test"], task.test.labels),
-            error_after=_error(rule, best.logits["test"], task.test.labels),
-        )
+        rule, calibration = _calibrated(judging, best)
     gaps = judgement.gaps
     model = None
     if job.decide.keep_model:
@@ -256,22 +259,55 @@ def _kept(
             gaps = (*gaps, f"the winner's model was not kept: {error}")
     return replace(
         judgement,
-        ensemble=_ensemble(judging, list(members.values())) if job.decide.ensemble else None,
+        ensemble=_ensemble(job, judging, list(members.values())) if job.decide.ensemble else None,
         calibration=calibration,
         threshold=rule.threshold if task.is_multi_label else None,
         model=model,
+        model_scores={} if model is None else _scores(judging, rule, best),
         gaps=gaps,
     )
 
 
-def _ensemble(judging: Judge, members: Sequence[Repetition]) -> Ensemble:
-    """The mean of the seeds' probabilities, decided as the first seed decides."""
-    values = {}
-    for split in _SPLITS:
-        mean = np.mean([each.rule.probabilities(each.logits[split]) for each in members], axis=0)
-        decisions = members[0].rule.decide(mean)
-        values[split] = judging.sign * judging.score(split, mean, decisions, judging.all_of(split))
-    return Ensemble(num_models=len(members), **values)
+def _calibrated(judging: Judge, repetition: Repetition) -> tuple[DecisionRule, Calibration]:
+    """With a temperature, unless the job's metric reads probabilities and is worse with it."""
+    task, logits, raw = judging.task, repetition.logits, repetition.rule
+    rule = raw.with_temperature(logits["validation"], task.validation.labels)
+    before, after = (_score(judging, each, repetition, "validation") for each in (raw, rule))
+    does_harm = not after >= before  # nor has it a value
+    if does_harm:
+        rule = raw
+    return rule, Calibration(
+        temperature=rule.temperature,
+        error_before=_error(raw, logits["test"], task.test.labels),
+        error_after=_error(rule, logits["test"], task.test.labels),
+        does_harm=does_harm,
+    )
+
+
+def _scores(judging: Judge, rule: DecisionRule, repetition: Repetition) -> dict[str, float]:
+    """Those of the job's metric, by split."""
+    return {split: judging.sign * _score(judging, rule, repetition, split) for split in _SPLITS}
+
+
+def _score(judging: Judge, rule: DecisionRule, repetition: Repetition, split: str) -> float:
+    """More is better."""
+    said = rule.probabilities(repetition.logits[split])
+    return judging.score(split, said, rule.decide(said), judging.all_of(split))
+
+
+def _ensemble(job: JobSpec, judging: Judge, members: Sequence[Repetition]) -> Ensemble:
+    """The mean of the seeds' probabilities, which a threshold of its own is fitted to."""
+    means = {
+        split: np.mean([each.rule.probabilities(each.logits[split]) for each in members], axis=0)
+        for split in _SPLITS
+    }
+    rule = _fitted_to(means["validation"], members[0].rule, job, judging)
+    values = {
+        split: judging.sign * judging.score(split, mean, rule.decide(mean), judging.all_of(split))
+        for split, mean in means.items()
+    }
+    threshold = rule.threshold if judging.task.is_multi_label else None
+    return Ensemble(num_models=len(members), threshold=threshold, **values)
 
 
 def _error(rule: DecisionRule, logits: Logits, labels: Labels) -> float:

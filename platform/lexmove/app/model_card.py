@@ -4,8 +4,16 @@ from collections.abc import Iterator
 
 from lexmove.app.stored import Outcome
 from lexmove.job.spec import JobSpec
+from lexmove.results.judgement import Judgement
 from lexmove.results.summary import DEFAULT_ARM, Arm, doubts
-from lexmove.results.wording import say_metric, say_number, say_repeated, say_spread
+from lexmove.results.wording import (
+    say_calibration,
+    say_metric,
+    say_number,
+    say_repeated,
+    say_scores,
+    say_spread,
+)
 
 _DATA_LICENCE = "cc-by-4.0"
 _BUILT_IN_DATA = (
@@ -24,7 +32,7 @@ def model_card(outcome: Outcome, job: JobSpec) -> str:
     arms = {arm.name: arm for arm in outcome.arms}
     return "\n".join(
         [
-            *_head(job, metric, arms.get(winner.arm)),
+            *_head(job, metric, _test_score(outcome, arms.get(winner.arm))),
             f"# {study.spec.name}",
             "",
             f"A text classifier: `{job.model.name}`, fine-tuned on {_data_name(job)}; its "
@@ -47,11 +55,19 @@ def model_card(outcome: Outcome, job: JobSpec) -> str:
             "",
             "`model/README.md` says how to load it; `run.sh` trains it anew.",
             "",
+            *_together(outcome),
         ]
     )
 
 
-def _head(job: JobSpec, metric: str, own: Arm | None) -> Iterator[str]:
+def _test_score(outcome: Outcome, own: Arm | None) -> float | None:
+    """Of the checkpoint; where there is none, of its config."""
+    if outcome.judgement is not None and "test" in outcome.judgement.model_scores:
+        return outcome.judgement.model_scores["test"]
+    return None if own is None or own.test is None else own.test.mean
+
+
+def _head(job: JobSpec, metric: str, test_score: float | None) -> Iterator[str]:
     yield "---"
     yield "library_name: transformers"
     yield "pipeline_tag: text-classification"
@@ -60,10 +76,10 @@ def _head(job: JobSpec, metric: str, own: Arm | None) -> Iterator[str]:
         if not base.startswith(("/", ".", "~")):
             yield f"base_model: {base}"
     yield "tags: [legal, text-classification]"
-    if own is not None and own.test is not None:
+    if test_score is not None:
         yield "metrics:"
         yield f"- name: {metric}"
-        yield f"  value: {own.test.mean:.4f}"
+        yield f"  value: {test_score:.4f}"
     yield "---"
     yield ""
 
@@ -89,6 +105,32 @@ def _scores(outcome: Outcome, metric: str) -> Iterator[str]:
     yield "The test split is read for repetitions alone: no trial of the search was scored on it."
     if outcome.judgement is not None and outcome.judgement.model is not None:
         yield "The checkpoint is that of the winner's seed that was best on validation."
+        yield from _as_saved(outcome.judgement, metric)
+    yield ""
+
+
+def _as_saved(judgement: Judgement, metric: str) -> Iterator[str]:
+    """What the checkpoint scores, with its probabilities as they are."""
+    if judgement.model_scores:
+        yield f"Its {metric} as it is saved: {say_scores(judgement.model_scores)}."
+    if judgement.calibration is not None:
+        yield f"Its {say_calibration(judgement.calibration, metric)}."
+
+
+def _together(outcome: Outcome) -> Iterator[str]:
+    """How the winner's seeds decide, where the job keeps them all."""
+    judgement = outcome.judgement
+    if judgement is None or judgement.model is None or judgement.ensemble is None:
+        return
+    ensemble = judgement.ensemble
+    decided = "" if judgement.threshold is not None else ", and of it the likeliest class"
+    if ensemble.threshold is not None:
+        decided = f", and give a label above {ensemble.threshold:.3g}"
+    yield (
+        f"`ensemble/` holds all {ensemble.num_models} seeds. Together they score"
+        f" {say_scores({'validation': ensemble.validation, 'test': ensemble.test})}: take the mean"
+        f" of their probabilities{decided}."
+    )
     yield ""
 
 

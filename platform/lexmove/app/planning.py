@@ -17,6 +17,7 @@ from lexmove.app.checking import check_data, check_words, left_out
 from lexmove.app.forecast import repetition_epochs
 from lexmove.app.preparing import fidelity_plan, study_spec
 from lexmove.app.remembering import Memory, recall
+from lexmove.app.submitting import check_storage
 from lexmove.cluster.dashboard import Node, find_dashboard
 from lexmove.job.spec import JobSpec, ResourcesSpec
 from lexmove.space.search_space import SearchSpace
@@ -135,7 +136,9 @@ def plan_job(
     if address is None:
         fit = fit_here(job, num_gpus=None if offline else _count_gpus())
     else:
-        fit = fit_there(job, find_dashboard(address).nodes())
+        dashboard = find_dashboard(address)
+        check_storage(job, dashboard)
+        fit = fit_there(job, dashboard.nodes())
     task = None if offline else _load_task(job)
     if task is not None:
         check_data(job, space, task)
@@ -159,8 +162,10 @@ def plan_job(
 def _num_pilots(job: JobSpec, memory: Memory) -> int:
     """How many trials the agent may train to the end before all else."""
     if job.agent.starts:
-        return min(MAX_ASKED_PILOTS, len(job.agent.starts))
-    return MAX_RECALLED_PILOTS if memory.past and job.fidelity.promotion == "asha" else 1
+        num = min(MAX_ASKED_PILOTS, len(job.agent.starts))
+    else:
+        num = MAX_RECALLED_PILOTS if memory.past and job.fidelity.promotion == "asha" else 1
+    return min(num, job.num_search_trials)
 
 
 def first_suggestions(job: JobSpec, space: SearchSpace, memory: Memory) -> tuple[Suggestion, ...]:

@@ -92,15 +92,19 @@ def _spec(study: Study, name: str, num_trials: int) -> StudySpec:
 
 
 def _winner_before(store: TrialStore, names: Sequence[str], study: Study) -> str | None:
-    """The arm that repeated best when the study had fewer trials; None where it had not ended."""
+    """The trial that repeated best when the study had fewer; None where it had not ended.
+
+    Comparisons cannot win, and the default is repeated in any case, which wins where it is level.
+    """
     known = repetitions_before(study, names)
     before = max((length for length in known if length < len(study.trials)), default=None)
     if before is None:
         return None
+    finalists = {arm_name(trial.trial_id) for trial in study.trials} | {DEFAULT_ARM}
     found = {
-        arm.name: study.sign * arm.validation.mean
+        arm.name: (study.sign * arm.validation.mean, arm.name == DEFAULT_ARM)
         for arm in repeated_arms(store.look(known[before]))
-        if arm.validation is not None
+        if arm.validation is not None and arm.name in finalists
     }
     return max(found, key=lambda name: found[name], default=None)
 

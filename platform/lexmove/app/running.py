@@ -49,11 +49,12 @@ from lexmove.app.stored import (
 from lexmove.cluster.connection import IN_PROCESS, check_address
 from lexmove.coordinator.backup import backed_up
 from lexmove.coordinator.coordinator import Coordinator
+from lexmove.coordinator.driver_process import SUPERVISOR, resume_words
 from lexmove.coordinator.heartbeats import Heart, beating
 from lexmove.coordinator.stage import Stage, Work
 from lexmove.coordinator.store import open_store
 from lexmove.coordinator.study_dir import StudyDir
-from lexmove.errors import NoSuccessfulTrialError, UsageError
+from lexmove.errors import ClusterError, NoSuccessfulTrialError, UsageError
 from lexmove.job.own_code import is_own
 from lexmove.job.spec import JobSpec
 from lexmove.space.search_space import SearchSpace
@@ -99,12 +100,7 @@ def tune(
     opened = open_store(store_url(job, store))
     if job.name in opened.names():
         changed = changed_since(opened.look(job.name), job, space)
-        option = store_option(store_url(job, store))
-        raise UsageError(
-            f"study {job.name!r} exists already{changed}: `lexmove resume {job.name}{option}` goes "
-            f"on with {'the old one' if changed else 'it'}; for a new one change `name` in the job "
-            f"(`lexmove delete {job.name}{option}` takes the old one away)"
-        )
+        raise UsageError(_taken(job, changed, store_option(store_url(job, store))))
     check_address(address)
     progress("checking the job", None)
     forget_data()
@@ -119,13 +115,33 @@ def tune(
         memory = _remembered(job, space, store, progress)
         opened.create(study_spec(job, space, starts=memory.starts, past=memory.past))
     record_place(study_dir, place)
-    return _run(
-        opened,
-        job,
-        url=store_url(job, store),
-        address=address,
-        dashboard=dashboard,
-        progress=progress,
+    try:
+        return _run(
+            opened,
+            job,
+            url=store_url(job, store),
+            address=address,
+            dashboard=dashboard,
+            progress=progress,
+        )
+    except ClusterError:
+        if not opened.load(job.name).num_events:
+            opened.delete(job.name)
+            study_dir.remove()
+        raise
+
+
+def _taken(job: JobSpec, changed: str, option: str) -> str:
+    """The message for a study that is there already, in words for where the job was handed in."""
+    old, begun = "the old one" if changed else "it", f"study {job.name!r} exists already{changed}"
+    if SUPERVISOR in os.environ:
+        return (
+            f"{begun}: `{resume_words(job.name)}` goes on with {old}; for a new one change `name` "
+            "in the job"
+        )
+    return (
+        f"{begun}: `{resume_words(job.name)}{option}` goes on with {old}; for a new one change "
+        f"`name` in the job (`lexmove delete {job.name}{option}` takes the old one away)"
     )
 
 

@@ -75,7 +75,7 @@ def submit(
         archive = Path(folder) / "package.zip"
         package.write(archive)
         dashboard = find_dashboard(address, insecure=insecure)
-        _check_storage(job, dashboard)
+        check_storage(job, dashboard)
         jobs = Jobs(dashboard)
         _check_free(jobs, job.name)
         storage = package.job.storage
@@ -120,7 +120,7 @@ def submit_resume(
     jobs = Jobs(dashboard)
     _check_free(jobs, name)
     known = jobs.of_study(name)
-    url = _head_store(store) if store else store_of(known)
+    url = store_of(known) if store is None else _head_store(store)
     storage = storage or _storage_of(known)
     words = ["supervise", "--resume", name, "--trials", str(extra_trials), "--store", url]
     job_id = jobs.submit(
@@ -139,9 +139,17 @@ def submit_resume(
 
 
 def store_of(jobs: Sequence[Job]) -> str:
-    """The store that the last of these jobs writes; the head's own where none is known."""
-    stores = [job.metadata[STORE] for job in jobs if STORE in job.metadata]
-    return stores[-1] if stores else HEAD_STORE
+    """The store that the last of these jobs writes which has not failed, or failed as they all did.
+
+    One that failed may have been sent to a store that lacks the study. Where none is known:
+    LEXMOVE_STORE if that is a server, else the head's own.
+
+    Raises:
+        UsageError: LEXMOVE_STORE has a password.
+    """
+    named = [job for job in jobs if STORE in job.metadata]
+    kept = [job for job in named if job.status != "FAILED"] or named
+    return kept[-1].metadata[STORE] if kept else _head_store(None)
 
 
 def _storage_of(jobs: Sequence[Job]) -> str | None:
@@ -194,8 +202,13 @@ def _placed(job: JobSpec, store: str) -> JobSpec:
     )
 
 
-def _check_storage(job: JobSpec, dashboard: Dashboard) -> None:
-    """Refuses a folder on the head's own disk where trials run on other nodes."""
+def check_storage(job: JobSpec, dashboard: Dashboard) -> None:
+    """Refuses a folder on the head's own disk where trials run on other nodes.
+
+    Raises:
+        UsageError: the job has no other.
+        ClusterError: the cluster does not say what nodes it has.
+    """
     if (job.storage or "").startswith(("/", "~")) or is_remote(job.storage or ""):
         return  # the job says where; whether all nodes have it is for its author to know
     nodes = dashboard.nodes()

@@ -68,7 +68,7 @@ def _enqueue(
 def _enqueue_there(
     told: Sequence[str], *, study: str, address: str, store: str | None
 ) -> dict[str, Any]:
-    from lexmove.cli.remote import ask_there
+    from lexmove.cli.remote_reading import ask_there
 
     answer = ask_there([*told, "--json"], address=address, store=store, study=study)
     found: dict[str, Any] = json_text.loads(answer.out)

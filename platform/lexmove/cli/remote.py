@@ -17,6 +17,7 @@ from lexmove.app.stored import store_option, store_url
 from lexmove.cli.conduct import INTERRUPTED
 from lexmove.cli.console import say
 from lexmove.cli.progress import progress_display
+from lexmove.cli.remote_reading import read_remotely
 from lexmove.cluster.jobs import ENDED, Jobs
 from lexmove.coordinator.remote_storage import shown
 from lexmove.errors import LexmoveError, NoSuccessfulTrialError, UsageError
@@ -274,35 +275,6 @@ def run_stop(name: str, *, store: str | None, address: str | None) -> None:
     say(f"study {name} has stopped; to go on: {way_on}" if job.is_over else "it is still leaving")
 
 
-def read_remotely(
-    words: Sequence[str], *, address: str, store: str | None, study: str | None
-) -> NoReturn:
-    """Has a cluster run a reading verb, says what it said, and exits as it did."""
-    told = _asked(words, address=address, store=store, study=study)
-    sys.stdout.write(told.out)
-    sys.stderr.write(told.err)
-    raise typer.Exit(told.status)
-
-
-def ask_there(
-    words: Sequence[str], *, address: str, store: str | None, study: str
-) -> asking.Answer:
-    """What a verb says on a cluster; where it did not go well, says so and exits as it did."""
-    told = _asked(words, address=address, store=store, study=study)
-    if told.status:
-        sys.stderr.write(told.err)
-        raise typer.Exit(told.status)
-    return told
-
-
-def _asked(
-    words: Sequence[str], *, address: str, store: str | None, study: str | None
-) -> asking.Answer:
-    jobs = asking.connected_jobs(address)
-    url = asking.store_there(jobs, study, store)
-    return asking.ask(jobs, [*words, "--store", url])
-
-
 def run_supervise(
     job: Path | None, *, resume: str | None, extra_trials: int, store: str, storage: str | None
 ) -> None:
@@ -325,25 +297,6 @@ def run_supervise(
         status = error.exit_code
     say(f"{ENDED}{status}")
     raise typer.Exit(status)
-
-
-def fetch_remotely(
-    words: Sequence[str], *, address: str, store: str | None, study: str, target: Path
-) -> None:
-    """Has a cluster run a verb that makes a file or folder, brings it here, says what it said.
-
-    Exits as it did, unless that went well.
-    """
-    from lexmove.app.fetching import fetch
-
-    jobs = asking.connected_jobs(address)
-    url = asking.store_there(jobs, study, store)
-    say(f"asking the cluster at {jobs.url}…")
-    told = fetch(jobs, [*words, "--store", url], target=target)
-    sys.stdout.write(told.out)
-    sys.stderr.write(told.err)
-    if told.status:
-        raise typer.Exit(told.status)
 
 
 Verb = Callable[[Sequence[str]], int | None]

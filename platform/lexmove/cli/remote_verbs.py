@@ -31,17 +31,24 @@ def read_there(
     as_json: bool = False,
 ) -> NoReturn:
     """Has a cluster run a reading verb, says what it said, and exits as it did."""
-    from lexmove.cli.remote import read_remotely
+    from lexmove.cli.remote_reading import read_remotely
 
     more = ["--json"] if as_json else []
     read_remotely([*words, *more], address=address, store=store, study=study)
+
+
+def list_there(*, address: str, store: str | None, as_json: bool) -> None:
+    """Lists the studies of all stores that a cluster's jobs write."""
+    from lexmove.cli.remote_reading import list_remotely
+
+    list_remotely(address=address, store=store, as_json=as_json)
 
 
 def fetch_there(
     words: Sequence[str], *, address: str, store: str | None, study: str, target: Path
 ) -> None:
     """Has a cluster run a verb that makes a file or folder, and brings that here."""
-    from lexmove.cli.remote import fetch_remotely
+    from lexmove.cli.remote_reading import fetch_remotely
 
     fetch_remotely(words, address=address, store=store, study=study, target=target)
 

@@ -4,9 +4,17 @@ from lexmove.app.stored import Outcome, num_asked_for, store_option
 from lexmove.cli.console import write, write_sentence, write_table
 from lexmove.cli.wording import NOTHING, say_arm, say_gain, say_metric, say_move, say_number
 from lexmove.results.judgement import Winner
-from lexmove.results.summary import Arm, best_moves, doubts
+from lexmove.results.summary import DEFAULT_ARM, Arm, arm_name, best_moves, doubts
 from lexmove.results.verdict import contenders, verdict
-from lexmove.results.wording import say_count, say_repeated, say_spread, say_started, spread_note
+from lexmove.results.wording import (
+    say_calibration,
+    say_count,
+    say_repeated,
+    say_scores,
+    say_spread,
+    say_started,
+    spread_note,
+)
 from lexmove.space.move import say_value
 from lexmove.study.study import Study
 
@@ -29,7 +37,7 @@ def write_result(outcome: Outcome, *, store: str | None = None) -> None:
         write(f"study {study.spec.name}: no trial has succeeded yet")
         return
     _write_trajectory(study)
-    _write_winner(study, winner)
+    _write_winner(outcome, winner)
     _write_moves(study)
     _write_comparison(outcome)
     _write_decision(outcome)
@@ -62,7 +70,8 @@ def _write_trajectory(study: Study) -> None:
     write_table(("trials", "best so far"), rows, right=("trials", "best so far"))
 
 
-def _write_winner(study: Study, winner: Winner) -> None:
+def _write_winner(outcome: Outcome, winner: Winner) -> None:
+    study = outcome.study
     _heading(f"Best config ({winner.arm}, after epoch {winner.until})")
     config = winner.config
     write_table(("hyperparameter", "value"), [[name, say_value(config[name])] for name in config])
@@ -75,10 +84,24 @@ def _write_winner(study: Study, winner: Winner) -> None:
         write(line)
     incumbent = study.incumbent
     if incumbent is not None and incumbent.trial_id != winner.trial_id:
-        write(
-            f"(trial {incumbent.trial_id} scored {say_number(incumbent.value)} in the search, and"
-            " worse than this one when both were repeated)"
-        )
+        found = f"trial {incumbent.trial_id} scored {say_number(incumbent.value)} in the search"
+        write(f"({found}, and {_repeated_beside(outcome, incumbent.trial_id, winner)})")
+
+
+def _repeated_beside(outcome: Outcome, trial_id: int, winner: Winner) -> str:
+    """How a trial did beside the winner once both were repeated."""
+    config = outcome.study.trials[trial_id].config
+    scores = {arm.name: arm.validation for arm in outcome.arms}
+    default = next((arm for arm in outcome.arms if arm.name == DEFAULT_ARM), None)
+    is_default = default is not None and default.config == config
+    own = scores.get(winner.arm)
+    other = scores.get(DEFAULT_ARM if is_default else arm_name(trial_id))
+    if own is None or other is None:
+        return "was not repeated to its end"
+    lead = outcome.study.sign * (own.mean - other.mean)
+    if lead < 0:
+        return f"better than this one when repeated, but with {say_count(other.num_seeds, 'seed')}"
+    return f"{'worse than' if lead else 'the same as'} this one when both were repeated"
 
 
 def _write_moves(study: Study) -> None:
@@ -155,20 +178,24 @@ def _write_decision(outcome: Outcome) -> None:
     lines = []
     if judgement.ensemble is not None:
         ensemble = judgement.ensemble
-        lines.append(
+        line = (
             f"{ensemble.num_models} seeds of the winner together: validation"
             f" {say_number(ensemble.validation)}, test {say_number(ensemble.test)}"
         )
+        if ensemble.threshold is not None:
+            line += f"; a label is given above the mean probability {ensemble.threshold:.3g}"
+        lines.append(line)
     if judgement.calibration is not None:
-        fitted = judgement.calibration
-        lines.append(
-            f"probabilities are calibrated at temperature {fitted.temperature:.3g}: expected"
-            f" calibration error {fitted.error_before:.3f} → {fitted.error_after:.3f} on test"
-        )
+        metric = say_metric(outcome.study.spec.metric)
+        lines.append(say_calibration(judgement.calibration, metric))
     if judgement.threshold is not None:
         lines.append(f"a label is given above the probability {judgement.threshold:.3g}")
     if judgement.model is not None:
         lines.append(f"the fine-tuned classifier is in {judgement.model} (loads in transformers)")
+    if judgement.model_scores:
+        lines.append(
+            f"it is the seed that was best on validation: {say_scores(judgement.model_scores)}"
+        )
     if lines:
         _heading("The classifier")
         for line in lines:

@@ -135,5 +135,5 @@ def _write_curve(trial: Trial) -> None:
         for item in trial.measurements
     ]
     write()
-    headers = ("epoch", *names, "took")
+    headers = ("epoch", *map(say_metric, names), "took")
     write_table(headers, rows, right=headers)

@@ -21,7 +21,7 @@ from lexmove.cli.options import (
     Store,
     Study,
 )
-from lexmove.cli.remote_verbs import add_remote_verbs, read_there
+from lexmove.cli.remote_verbs import add_remote_verbs, list_there, read_there
 from lexmove.cli.report_verb import report
 
 app = typer.Typer(
@@ -185,7 +185,8 @@ def ls(store: Store = None, address: Cluster = None, json: Json = False) -> None
     from lexmove.cli.commands import run_ls
 
     if address is not None:
-        read_there(["ls"], address=address, store=store, as_json=json)
+        list_there(address=address, store=store, as_json=json)
+        return
     run_ls(store=store, as_json=json)
 
 

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from lexmove.cluster.local_ray import RayWatch
-from lexmove.errors import ClusterError, ClusterVersionError
+from lexmove.errors import ClusterError, ClusterVersionError, UsageError
 
 _PROBE_S = 5.0
 
@@ -85,7 +85,14 @@ def check_address(address: str | None) -> None:
 
     Raises:
         ClusterError: nothing listens at HOST:PORT. `auto` names no port and is left to Ray.
+        UsageError: it is a dashboard's.
     """
+    if (address or "").startswith(("http://", "https://")):
+        raise UsageError(
+            f"{address} is the address of a dashboard: a driver on this machine takes HOST:PORT of "
+            "the cluster's head (`ray status` and `ray start` name it, 6379 by default); "
+            f"`lexmove submit JOB --address {address}` runs the driver there"
+        )
     host, _, port = (address or "").rpartition("://")[2].rpartition(":")
     if not host or not port.isdecimal():
         return

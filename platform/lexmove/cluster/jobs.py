@@ -274,5 +274,6 @@ def _talking(url: str) -> Iterator[None]:
         first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ClusterError(
             f"the cluster at {url} does not do as asked: {first_line}\n"
-            "is it still up? Jobs go on without this command; `lexmove ls --address` finds them"
+            "is it still up? Jobs go on without this command, and "
+            f"`lexmove ls --address {url}` finds their studies"
         ) from error

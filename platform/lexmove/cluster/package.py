@@ -54,9 +54,11 @@ class _Contents:
             )
         real = path.resolve()
         if real not in self.places:
-            place = self._free(f"{folder}/{real.name}")
+            # By the job's name for it: a link's target need not end as such a file does.
+            own = path.name if path.name.strip(".") else real.name
+            place = self._free(f"{folder}/{own}")
             self.places[real] = place
-            self.files |= dict(_walk(real, place))
+            self.files |= dict(_walk(real, place, above=(real,)))
         return self.places[real]
 
     def _free(self, place: str) -> str:
@@ -140,16 +142,19 @@ def package_of(job: JobSpec, *, shared: Sequence[Path] = ()) -> Package:
     return Package(job=job.model_copy(update=changes), files=contents.files)
 
 
-def _walk(path: Path, name: str) -> Iterator[tuple[str, Path]]:
-    """A file, or all files of a folder, by their names in the package."""
+def _walk(path: Path, name: str, *, above: tuple[Path, ...]) -> Iterator[tuple[str, Path]]:
+    """A file, or all files of a folder, by their names in the package; links are followed."""
     if path.is_file():
         yield name, path
         return
-    for child in sorted(path.rglob("*")):
-        inside = child.relative_to(path)
-        is_left_out = "__pycache__" in inside.parts or any(p.startswith(".") for p in inside.parts)
-        if child.is_file() and not is_left_out:
-            yield f"{name}/{inside.as_posix()}", child
+    for child in sorted(path.iterdir()):
+        if child.name == "__pycache__" or child.name.startswith("."):
+            continue
+        real = child.resolve()
+        if child.is_file():
+            yield f"{name}/{child.name}", child
+        elif child.is_dir() and real not in above:  # a link may lead up again
+            yield from _walk(child, f"{name}/{child.name}", above=(*above, real))
 
 
 def _check_size(package: Package) -> None:

@@ -39,7 +39,7 @@ class Order:
     """What a lane is to do: a segment of a stage, of the study of that name.
 
     It may write below `trial_dir`, which is a name below `storage` where that is a URI: every node
-    has its own place for it.
+    has its own place for it. Elsewhere all nodes share the folder that has this `mark`.
     """
 
     stage: str
@@ -47,6 +47,7 @@ class Order:
     segment: Segment
     trial_dir: str
     storage: str | None = None
+    mark: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

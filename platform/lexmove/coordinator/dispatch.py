@@ -9,6 +9,7 @@ from lexmove.coordinator.coordinator import kept_checkpoints
 from lexmove.coordinator.desk import Answer, Letter, Order
 from lexmove.coordinator.lane import hang_file
 from lexmove.coordinator.stage import Stage, Work
+from lexmove.coordinator.store_rules import stopped
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StudyFailedError
 from lexmove.study.protocols import UNMEASURED
@@ -113,10 +114,7 @@ class Dispatch:
         self._current.on_change(coordinator.study)
         for letter in letters:
             if letter.outcome is not None and letter.outcome.stops_study:
-                raise StudyFailedError(
-                    f"study {coordinator.study.spec.name!r} had to stop: {letter.outcome.reason}; "
-                    "make room there, then `lexmove resume` goes on with it"
-                )
+                raise StudyFailedError(stopped(coordinator.study.spec.name, letter.outcome.reason))
 
     def lost(self, lane: str, reason: str = "its worker died") -> None:
         """A lane has no worker any more, or one that is not heard any more.
@@ -196,6 +194,7 @@ class Dispatch:
             segment=_with_checkpoint(segment, stage.study_dir),
             trial_dir=stage.study_dir.named(stage.study_dir.trial(segment.trial_id)),
             storage=stage.study_dir.storage,
+            mark=stage.study_dir.mark,
         )
 
     def _ended_stage(self) -> bool:

@@ -43,6 +43,11 @@ def shown(process: str) -> str:
     return process.partition(" pid:")[0]
 
 
+def resume_words(name: str) -> str:
+    """The command that goes on with a study, for who reads this where it was asked for."""
+    return f"lexmove {'submit --resume' if os.environ.get(SUPERVISOR) else 'resume'} {name}"
+
+
 def being_run(name: str, process: str) -> str:
     """The message for a study that a process runs."""
     return (

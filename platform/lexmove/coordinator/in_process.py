@@ -3,6 +3,7 @@
 from lexmove.coordinator.evaluation import evaluate
 from lexmove.coordinator.lane import brought_here, handed_over
 from lexmove.coordinator.stage import Stage
+from lexmove.coordinator.store_rules import stopped
 from lexmove.errors import LexmoveError, StorageError, StudyFailedError
 from lexmove.study.protocols import Objective
 from lexmove.study.trial import Measurement
@@ -41,9 +42,7 @@ def run_in_process(stage: Stage, objective: Objective) -> None:
             raise errors[0]  # the coordinator's failure, not the trial's
         outcome.record(coordinator, trial_id)
         if outcome.stops_study:
-            raise StudyFailedError(
-                f"trial {trial_id}: {outcome.reason}; make room there, then resume"
-            )
+            raise StudyFailedError(stopped(coordinator.study.spec.name, outcome.reason))
         stage.on_change(coordinator.study)
     coordinator.close()
     stage.on_change(coordinator.study)

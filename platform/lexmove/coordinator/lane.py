@@ -14,7 +14,7 @@ from pathlib import Path
 from lexmove.coordinator.desk import Answer, Letter, Order
 from lexmove.coordinator.evaluation import SegmentOutcome, evaluate
 from lexmove.coordinator.stage import Work
-from lexmove.coordinator.study_dir import StudyDir
+from lexmove.coordinator.study_dir import StudyDir, check_shared
 from lexmove.coordinator.trial_log import log_file, logged
 from lexmove.errors import DamagedStorageError, StorageError
 from lexmove.study.trial import Measurement, Segment, TrialStatus
@@ -64,7 +64,7 @@ class Lane:
             try:
                 measurement, outcome = self._evaluated(order)
             except OSError as error:
-                reason = f"{order.trial_dir} cannot be written: {error.strerror}"
+                reason = f"{order.trial_dir} cannot be written: {error.strerror}; make room there"
                 measurement, outcome = (
                     None,
                     SegmentOutcome(failure=TrialStatus.PREEMPTED, reason=reason),
@@ -79,11 +79,12 @@ class Lane:
 
         Raises:
             OSError: the trial's folder cannot be written.
-            StorageError: what it goes on from cannot be read.
+            StorageError: what it goes on from cannot be read, or this node lacks the folder.
         """
         work, segment = self._works[order.stage], order.segment
         place = StudyDir.at(order.storage)
         trial_dir = place.here(order.trial_dir)
+        check_shared(trial_dir, order.mark)
         trial_dir.mkdir(parents=True, exist_ok=True)
         if self._name_process is not None:
             self._name_process(f"lexmove {order.study} trial {segment.trial_id}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lexmove.coordinator.driver_process import resume_words
 from lexmove.errors import OvertakenStudyError, StoreError, UsageError, did_you_mean
 from lexmove.study.starts import PlannedStart
 from lexmove.study.study import Study, StudySpec
@@ -144,6 +145,15 @@ def study_exists(name: str, place: str) -> str:
     return (
         f"study {name!r} is already in {place}: go on with `lexmove resume {name}`, "
         "or give the new one another name"
+    )
+
+
+def stopped(name: str, reason: str) -> str:
+    """The message for a study that cannot go on for a reason that is no trial's fault."""
+    own = name.partition(_WITHIN_A_STUDY)[0]
+    return (
+        f"study {own!r} had to stop: {reason}; once that is mended, `{resume_words(own)}` goes on "
+        "with it"
     )
 
 

@@ -4,6 +4,8 @@ import fcntl
 import json
 import logging
 import shutil
+import socket
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +25,12 @@ _KEPT = "kept"
 _BEGUN = "begun"
 """What is written there first, to see that it can be."""
 
+_MARK = ".study"
+"""The file beside the trials' folders that tells this study's folder from one of the same path on
+another node."""
+
+_MARK_S = 20.0
+"""How long a shared file system may take to show it to another node."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -203,6 +211,8 @@ class StudyDir:
         try:
             self.trials.mkdir(parents=True, exist_ok=True)
             self.policy.mkdir(exist_ok=True)
+            with suppress(FileExistsError), (self.trials / _MARK).open("x") as file:
+                file.write(uuid4().hex)
             if self.storage is not None:
                 name = f"{self.named(self.root)}/{_BEGUN}"
                 RemoteStorage(self.storage).push(self.root, name, files=[])
@@ -219,6 +229,8 @@ class StudyDir:
         try:
             yield
         except BaseException:
+            with suppress(OSError):
+                (self.trials / _MARK).unlink()
             for folder in (self.trials, self.policy, self.root, self.root.parent):
                 with suppress(OSError):
                     folder.rmdir()
@@ -244,6 +256,11 @@ class StudyDir:
     def trial(self, trial_id: int) -> Path:
         """What one trial may write below."""
         return self.trials / f"trial_{trial_id:04d}"
+
+    @property
+    def mark(self) -> str | None:
+        """What all nodes find beside the trials; None where each has a place of its own."""
+        return None if self.storage is not None else _mark_in(self.trials)
 
     @property
     def policy(self) -> Path:
@@ -344,3 +361,31 @@ class StudyDir:
             lock.write(this_process())
             lock.flush()
             yield
+
+
+def check_shared(trial_dir: Path, mark: str | None) -> None:
+    """Sees on a trial's node that its folder is where the driver has it, and not another disk's.
+
+    Args:
+        trial_dir: of the trial.
+        mark: `StudyDir.mark` as the driver reads it.
+
+    Raises:
+        StorageError: it is not.
+    """
+    until_s = time.monotonic() + _MARK_S
+    while mark is not None and _mark_in(trial_dir.parent) != mark:
+        if time.monotonic() > until_s:
+            raise StorageError(
+                f"node {socket.gethostname()} does not share the study's folder "
+                f"{trial_dir.parent.parent} with the driver: mount the same file system there on "
+                "every node, or set `storage` in the job to an object store"
+            )
+        time.sleep(_MARK_S / 40)
+
+
+def _mark_in(trials: Path) -> str | None:
+    try:
+        return (trials / _MARK).read_text()
+    except OSError:
+        return None

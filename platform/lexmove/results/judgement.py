@@ -61,20 +61,25 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ensemble:
-    """The mean of the winner's seeds: how many, and its scores."""
+    """The mean of the winner's seeds: how many, its scores, and the threshold of several labels."""
 
     num_models: int
     validation: float
     test: float
+    threshold: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """The temperature fitted on validation, and the calibration error on test without and with."""
+    """The temperature fitted on validation, and the calibration error on test without and with.
+
+    It `does_harm` where the job's metric is worse with it on validation: it is then left at 1.
+    """
 
     temperature: float
     error_before: float
     error_after: float
+    does_harm: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +87,12 @@ class Judgement:
     """What is known once the repetitions are done.
 
     `key` tells which repetitions it is of. `threshold` is that of a multi-label task, on the saved
-    model's probabilities; `model` the folder of its checkpoint. `sizes` are examples by split.
-    `gaps` says in sentences what could not be judged, and why. `leaks` counts, by split, examples
-    with a near-duplicate in train, where there are enough to matter. `absent` names, by split, the
-    classes that macro-F1 counts and that have no example there. `only_class` is what the winner
-    says of every validation text, whatever it reads; None for one that tells classes apart.
+    model's probabilities; `model` the folder of its checkpoint, and `model_scores` those of this
+    one seed as it is saved, by split. `sizes` are examples by split. `gaps` says in sentences what
+    could not be judged, and why. `leaks` counts, by split, examples with a near-duplicate in train,
+    where there are enough to matter. `absent` names, by split, the classes that macro-F1 counts and
+    that have no example there. `only_class` is what the winner says of every validation text,
+    whatever it reads; None for one that tells classes apart.
     """
 
     key: str
@@ -97,6 +103,7 @@ class Judgement:
     calibration: Calibration | None = None
     threshold: float | None = None
     model: str | None = None
+    model_scores: Mapping[str, float] = field(default_factory=dict)
     gaps: tuple[str, ...] = ()
     leaks: Mapping[str, int] = field(default_factory=dict)
     absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -121,6 +128,7 @@ class Judgement:
         of_splits = {
             "sizes": dict(self.sizes),
             "leaks": dict(self.leaks),
+            "model_scores": dict(self.model_scores),
             "absent": {split: list(names) for split, names in self.absent.items()},
         }
         return asdict(self) | {"winner": winner, **of_splits}
@@ -141,6 +149,7 @@ class Judgement:
             model=data["model"],
             gaps=tuple(data["gaps"]),
             # Older ones have not looked.
+            model_scores=dict(data.get("model_scores", {})),
             leaks=dict(data.get("leaks", {})),
             absent={split: tuple(names) for split, names in data.get("absent", {}).items()},
             only_class=data.get("only_class"),
@@ -148,13 +157,19 @@ class Judgement:
 
 
 def warnings_of(
-    judgement: Judgement, *, finalists: Sequence[str], default: str, reference: str | None
+    judgement: Judgement,
+    *,
+    finalists: Sequence[str],
+    comparisons: Sequence[str] = (),
+    default: str,
+    reference: str | None,
 ) -> tuple[str, ...]:
     """What a user should hear before trusting the winner, in sentences.
 
     Args:
         judgement: what is known.
         finalists: the arms that the search chose, by name.
+        comparisons: the arms that the job names beside them.
         default: the arm of the space's default.
         reference: the name of the classifier that needs no tuning, where there is one.
     """
@@ -173,6 +188,7 @@ def warnings_of(
                 f"{judgement.winner.arm} and {other} cannot be told apart on validation "
                 f"({_interval(lead)}): take either"
             )
+    found += _better_beside(judgement, comparisons)
     found += _against_default(judgement.difference(default, "test"))
     against = None if reference is None else judgement.difference(reference, "test")
     is_level = against is not None and abs(against.mean) <= _NEGLIGIBLE * against.half_width
@@ -185,6 +201,17 @@ def warnings_of(
             f"({_interval(against)}{sure}): it is cheaper, too"
         )
     return (*found, *_worse_calibrated(judgement.calibration), *_too_small(judgement, default))
+
+
+def _better_beside(judgement: Judgement, comparisons: Sequence[str]) -> list[str]:
+    leads = ((name, judgement.difference(name, "validation")) for name in comparisons)
+    return [
+        f"the comparison {name} does better on validation than {judgement.winner.arm} "
+        f"({_interval(lead)}{'' if lead.excludes_zero else ', within noise'}), and cannot win: only"
+        " what the search tried can; give it to the search (agent.starts, or `lexmove enqueue`)"
+        for name, lead in leads
+        if lead is not None and lead.mean < 0
+    ]
 
 
 def _leaking(judgement: Judgement) -> list[str]:

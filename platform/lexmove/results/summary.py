@@ -4,8 +4,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from lexmove.job.own_code import with_own_file
 from lexmove.results.judgement import Judgement, Winner, warnings_of
 from lexmove.space.search_space import Config
 from lexmove.study.study import Study
@@ -14,6 +16,9 @@ from lexmove.study.trial import Decision, Trial
 SCHEMA_VERSION = 1
 TEST_PREFIX = "test_"
 """Metrics of the test split carry this prefix in a measurement."""
+
+_MADE = ("ensemble", "calibration", "threshold", "model", "model_scores")
+"""What a judgement says of the classifier that was made of the winner."""
 
 DEFAULT_ARM = "default"
 """The arm of the repetitions that holds the space's default config."""
@@ -148,6 +153,11 @@ def trial_json(study: Study, trial: Trial) -> dict[str, Any]:
     }
 
 
+def metric_name(name: str) -> str:
+    """A metric's name for people and in tables: of a function in a file, without the folder."""
+    return with_own_file(name, lambda path: Path(path).name)
+
+
 def trial_table(study: Study) -> dict[str, list[Any]]:
     """The trials as columns of equal length; None where a trial has no value.
 
@@ -164,7 +174,7 @@ def trial_table(study: Study) -> dict[str, list[Any]]:
         "trial": [trial.trial_id for trial in trials],
         "state": [trial.status.value for trial in trials],
         "epochs": [trial.fidelity for trial in trials],
-        study.spec.metric: [None if best is None else best.value for best in bests],
+        metric_name(study.spec.metric): [None if best is None else best.value for best in bests],
         "seconds": [sum(item.duration_s for item in trial.measurements) for trial in trials],
         "move": [trial.decision.text for trial in trials],
         **configs,
@@ -240,12 +250,11 @@ def _judgement_json(
     judgement: Judgement | None, arms: Sequence[Arm], reference: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     if judgement is None:
-        nothing = dict.fromkeys(("ensemble", "calibration", "threshold", "model"))
-        return {"differences": [], **nothing, "warnings": []}
+        return {"differences": [], **dict.fromkeys(_MADE), "warnings": []}
     data = judgement.to_json()
-    kept = ("differences", "ensemble", "calibration", "threshold", "model")
     return {
-        **{key: data[key] for key in kept},
+        "differences": data["differences"],
+        **{key: data[key] or None for key in _MADE},
         "warnings": list(doubts(judgement, arms, reference)),
     }
 
@@ -254,9 +263,12 @@ def doubts(
     judgement: Judgement, arms: Sequence[Arm], reference: Mapping[str, Any] | None
 ) -> tuple[str, ...]:
     """What a user should hear before trusting the winner, in sentences."""
+    names = [arm.name for arm in arms]
+    finalists = [name for name in names if re.fullmatch(r"trial \d+", name)]
     return warnings_of(
         judgement,
-        finalists=[arm.name for arm in arms if re.fullmatch(r"trial \d+", arm.name)],
+        finalists=finalists,
+        comparisons=[name for name in names if name not in (*finalists, DEFAULT_ARM)],
         default=DEFAULT_ARM,
         reference=None if reference is None else reference.get("name"),
     )

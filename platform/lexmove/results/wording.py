@@ -1,10 +1,9 @@
 """How scores, differences, times and repeated configs read, on a console and on a page."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from lexmove.job.own_code import with_own_file
-from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated
+from lexmove.results.judgement import Calibration
+from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, metric_name
 from lexmove.space.declaration import declared_prior
 from lexmove.space.domain import Categorical, Ordinal
 from lexmove.space.move import say_value
@@ -45,6 +44,21 @@ def say_number(value: float | None) -> str:
     return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
+def say_scores(scores: Mapping[str, float]) -> str:
+    """`validation 0.8123, test 0.7990`."""
+    return ", ".join(f"{split} {say_number(value)}" for split, value in scores.items())
+
+
+def say_calibration(fitted: Calibration, metric: str) -> str:
+    """What was made of a classifier's probabilities; `metric` as people know it."""
+    if fitted.does_harm:
+        return f"probabilities are as trained: calibrated, {metric} is worse on validation"
+    return (
+        f"probabilities are calibrated at temperature {fitted.temperature:.3g}: expected"
+        f" calibration error {fitted.error_before:.3f} → {fitted.error_after:.3f} on test"
+    )
+
+
 def say_gain(value: float | None) -> str:
     """A difference of scores, with its sign."""
     if value is None:
@@ -54,8 +68,8 @@ def say_gain(value: float | None) -> str:
 
 
 def say_metric(name: str) -> str:
-    """A metric's name for people: of a function in a file, without the folder."""
-    return with_own_file(name, lambda path: Path(path).name)
+    """A metric's name for people."""
+    return metric_name(name)
 
 
 def say_prior(item: Hyperparameter) -> str:
