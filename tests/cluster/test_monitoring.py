@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lexmove.app.monitoring import Room, Tally, gate_weights, occurrences, standing
+from lexmove.app.monitoring import Room, Tally, gate_weights, headline, occurrences, standing
 from lexmove.cluster.metrics import METRICS, Reading
 from lexmove.results.profile import profile_of
 from lexmove.study.trial import Event, TrialStatus
@@ -65,6 +65,16 @@ def test_trials_are_counted_where_they_stand_and_the_best_has_its_metric():
     }
     assert Reading("lexmove_incumbent_value", 0.7, {"metric": "f1"}) in stood
     assert Reading("lexmove_trials_left", 6) in stood
+
+
+def test_a_metric_of_ones_own_has_its_name_without_the_folder():
+    told = ToldStudy(metric="/home/me/work/costs.py:cost", num_trials=9)
+    told.started(100, 0)
+    told.measured(101, 0, 0.25)
+    assert Reading("lexmove_incumbent_value", 0.25, {"metric": "costs.py:cost"}) in standing(
+        told.study
+    )
+    assert headline("search", told.study)["incumbent"].startswith("costs.py:cost 0.2500, trial 0")
 
 
 def test_busy_slots_and_gpu_hours_grow_with_the_time_too():

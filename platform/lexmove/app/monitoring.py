@@ -19,7 +19,7 @@ from lexmove.cluster.metrics import Reading, StudyMetrics, open_metrics
 from lexmove.coordinator.stage import Stage
 from lexmove.job.spec import JobSpec
 from lexmove.results.profile import profile_of
-from lexmove.results.wording import say_started
+from lexmove.results.wording import say_metric, say_started
 from lexmove.study.study import Study
 from lexmove.study.trial import (
     Continued,
@@ -66,7 +66,7 @@ def standing(study: Study) -> tuple[Reading, ...]:
     if study.spec.wall_clock_s is None:
         found.append(Reading("lexmove_trials_left", study.num_trials_left))
     if best is not None:
-        label = {"metric": study.spec.metric}
+        label = {"metric": say_metric(study.spec.metric)}
         found.append(Reading("lexmove_incumbent_value", best.value, label))
     return tuple(found)
 
@@ -79,7 +79,7 @@ def headline(stage: str, study: Study) -> dict[str, str]:
     num_ended = sum(count for status, count in study.counts.items() if status.is_final)
     found = {stage: f"{say_started(study.spec, num_ended)} trials ended"}
     if REPETITIONS not in study.spec.name and (best := study.incumbent) is not None:
-        score = f"{study.spec.metric} {best.value:.4f}"
+        score = f"{say_metric(study.spec.metric)} {best.value:.4f}"
         found["incumbent"] = f"{score}, trial {best.trial_id} after {best.fidelity} epochs"
     return found
 

@@ -6,6 +6,7 @@ from typing import Any
 from lexmove.agent.memory import MIN_SCORED
 from lexmove.app.past.importing import Imported
 from lexmove.cli.console import SCHEMA_VERSION, say, write, write_json
+from lexmove.cli.wording import say_metric
 from lexmove.study.study import Study
 
 
@@ -33,7 +34,7 @@ def _words(study: Study) -> str:
     """`20 trials (17 completed, 3 failed), 4 hyperparameters, best f1_macro 0.81`."""
     counts = ", ".join(f"{num} {status.lower()}" for status, num in study.counts.items())
     best = study.incumbent
-    score = "" if best is None else f", best {study.spec.metric} {best.value:.4g}"
+    score = "" if best is None else f", best {say_metric(study.spec.metric)} {best.value:.4g}"
     num = len(study.spec.space.names)
     names = "1 hyperparameter" if num == 1 else f"{num} hyperparameters"
     trials = "1 trial" if len(study.trials) == 1 else f"{len(study.trials)} trials"
