@@ -131,7 +131,7 @@ def test_a_search_by_the_clock_that_repeats_nothing_is_finished_until_more_is_as
     leaping.phases.clear()
     assert running.resume("s", **here, progress=leaping.note).state == "finished"
     assert "trials" not in leaping.phases
-    config = enqueue("s", {"learning_rate": "0.002"}, store=url)
+    config = enqueue("s", {"learning_rate": "0.002"}, store=url).config
     assert stored.load("s", store=url).state == "interrupted"
     leaping.once_more(until=2)
     found = running.resume("s", **here, progress=leaping.note)
@@ -213,8 +213,11 @@ def test_a_study_that_runs_elsewhere_is_shown_so_and_left_alone(tmp_path: Path):
     assert {read("clauses", store=url).state for read in (stored.load, stored.look)} == {"running"}
     with pytest.raises(UsageError, match="run on another machine, by process 17 of node-7: run"):
         stop_here("clauses", store=url)
-    with pytest.raises(UsageError, match="is being run by process 17 of node-7; wait for it"):
-        enqueue("clauses", {}, store=url)
+    before = store.load("clauses").spec
+    done = enqueue("clauses", {"learning_rate": "3e-4"}, store=url)
+    assert done.runner == "17 of node-7"
+    assert open_store(url).load("clauses").spec == before
+    assert [start.config for start in store.requests("clauses")] == [done.config]
 
 
 def test_a_folder_without_locks_is_worked_in_with_a_warning(

@@ -56,7 +56,7 @@ def diagnose(
         checks += _check_job(*found[0], is_sound=is_sound, is_here=is_here, network=network)
     if address is not None:
         checks.append(guarded("cluster", lambda: _look_at_cluster(address), fix="see its nodes"))
-    if address is not None and spec is not None:
+    if address is not None and spec is not None and checks[-1].health != "fail":
         fix = f"set it in {job}"
         checks.append(guarded("storage there", lambda: _look_at_nodes(spec, address), fix=fix))
     return tuple(checks)

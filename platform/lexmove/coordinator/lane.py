@@ -64,7 +64,7 @@ class Lane:
             try:
                 measurement, outcome = self._evaluated(order)
             except OSError as error:
-                reason = f"{order.trial_dir} cannot be written: {error.strerror}; make room there"
+                reason = f"{order.trial_dir} cannot be written: {error.strerror}"
                 measurement, outcome = (
                     None,
                     SegmentOutcome(failure=TrialStatus.PREEMPTED, reason=reason),

@@ -151,10 +151,9 @@ def study_exists(name: str, place: str) -> str:
 def stopped(name: str, reason: str) -> str:
     """The message for a study that cannot go on for a reason that is no trial's fault."""
     own = name.partition(_WITHIN_A_STUDY)[0]
-    return (
-        f"study {own!r} had to stop: {reason}; once that is mended, `{resume_words(own)}` goes on "
-        "with it"
-    )
+    # Mostly a full disk; else the reason says what to do.
+    first = "make room there, then" if "cannot be written" in reason else "once that is mended,"
+    return f"study {own!r} had to stop: {reason}; {first} `{resume_words(own)}` goes on with it"
 
 
 def no_such_study(name: str, known: tuple[str, ...] | None, place: str) -> str:

@@ -58,6 +58,9 @@ class MortalStore:
     def extend(self, name: str, num_trials: int, starts: Sequence[PlannedStart] = ()) -> None:
         self._store.extend(name, num_trials, starts)
 
+    def plan_requests(self, name: str) -> Study | None:
+        return self._store.plan_requests(name)
+
 
 def begun(setting: Setting, store: TrialStore) -> Stage:
     """The study as a stage, made or recovered; its folder must be locked."""
