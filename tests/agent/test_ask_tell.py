@@ -181,7 +181,10 @@ GRID = {"parameters": {name: {"min": 1, "max": 25} for name in "xy"}}
 
 
 @pytest.mark.parametrize("proposer", ["floor", *sorted({*PROPOSERS} - {"floor", "policy"})])
-@pytest.mark.parametrize(("space", "num_allowed"), [(ISLANDS, 3), (CROSS, 88), (GRID, 625)])
+@pytest.mark.parametrize(
+    ("space", "num_allowed"),
+    [(ISLANDS, 3), (CROSS, 88), pytest.param(GRID, 625, marks=pytest.mark.slow)],
+)
 def test_every_allowed_config_is_found(
     space: dict[str, object], num_allowed: int, proposer: str
 ) -> None:

@@ -306,6 +306,7 @@ def test_an_episode_may_begin_in_the_middle_of_a_study() -> None:
     assert env.study.running, "the history ends while trials run"
 
 
+@pytest.mark.slow  # twelve seconds
 def test_a_space_that_chance_has_used_up_is_passed_over() -> None:
     """It has ended a run of pre-training after 22,000 decisions."""
     episode = EpisodeSpec(num_trials=50, num_seeded=40)

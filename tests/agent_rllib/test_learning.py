@@ -352,6 +352,7 @@ def test_online_learning_gives_what_learning_gives(
     remove_placement_group(trials)
 
 
+@pytest.mark.slow  # twelve seconds
 def test_a_job_learns_which_way_all_hyperparameters_go() -> None:
     """Where raising each is right, and where lowering is: the direction after 24 trials."""
 

@@ -26,8 +26,8 @@ def cache_dir(tmp_path_factory):
     ("name", "num_labels", "sizes"),
     [
         ("license_category", 8, (4313, 1443, 1441)),
-        ("license_families", 20, (3416, 1201, 1152)),
-        # Together half a minute, and made by the same code.
+        # Together three quarters of a minute, and made by the same code.
+        pytest.param("license_families", 20, (3416, 1201, 1152), marks=pytest.mark.slow),
         pytest.param("license_listing", 2, (1773, 592, 592), marks=pytest.mark.slow),
         pytest.param("license_role", 4, (8134, 2714, 2713), marks=pytest.mark.slow),
     ],
