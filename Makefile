@@ -26,7 +26,7 @@ help:
 	@echo "make setup           install what constraints.txt pins into .venv; does nothing if it is there"
 	@echo "make demo            a real study on this machine"
 	@echo "make test            lint, types, import contracts and the test suite"
-	@echo "make test-slow       the tests that take fifteen seconds or longer"
+	@echo "make test-slow       the tests that take ten seconds or longer"
 	@echo "make bench-proposers proposers compared on simulated tasks; QUICK=1 for a short version"
 	@echo "make bench-search    searches compared, all peers: plays what is not recorded yet, hours;"
 	@echo "                     QUICK=1 two minutes; SEEDS=n; CHECK=1 fails where a target is short;"
