@@ -167,6 +167,7 @@ def _bowl(config: Mapping[str, Value]) -> float:
     return 1 / (1 + float(apart @ apart) / 16)
 
 
+@pytest.mark.slow  # ten seconds
 def test_in_sixteen_dimensions_it_helps(monkeypatch: pytest.MonkeyPatch):
     space, _, _ = _valley()
     rng = np.random.default_rng(0)

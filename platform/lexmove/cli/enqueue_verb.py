@@ -7,8 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lexmove.cli.conduct import conducted
-from lexmove.cli.options import Cluster, Json, Store, Study
-from lexmove.errors import UsageError
+from lexmove.cli.options import Cluster, Json, Store, Study, by_name
 
 
 @conducted
@@ -34,26 +33,13 @@ def enqueue(
 
     It is one trial more than the budget had.
     """
-    words = _words(values)
+    words = by_name(values, form="NAME=VALUE, such as learning_rate=3e-5")
     if address is None:
         found = _enqueue(study, words, like=like, store=store)
     else:
         told = ["enqueue", study, *values, *([] if like is None else ["--like", str(like)])]
         found = _enqueue_there(told, study=study, address=address, store=store)
     _say(study, found, address=address, store=store, as_json=json)
-
-
-def _words(values: Sequence[str]) -> dict[str, str]:
-    """The values by hyperparameter, as text."""
-    words: dict[str, str] = {}
-    for value in values:
-        name, _, text = value.partition("=")
-        if not name or not text:
-            raise UsageError(f"{value!r} is no NAME=VALUE, such as learning_rate=3e-5")
-        if name in words:
-            raise UsageError(f"{name} is given twice: a config has one value for each name")
-        words[name] = text
-    return words
 
 
 def _enqueue(
@@ -87,8 +73,9 @@ def _say(
         return
     values = ", ".join(f"{name} {say_value(value)}" for name, value in found["config"].items())
     say(f"the next trial of {study}, one more than its budget had: {values}")
+    goes_on = "resume" if address is None else "submit --resume"
     if found["runner"] is not None:
         say(f"process {found['runner']}, which runs the study, starts it in its next free slot")
-    verb = "watch" if found["runner"] is not None else "resume" if address is None else None
+        goes_on = "watch"
     place = store_option(store_url(None, store)) if address is None else f" --address {address}"
-    say(f"next: lexmove {verb or 'submit --resume'} {study}{place}")
+    say(f"next: lexmove {goes_on} {study}{place}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lexmove.cli.conduct import conducted
-from lexmove.cli.options import Json, Store
+from lexmove.cli.options import Json, Store, by_name
 from lexmove.errors import UsageError
 
 
@@ -67,7 +67,7 @@ def import_(
     wanted = Wanted(
         study=study,
         name=name,
-        rename=_names(rename or []),
+        rename=by_name(rename or [], form="THEIRS=OURS, such as lr=learning_rate"),
         metric=metric,
         goal=None if goal is None else goal.value,
     )
@@ -75,16 +75,3 @@ def import_(
     write_imported(done, as_json=json)
     if all(item.study is None for item in done):
         raise typer.Exit(UsageError.exit_code)
-
-
-def _names(pairs: list[str]) -> dict[str, str]:
-    """`theirs=ours`, as a mapping."""
-    found: dict[str, str] = {}
-    for pair in pairs:
-        theirs, _, ours = pair.partition("=")
-        if not theirs or not ours:
-            raise UsageError(f"--rename {pair}: write THEIRS=OURS, such as lr=learning_rate")
-        if theirs in found:
-            raise UsageError(f"--rename names {theirs!r} twice")
-        found[theirs] = ours
-    return found

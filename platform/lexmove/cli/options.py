@@ -1,11 +1,13 @@
-"""Options and arguments that several verbs share."""
+"""Options and arguments that several verbs share, and how their words are read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lexmove.cli.completing import study_names
+from lexmove.errors import UsageError
 
 Store = Annotated[
     str | None,
@@ -54,3 +56,20 @@ Storage = Annotated[
         show_default=False,
     ),
 ]
+
+
+def by_name(words: Sequence[str], *, form: str) -> dict[str, str]:
+    """Words such as `learning_rate=3e-5` as a mapping; `form` says how they are to be written.
+
+    Raises:
+        UsageError: one has not that form, or a name comes twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if not name or not value:
+            raise UsageError(f"{word!r} is no {form}")
+        if name in found:
+            raise UsageError(f"{name} is given twice: it can be one thing only")
+        found[name] = value
+    return found

@@ -1,4 +1,4 @@
-"""What the verbs do that are about studies elsewhere: submit, watch, logs, stop, and reading."""
+"""What the verbs do that are about studies elsewhere, and what runs there for them."""
 
 import io
 import sys

@@ -58,12 +58,9 @@ def read_requests(storage: BaseStorage, study_id: int) -> dict[str, PlannedStart
     else:
         attributes = storage.get_study_system_attrs(study_id)
         # What was taken out of a journal is there without a value.
-        found = {key: attributes[key] for key in sorted(attributes) if attributes[key]}
-    return {
-        key: PlannedStart.from_json(json.loads(text))
-        for key, text in found.items()
-        if key.startswith(REQUEST)
-    }
+        keys = [key for key in sorted(attributes) if key.startswith(REQUEST) and attributes[key]]
+        found = {key: attributes[key] for key in keys}
+    return {key: PlannedStart.from_json(json.loads(text)) for key, text in found.items()}
 
 
 def add_request(storage: BaseStorage, study_id: int, start: PlannedStart) -> None:
