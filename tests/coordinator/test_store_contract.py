@@ -74,7 +74,11 @@ def test_the_last_sign_of_life_is_known_to_all_and_is_no_event(opener, request):
         assert opener().heartbeat(name) == heartbeat
         store.append(name, EVENTS[9])
     assert opener().heartbeat(name) == heartbeat
-    store.beat(name, None)
+    other = Heartbeat(runner="18 of node-8 pid:[4026531836]", at_s=3.5)
+    assert store.beat(name, other, instead_of=heartbeat)
+    assert not opener().beat(name, heartbeat, instead_of=heartbeat), "it is not the last any more"
+    assert opener().heartbeat(name) == other
+    assert store.beat(name, None)
     assert opener().heartbeat(name) is None
     assert opener().load(name) == Study.from_events(spec(name), EVENTS[:10])
     for act in (lambda: store.heartbeat("no"), lambda: store.beat("no", None)):

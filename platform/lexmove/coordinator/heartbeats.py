@@ -88,13 +88,12 @@ class Heart:
             is_over = not is_first and self._is_over.wait(PERIOD_S)
             now = None if is_over else Heartbeat(runner=self._me, at_s=time.time())
             with suppress(LexmoveError):  # who runs the study is told of it by its own store
-                asked_s = time.time()
                 found = None if is_first else store.heartbeat(self._name)
                 if found is not None and found.runner != self._me:
                     self._other = found.runner
-                elif is_over or time.time() - asked_s < SILENCE_S / 2:
-                    store.beat(self._name, now)
-                # Else it slept over this, and looks again before it speaks.
+                else:
+                    # Who slept over this finds another's in its place, and looks again.
+                    store.beat(self._name, now, instead_of=found)
             is_first = False
 
 

@@ -13,6 +13,7 @@ from lexmove.coordinator.optuna_tables import (
     StoredEvent,
     add_attribute,
     delete_attributes,
+    exchange_attribute,
     stored_attribute,
     stored_events,
     stored_requests,
@@ -49,6 +50,25 @@ def read_attribute(storage: BaseStorage, study_id: int, key: str) -> Any:
         return storage.get_study_system_attrs(study_id).get(key)
     found = stored_attribute(storage, study_id, key)
     return None if found is None else json.loads(found)
+
+
+def replace_attribute(
+    storage: BaseStorage, study_id: int, key: str, value: Any, *, known: Any = None
+) -> bool:
+    """Sets a system attribute of a study; with `known` only if it is that; whether it was set.
+
+    In a database by one statement, whatever befalls this process in the midst of it; a journal
+    file is read just before.
+    """
+    if known is not None:
+        if isinstance(storage, RDBStorage):
+            return exchange_attribute(
+                storage, study_id, key, json.dumps(value), known=json.dumps(known)
+            )
+        if read_attribute(storage, study_id, key) != known:
+            return False
+    storage.set_study_system_attr(study_id, key, value)
+    return True
 
 
 def read_requests(storage: BaseStorage, study_id: int) -> dict[str, PlannedStart]:

@@ -26,6 +26,7 @@ from lexmove.coordinator.optuna_events import (
     read_attribute,
     read_events,
     read_requests,
+    replace_attribute,
 )
 from lexmove.coordinator.optuna_mirror import direction_of, show, shows
 from lexmove.coordinator.optuna_tables import (
@@ -131,8 +132,14 @@ class OptunaStore:
         )
         return Heartbeat.from_json(said)
 
-    def beat(self, name: str, heartbeat: Heartbeat | None) -> None:
-        self._talk(f"write study {name!r} to", lambda: self._beat(name, heartbeat))
+    def beat(
+        self, name: str, heartbeat: Heartbeat | None, *, instead_of: Heartbeat | None = None
+    ) -> bool:
+        new, old = (None if said is None else said.to_json() for said in (heartbeat, instead_of))
+        return self._talk(
+            f"write study {name!r} to",
+            lambda: replace_attribute(*self._place(name, write=True), HEARTBEAT, new, known=old),
+        )
 
     def _talk(self, doing: str, act: Callable[[], _T], *, is_short: bool = False) -> _T:
         """Does something with the store; again where a server was away.
@@ -233,11 +240,6 @@ class OptunaStore:
         study_id, _ = self._find(storage, name)
         assert storage is not None, "a study was found in it"
         return storage, study_id
-
-    def _beat(self, name: str, heartbeat: Heartbeat | None) -> None:
-        storage, study_id = self._place(name, write=True)
-        value = None if heartbeat is None else heartbeat.to_json()
-        storage.set_study_system_attr(study_id, HEARTBEAT, value)
 
     def _readable(self) -> BaseStorage | None:
         """The storage; None where there is none yet, so that reading does not make one."""

@@ -200,6 +200,19 @@ def stored_attribute(storage: RDBStorage, study_id: int, key: str) -> str | None
     return found
 
 
+def exchange_attribute(
+    storage: RDBStorage, study_id: int, key: str, value: str, *, known: str
+) -> bool:
+    """Replaces a system attribute, as JSON, if it is what is `known`; whether it was.
+
+    Without a transaction, which would keep a row locked for as long as this process sleeps in it.
+    """
+    changed = {"of_study": study_id, "called": key, "new": value, "known": known}
+    engine = storage.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        return bool(connection.execute(_REPLACE_ATTRIBUTE, changed).rowcount)
+
+
 def stored_requests(storage: RDBStorage, study_id: int) -> dict[str, str]:
     """What was requested of a study, by key, as JSON; oldest first."""
     with storage.engine.connect() as connection:

@@ -73,8 +73,13 @@ class MemoryStore:
     def heartbeat(self, name: str) -> Heartbeat | None:
         return self._heartbeats.get(self.load(name).spec.name)
 
-    def beat(self, name: str, heartbeat: Heartbeat | None) -> None:
+    def beat(
+        self, name: str, heartbeat: Heartbeat | None, *, instead_of: Heartbeat | None = None
+    ) -> bool:
+        if instead_of is not None and self.heartbeat(name) != instead_of:
+            return False
         self._heartbeats[self.load(name).spec.name] = heartbeat
+        return True
 
 
 def open_reader(url: str) -> TrialReader:

@@ -128,6 +128,11 @@ class TrialStore(TrialReader, Protocol):
         """Deletes a study, with all its events."""
         ...
 
-    def beat(self, name: str, heartbeat: Heartbeat | None) -> None:
-        """Replaces the sign of life of who runs the study; None when they leave it."""
+    def beat(
+        self, name: str, heartbeat: Heartbeat | None, *, instead_of: Heartbeat | None = None
+    ) -> bool:
+        """Replaces the sign of life of who runs the study; None when they leave it.
+
+        With `instead_of`, only if that is the last one; whether it was replaced.
+        """
         ...
