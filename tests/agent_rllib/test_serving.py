@@ -77,6 +77,7 @@ def test_an_unknown_proposer_is_named_with_the_nearest(served: Study, tmp_path: 
         ServedProposer("randon", study=served, weights_dir=tmp_path, learns=False)
 
 
+@pytest.mark.slow  # twenty seconds with its set-up
 def test_new_weights_that_cannot_be_written_are_not_served_and_the_job_goes_on(
     ray_session: None,
     served: Study,
@@ -103,6 +104,7 @@ def test_new_weights_that_cannot_be_written_are_not_served_and_the_job_goes_on(
     assert version_of(load_weights(tmp_path / "away" / path.name)) == old
 
 
+@pytest.mark.slow  # ten seconds
 def test_new_weights_are_on_disk_before_they_are_served(
     ray_session: None, served: Study, policy: PointerPolicy, tmp_path: Path
 ):

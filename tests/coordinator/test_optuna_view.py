@@ -204,7 +204,10 @@ def test_rows_are_those_that_optuna_writes(url, tmp_path, group):
     assert rows == lines
 
 
-@pytest.mark.parametrize(("kind", "num_examples"), [("sqlite", 25), ("postgresql", 8)])
+@pytest.mark.parametrize(
+    ("kind", "num_examples"),
+    [("sqlite", 8), ("postgresql", 8), pytest.param("sqlite", 25, marks=pytest.mark.slow)],
+)
 def test_any_history_is_written_as_optuna_writes_it(url, tmp_path, num_examples):
     counter = itertools.count()
 

@@ -134,6 +134,7 @@ def test_a_killed_worker_is_preempted_and_its_trial_goes_on_from_its_checkpoint(
     assert [item.fidelity for item in study.trials[1].measurements] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow  # twelve seconds
 def test_a_killed_desk_comes_back_and_nothing_is_told_twice(tmp_path: Path, ray_session):
     coordinator, study_dir = make(tmp_path, num_trials=6, fidelity=FidelityPlan(maximum=3))
     objective = SimulatedObjective(space=SPACE, seed=1, max_fidelity=3, epoch_s=0.1)
@@ -159,6 +160,7 @@ def test_a_killed_desk_comes_back_and_nothing_is_told_twice(tmp_path: Path, ray_
         assert [item.fidelity for item in trial.measurements] == [1, 2, 3]
 
 
+@pytest.mark.slow  # twelve seconds
 def test_a_worker_that_falls_silent_loses_its_trial_and_is_not_heard_later(
     tmp_path: Path, ray_session
 ):

@@ -233,7 +233,7 @@ def test_what_the_hub_refuses_is_said_in_a_sentence(hub, home, spec, message):
     ("where", "offline", "reason"),
     [
         ("nowhere", False, "Connection refused"),
-        ("slow", False, "no answer in 10 s"),
+        pytest.param("slow", False, "no answer in 10 s", marks=pytest.mark.slow),
         ("nowhere", True, "HF_HUB_OFFLINE is set"),
     ],
 )
