@@ -51,7 +51,11 @@ def test_the_rest_may_be_that_of_a_trial(url: str) -> None:
 @pytest.mark.parametrize(
     ("words", "like", "message"),
     [
-        ({"learning_rat": "1e-4"}, None, "unknown hyperparameter 'learning_rat'; did you mean"),
+        (
+            {"learning_rat": "1e-4"},
+            None,
+            "the space has no hyperparameter 'learning_rat'; did you mean",
+        ),
         ({"learning_rate": "7"}, None, "learning_rate = 7 is not possible: it is a number in"),
         ({"learning_rate": "fast"}, None, "learning_rate = fast is not possible"),
         ({"learning_rate": "NaN"}, None, "learning_rate = NaN is not possible"),

@@ -114,7 +114,12 @@ SUGGESTED = "Suggestion(config=CONFIG, until=UNTIL, decision=Decision(proposer='
 @pytest.mark.parametrize(
     ("config", "until", "trial_id", "message"),
     [
-        ("{'learning_rat': 1}", "1", "None", r"an invalid config: unknown hyperparameter 'learni"),
+        (
+            "{'learning_rat': 1}",
+            "1",
+            "None",
+            r"an invalid config: the space has no hyperparameter 'learni",
+        ),
         (
             "{'learning_rate': 1.0}",
             "1",

@@ -83,7 +83,7 @@ finalists: {compare: [{name: mine, config: {lr: low}}]}
 """
     job = _write(tmp_path / "job.yaml", JOB + text)
     assert _mistakes(job) == [
-        f"{job}:11:18: unknown hyperparameter 'rnk'; did you mean 'rank'?",
+        f"{job}:11:18: the space has no hyperparameter 'rnk'; did you mean 'rank'?",
         f"{job}:12:11: lr = 0.5 is not possible: it is a number in [1e-05, 0.001]",
         f"{job}:13:12: use = 1 is not possible: it is one of false, true",
         f"{job}:14:7: rank is inactive here: its `when` does not hold",

@@ -228,12 +228,19 @@ def test_rows_that_were_left_out_are_counted():
     assert card.warnings == (warning(card, "1 row was left out as unfit"),)
 
 
+def test_steps_as_large_as_the_training_split_are_named():
+    card = data_card(plain(), None, 128, examples_per_step=600)
+    assert card.warnings == (warning(card, "an optimizer step may take 600 examples"),)
+    assert data_card(plain(), None, 128, examples_per_step=599).warnings == ()
+
+
 def test_json_holds_everything():
     lengths = {"train": np.full(600, 7), "validation": np.full(500, 8), "test": np.full(40, 900)}
     card = data_card(plain(), lengths, 128)
     data = json.loads(json.dumps(card.to_json()))
     assert data["task"] == "made"
     assert data["max_length"] == 128
+    assert data["examples_per_step"] == 1
     assert [split["name"] for split in data["splits"]] == list(SPLITS)
     assert data["splits"][2]["tokens"] == {"median": 900.0, "p95": 900.0, "longest": 900}
     assert data["splits"][0]["label_counts"] == {"no": 300, "yes": 300}

@@ -97,7 +97,9 @@ def _config(study: Study, words: Mapping[str, str], like: int | None) -> Config:
 def _value(space: SearchSpace, name: str, text: str) -> Value:
     """The value of a hyperparameter that a text stands for."""
     if name not in space:
-        raise UsageError(f"unknown hyperparameter {name!r}{did_you_mean(name, space.names)}")
+        raise UsageError(
+            f"the space has no hyperparameter {name!r}{did_you_mean(name, space.names)}"
+        )
     for candidate in (_plain(text), text):
         if isinstance(candidate, bool | int | float | str):
             found = carry(candidate, space[name].domain)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lexmove.trials.tasks.task import TaskData
 
 _SPLITS = ("train", "validation", "test")
+_STEP = ("per_device_train_batch_size", "gradient_accumulation_steps")
 _NUM_SUGGESTIONS = 4
 _TIMED_EXAMPLES = 192
 """Training examples of the timed epoch: seconds on one core, yet some dozen batches."""
@@ -259,11 +260,14 @@ def _card(job: JobSpec, space: SearchSpace, task: "TaskData") -> "DataCard":
     tokenizer = load_tokenizer(job.model.name)
     lengths = {name: token_counts(task.split(name), tokenizer) for name in _SPLITS}
     recipe = Recipe.from_config(space.default, job.model)
+    highest = {name: space[name].domain.from_unit(1.0) for name in _STEP if name in space}
+    largest = Recipe.from_config({**space.default, **highest}, job.model)
     return data_card(
         task,
         lengths,
         recipe.max_length * (recipe.max_segments or 1),
         in_segments=recipe.max_segments is not None,
+        examples_per_step=largest.batch_size * largest.accumulation,
     )
 
 

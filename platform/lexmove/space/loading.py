@@ -123,7 +123,7 @@ def _note_config(
     for name, value in config.items():
         if name not in space:
             hint = did_you_mean(name, space.names)
-            notes.add((*at, name), f"unknown hyperparameter {name!r}{hint}", of_key=True)
+            notes.add((*at, name), f"the space has no hyperparameter {name!r}{hint}", of_key=True)
         elif not space[name].domain.contains(value):
             rule = held(space[name].domain)
             notes.add((*at, name), f"{name} = {say(value)} is not possible: {rule}")

@@ -183,7 +183,7 @@ class SearchSpace:
         for name, value in values.items():
             if name not in self:
                 raise InvalidConfigError(
-                    f"unknown hyperparameter {name!r}{did_you_mean(name, self.names)}"
+                    f"the space has no hyperparameter {name!r}{did_you_mean(name, self.names)}"
                 )
             if not self[name].domain.contains(value):
                 rule = held(self[name].domain)

@@ -34,7 +34,8 @@ class DataCard:
     `in_segments` of all segments together. `imbalance` is how many times the training examples of
     the smallest class the largest has; None in a multiple choice, or where a class has none.
     `label_conflicts` are examples of any split whose text stands elsewhere with another label.
-    `skipped` rows were left out. `warnings` are sentences, each with a way out.
+    `skipped` rows were left out. `examples_per_step` are the most that an optimizer step may take.
+    `warnings` are sentences, each with a way out.
     """
 
     task: str
@@ -45,6 +46,7 @@ class DataCard:
     imbalance: float | None
     label_conflicts: int
     skipped: int
+    examples_per_step: int
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def data_card(
     max_length: int,
     *,
     in_segments: bool = False,
+    examples_per_step: int = 1,
 ) -> DataCard:
     """Looks at all texts of a task; compares them with one another too.
 
@@ -70,6 +73,7 @@ def data_card(
             where they were not counted.
         max_length: Tokens that the model reads of a text.
         in_segments: Whether these are those of several segments together.
+        examples_per_step: The most that a search may let one optimizer step take.
     """
     splits = {name: task.split(name) for name in SPLITS}
     cards = split_cards(splits, task.labels, tokens=lengths, max_length=max_length)
@@ -82,6 +86,7 @@ def data_card(
         "imbalance": None if task.is_multiple_choice else _imbalance(cards[0]),
         "label_conflicts": label_conflicts(splits),
         "skipped": len(task.skipped),
+        "examples_per_step": examples_per_step,
     }
     return DataCard(**facts, warnings=tuple(_warnings(DataCard(**facts, warnings=()))))
 
@@ -106,6 +111,7 @@ def _warnings(card: DataCard) -> Iterator[str]:
     yield from _copies(card)
     yield from _unread(card)
     yield from _noise(validation)
+    yield from _one_step(card, train)
     if card.kind != "multiple choice":
         yield from _alike(list(train.label_counts))
         yield from _class_sizes(card, train)
@@ -178,6 +184,16 @@ def _noise(validation: SplitCard) -> Iterator[str]:
             f"validation has {validation.examples} examples: differences under about"
             f" {f'{noise:.2f}'.lstrip('0')} are noise; give it more examples (a larger"
             " task.split.validation where it is split off)"
+        )
+
+
+def _one_step(card: DataCard, train: SplitCard) -> Iterator[str]:
+    if card.examples_per_step >= train.examples:
+        yield (
+            f"an optimizer step may take {card.examples_per_step} examples"
+            " (per_device_train_batch_size times gradient_accumulation_steps), and an epoch of the"
+            f" {train.examples} training examples is then one step: hardly anything is learned so;"
+            " lower their highest values in the search space"
         )
 
 
