@@ -6,6 +6,7 @@ LexmoveError                 anything lexmove reports to its user        exit co
 ├── TaskError                data that cannot be used as asked            2
 ├── ModelError               a model that cannot be loaded as asked       2
 ├── UsageError               a request that makes no sense                2
+│   └── NothingLeftError     to suggest: all that may be tried was asked
 ├── StoreError               a study that cannot be read or written       1
 ├── StudyNotFoundError       no study of that name in the store           2
 ├── StudyFailedError         a study that had to stop                     1
@@ -83,6 +84,10 @@ class UsageError(LexmoveError, ValueError):
     """A request that cannot be carried out as it was put."""
 
     exit_code = 2
+
+
+class NothingLeftError(UsageError):
+    """A request for another config where all that may be tried was asked."""
 
 
 class StoreError(LexmoveError):

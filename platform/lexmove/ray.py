@@ -5,7 +5,8 @@
         search_alg=LexmoveSearch({"parameters": {"lr": {"min": 1e-5, "max": 1e-2, "log": True}}},
                                  metric="accuracy", mode="max"), num_samples=32))
 
-Constants may stand in the Tuner's `param_space`; what is searched may not.
+Constants may stand in the Tuner's `param_space`; what is searched may not. A name with slashes
+(`optimizer/lr`) is searched within the trainable's nested config, as Tune itself writes it.
 Left out: pausing and continuing trials, which a searcher cannot do; a scheduler such as ASHA may
 stop trials beside it, and what they reached counts.
 """
@@ -18,9 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ray.tune.search import Searcher
+from ray.tune.utils import flatten_dict
 
 from lexmove.agent.ask_tell import AskTell, read_space
-from lexmove.errors import UsageError
+from lexmove.errors import NothingLeftError, UsageError
 from lexmove.space.domain import Value
 from lexmove.space.search_space import SearchSpace
 from lexmove.study.scoring import Goal
@@ -46,7 +48,8 @@ class LexmoveSearch(Searcher):
     Raises:
         InvalidFileError: mistakes in the search space.
         InvalidConfigError: a start outside it, when the first config is suggested.
-        UsageError: an unknown mode; by `Tuner.fit`, another than the `TuneConfig` has.
+        UsageError: an unknown mode, or a name below another one; by `Tuner.fit`, another mode than
+            the `TuneConfig` has, a searched name in the `param_space`, or nothing to search.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class LexmoveSearch(Searcher):
             raise UsageError(f"mode is {mode!r}; it must be 'max' or 'min'")
         super().__init__(metric=metric, mode=mode)
         self._space = read_space(space)
+        _check_nesting(self._space.names)
         self._objective = metric
         self._goal = None if mode is None else _GOALS[mode]
         self._seed = seed
@@ -87,8 +91,13 @@ class LexmoveSearch(Searcher):
         """Takes the Tuner's mode where none was given; what is searched stays as it is.
 
         Raises:
-            UsageError: another mode was given, of the same metric.
+            UsageError: another mode was given, of the same metric, or what is searched has a value
+                in `config`.
         """
+        if taken := [name for name in flatten_dict(config) if name in self._space]:
+            raise UsageError(
+                f"{taken[0]} is searched, and has a value in the param_space: take it out of there"
+            )
         if mode is not None and metric in (None, self._objective):
             if self._goal not in (None, _GOALS[mode]):
                 raise UsageError(
@@ -104,17 +113,21 @@ class LexmoveSearch(Searcher):
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        """A config to try; None while as many run as may, FINISHED when nothing is left."""
+        """A config to try; None while as many run as may, FINISHED when nothing is left.
+
+        Raises:
+            UsageError: the space has nothing to search.
+        """
         if self._max_concurrent is not None and len(self._numbers) >= self._max_concurrent:
             return None
         agent = self._asking()
         try:
             asked = agent.ask()
-        except UsageError:
+        except NothingLeftError:
             # Tune's own signature leaves its FINISHED marker, a string, out.
             return None if self._numbers else cast("None", Searcher.FINISHED)
         self._numbers[trial_id] = asked.trial_id
-        return dict(asked.config)
+        return _nested(asked.config)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Notes its value: a trial counts with its last report that has one."""
@@ -173,6 +186,25 @@ class LexmoveSearch(Searcher):
                 starts=self._starts,
             )
         return self._agent
+
+
+def _check_nesting(names: Sequence[str]) -> None:
+    """Refuses a name that is also a level of another: no config can hold both."""
+    for name in names:
+        if below := next((other for other in names if other.startswith(f"{name}/")), None):
+            raise UsageError(f"{below} lies below {name} in a config, and {name} is a value there")
+
+
+def _nested(config: Mapping[str, Value]) -> dict[str, Any]:
+    """The same with a level for every slash in a name."""
+    nested: dict[str, Any] = {}
+    for name, value in config.items():
+        *above, last = name.split("/")
+        level = nested
+        for part in above:
+            level = level.setdefault(part, {})
+        level[last] = value
+    return nested
 
 
 def _number(value: Any) -> float:

@@ -1,16 +1,23 @@
 """AskTell: any order, failures, rungs, and errors that say the way out."""
 
+import copy
+import json
+import pickle
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from threadpoolctl import ThreadpoolController
 
 from agent.landscapes import FOUR, MIXED, fine_tuning, floats
 from lexmove.agent.ask_tell import AskTell
 from lexmove.agent.baselines import PROPOSERS
+from lexmove.agent.gaussian_process import one_blas_thread
 from lexmove.errors import InvalidConfigError, UsageError
 from lexmove.space.search_space import Config
 from lexmove.study.trial import TrialStatus
@@ -152,6 +159,82 @@ def test_what_is_no_whole_number_names_neither_a_trial_nor_a_fidelity(number: ob
         agent.tell(number, 0.5)
     with pytest.raises(UsageError, match="of trial 0 is not a whole number between 1 and 1"):
         agent.tell(0, 0.5, fidelity=number)
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"value": 0.9, "failed": False}, "failed is why it failed, in words, not False"),
+        ({"failed": True}, "failed is why it failed, in words, not True"),
+        ({"value": 0.9, "failed": "no"}, "has both a value and a failure"),
+        ({}, "needs a value, or failed='why'; it has neither"),
+        ({"value": 10**400}, "needs a number, not 1000"),
+    ],
+)
+def test_a_trial_is_told_a_value_or_why_it_failed(told: dict, message: str) -> None:
+    agent = AskTell(floats(1))
+    agent.ask()
+    with pytest.raises(UsageError, match=message):
+        agent.tell(0, **told)
+    agent.tell(0, 0.9)
+    assert agent.incumbent is not None
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: AskTell(floats(1), starts={"x0": 0.5}), "starts is one config; give a list"),
+        (lambda: AskTell(floats(1)).enqueue(None), "a config is a mapping of names to values"),
+        (lambda: AskTell([]), r"a space is a SearchSpace, a mapping or a file's path, not \[\]"),
+        (lambda: AskTell(None), "a space is a SearchSpace, a mapping or a file's path, not None"),
+    ],
+)
+def test_what_is_no_space_and_no_config_is_refused(act: Callable, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        act()
+
+
+def test_a_start_is_asked_as_its_space_writes_it() -> None:
+    sizes = {"values": [8, 16, 32], "ordered": True}
+    space = {"parameters": {"n": sizes, "x": {"min": 0.0, "max": 1.0}}}
+    agent = AskTell(space, starts=[{"n": 16.0, "x": np.float32(0.5)}, {"n": np.int64(8), "x": 1}])
+    for wanted in ({"n": 16, "x": 0.5}, {"n": 8, "x": 1.0}):
+        config = agent.ask().config
+        assert json.dumps(dict(config)) == json.dumps(wanted)
+
+
+def test_threads_share_an_agent() -> None:
+    """Every ask is a trial of its own, and every value that of the trial that it was told for."""
+    agent, told = AskTell(floats(2), proposer="floor"), {}
+
+    def work(_: int) -> None:
+        asked = agent.ask()
+        told[asked.trial_id] = asked.config
+        agent.tell(asked.trial_id, float(asked.config["x0"]))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(40)))
+    assert sorted(told) == list(range(40))
+    for trial in agent.study.trials:
+        assert trial.config == told[trial.trial_id]
+        assert agent.study.best_score(trial) == told[trial.trial_id]["x0"]
+
+
+def test_a_copy_goes_on_by_itself() -> None:
+    agent = AskTell(floats(2))
+    agent.tell(agent.ask().trial_id, 0.5)
+    for copied in (copy.deepcopy(agent), pickle.loads(pickle.dumps(agent))):
+        assert copied.ask() == AskTell.ask(copy.deepcopy(agent))
+
+
+def test_a_decision_leaves_blas_its_threads() -> None:
+    """One while it decides, and then as many as there were."""
+    blas = ThreadpoolController().select(user_api="blas")
+    with blas.limit(limits=2):
+        with one_blas_thread():
+            assert {library["num_threads"] for library in blas.info()} == {1}
+        AskTell(floats(2)).ask()
+        assert {library["num_threads"] for library in blas.info()} == {2}
 
 
 def test_an_exhausted_space_says_so() -> None:

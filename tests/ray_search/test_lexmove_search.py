@@ -186,3 +186,34 @@ def test_mistakes_are_said_at_once() -> None:
         LexmoveSearch({"parameters": {"x": {"min": 1.0, "max": 0.0}}}, metric="score")
     with pytest.raises(UsageError, match="mode is 'best'"):
         LexmoveSearch(SPACE, metric="score", mode="best")
+
+
+def test_names_with_slashes_are_levels_of_the_config() -> None:
+    space = {
+        "parameters": {
+            "opt/lr": {"min": 1e-4, "max": 1e-2, "log": True},
+            "opt/sgd/m": {"value": 0.9},
+        }
+    }
+    searcher = LexmoveSearch(space, metric="score", mode="max")
+    assert searcher.suggest("a") == {"opt": {"lr": pytest.approx(1e-3), "sgd": {"m": 0.9}}}
+    with pytest.raises(UsageError, match="opt/lr lies below opt in a config, and opt is a value"):
+        LexmoveSearch(
+            {"parameters": {"opt": {"values": ["sgd", "adam"]}, **space["parameters"]}},
+            metric="score",
+        )
+
+
+def test_what_is_searched_has_no_value_in_the_param_space() -> None:
+    searcher = search()
+    with pytest.raises(UsageError, match="x is searched, and has a value in the param_space"):
+        searcher.set_search_properties("score", "max", {"x": 0.3, "offset": 1.0})
+    nested = LexmoveSearch({"parameters": {"opt/lr": {"min": 0.0, "max": 1.0}}}, metric="score")
+    with pytest.raises(UsageError, match="opt/lr is searched"):
+        nested.set_search_properties("score", "max", {"opt": {"lr": 0.3}})
+
+
+def test_nothing_to_search_is_an_error_and_not_the_end() -> None:
+    searcher = LexmoveSearch({"parameters": {"lr": {"value": 1e-3}}}, metric="score", mode="max")
+    with pytest.raises(UsageError, match="nothing to search"):
+        searcher.suggest("a")

@@ -4,6 +4,7 @@ import json
 import math
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,3 +117,25 @@ def test_middles_where_no_default_is_declared() -> None:
 def test_wrong_domains_cannot_be_made(make, complaint: str) -> None:
     with pytest.raises(InvalidConfigError, match=complaint):
         make()
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "own"),
+    [
+        (Float(low=0.0, high=2.0), 1, 1.0),
+        (Float(low=0.0, high=2.0), np.float32(0.5), 0.5),
+        (Integer(low=1, high=9), np.int64(3), 3),
+        (Ordinal(values=(8, 16)), 16.0, 16),
+        (Ordinal(values=(0.5, 1.0)), 1, 1.0),
+        (Categorical(values=(8, 16)), np.int32(8), 8),
+        (Constant(value=3), 3.0, 3),
+    ],
+)
+def test_a_value_is_written_as_the_domain_was_declared(domain, value, own):
+    assert domain.contains(value)
+    assert repr(domain.own(value)) == repr(own)
+
+
+@pytest.mark.parametrize("value", [3.0, True, np.True_, "3", None])
+def test_what_is_no_whole_number_is_none_of_a_range(value):
+    assert not Integer(low=1, high=9).contains(value)

@@ -280,6 +280,7 @@ def test_a_mapping_in_the_form_of_the_file() -> None:
                 "lr": {"min": np.float64(1e-5), "max": 1e-3, "log": True},
                 "layers": {"min": np.int64(1), "max": 4},
                 "pool": {"values": ("mean", "cls"), "when": {"layers": (1, 2)}},
+                "batch": {"values": np.array([8, 16]), "ordered": True},
             },
             "forbid": [{"pool": "cls", "layers": 2}],
         }
@@ -287,6 +288,7 @@ def test_a_mapping_in_the_form_of_the_file() -> None:
     assert space["lr"].domain == Float(low=1e-5, high=1e-3, log=True)
     assert space["layers"].domain == Integer(low=1, high=4)
     assert space["pool"].when == {"layers": (1, 2)}
+    assert space["batch"].domain == Ordinal(values=(8, 16))
 
 
 def test_mistakes_in_a_mapping_name_no_line() -> None:

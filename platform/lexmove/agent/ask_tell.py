@@ -1,6 +1,7 @@
 """Ask and tell: the agent for any objective, without Ray, a store or a file."""
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex
 
 from lexmove.agent.baselines import make_proposer
-from lexmove.errors import UsageError
+from lexmove.errors import NothingLeftError, UsageError
 from lexmove.space.domain import Value
 from lexmove.space.search_space import Config, SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
@@ -48,7 +49,7 @@ class Asked:
 
 
 class AskTell:
-    """Suggests configs and learns from their values.
+    """Suggests configs and learns from their values; from several threads, too.
 
     Args:
         space: a `SearchSpace`, the path of a file, or a mapping in the file's form.
@@ -81,6 +82,7 @@ class AskTell:
         parallel, seed = _whole("parallel", parallel, 1), _whole("seed", seed, 0)
         if max_fidelity is not None:
             max_fidelity = _whole("max_fidelity", max_fidelity, 1)
+        self._lock = threading.RLock()
         self._has_fidelity = max_fidelity is not None
         self._proposer = make_proposer(proposer)
         self._study = Study(
@@ -97,8 +99,18 @@ class AskTell:
                 seed=seed,
             )
         )
+        if isinstance(starts, Mapping):
+            raise UsageError("starts is one config; give a list of configs")
         for start in starts:
             self.enqueue(start)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the lock, which belongs to this process."""
+        return {name: item for name, item in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.RLock()
 
     @property
     def study(self) -> Study:
@@ -130,32 +142,37 @@ class AskTell:
             InvalidConfigError: it is not in the space.
             UsageError: just this config was asked before, or waits to be.
         """
-        spec = self._study.spec
-        after = len(self._study.trials)
-        start = asked_for(spec.space.config(config), by="you", after=after)
-        for trial in self._study.trials:
-            if trial.config == start.config:
-                raise UsageError(f"trial {trial.trial_id} was asked with just this config")
-        if any(waiting.config == start.config for waiting in spec.starts):
-            raise UsageError("just this config waits to be asked already")
-        self._study = replace(self._study, spec=replace(spec, starts=(*spec.starts, start)))
+        if not isinstance(config, Mapping):
+            raise UsageError(f"a config is a mapping of names to values, not {config!r}")
+        with self._lock:
+            spec = self._study.spec
+            after = len(self._study.trials)
+            start = asked_for(spec.space.config(config), by="you", after=after)
+            for trial in self._study.trials:
+                if trial.config == start.config:
+                    raise UsageError(f"trial {trial.trial_id} was asked with just this config")
+            if any(waiting.config == start.config for waiting in spec.starts):
+                raise UsageError("just this config waits to be asked already")
+            self._study = replace(self._study, spec=replace(spec, starts=(*spec.starts, start)))
 
     def ask(self) -> Asked:
         """What to evaluate next. May be called again before earlier ones are told.
 
         Raises:
-            UsageError: nothing is left: no allowed config was found that was not suggested.
+            NothingLeftError: no allowed config was found that was not suggested.
+            UsageError: the space has nothing to search.
         """
-        suggestion = self._proposer.propose(self._study, decision_rng(self._study))
-        if suggestion is None:
-            raise UsageError(
-                "nothing is left to suggest: no allowed config was found that lies more than a "
-                f"thousandth of a range from all {len(self._study.trials)} that were asked; tell "
-                "the values that are still open, or stop"
-            )
-        event = carried_out(self._study, suggestion, at_s=time.time())
-        self._study = self._study.with_event(event)
-        trial = self._study.trials[event.trial_id]
+        with self._lock:
+            suggestion = self._proposer.propose(self._study, decision_rng(self._study))
+            if suggestion is None:
+                raise NothingLeftError(
+                    "nothing is left to suggest: no allowed config was found that lies more than "
+                    f"a thousandth of a range from all {len(self._study.trials)} that were asked; "
+                    "tell the values that are still open, or stop"
+                )
+            event = carried_out(self._study, suggestion, at_s=time.time())
+            self._study = self._study.with_event(event)
+            trial = self._study.trials[event.trial_id]
         return Asked(
             trial_id=trial.trial_id,
             config=trial.config,
@@ -178,25 +195,26 @@ class AskTell:
             value: the objective; NaN or infinite counts as a failure.
             fidelity: where it was measured, with `max_fidelity`; without it, the one asked for.
                 Below the one asked for, the trial goes on.
-            failed: why the trial failed; `value` is then left out.
+            failed: why the trial failed, in words; `value` is then left out.
 
         Raises:
             UsageError: an unknown trial, one that is not being evaluated, a value for a fidelity
-                that was told or not asked for, or neither a value nor a failure.
+                that was told or not asked for, or not just one of a value and a failure.
         """
-        trial = self._open_trial(trial_id)
-        trial_id = trial.trial_id
-        if failed is not None:
-            self._end(trial_id, TrialStatus.FAILED, failed or "failed")
-            return
-        if value is None:
-            raise UsageError(f"tell({trial_id}) needs a value, or failed='why'")
-        at = self._fidelity(trial, fidelity)
-        try:
-            score = float(value)
-        except (TypeError, ValueError):
-            raise UsageError(f"tell({trial_id}) needs a number, not {value!r}") from None
-        metrics = {_METRIC: score}
+        if failed is not None and not isinstance(failed, str):
+            raise UsageError(f"tell({trial_id}): failed is why it failed, in words, not {failed!r}")
+        if (failed is None) == (value is None):
+            found = "both a value and a failure" if failed is not None else "neither"
+            raise UsageError(f"tell({trial_id}) needs a value, or failed='why'; it has {found}")
+        with self._lock:
+            trial = self._open_trial(trial_id)
+            if failed is not None:
+                self._end(trial.trial_id, TrialStatus.FAILED, failed or "failed")
+            else:
+                self._measured(trial, _score(trial_id, value), self._fidelity(trial, fidelity))
+
+    def _measured(self, trial: Trial, score: float, at: Fidelity) -> None:
+        trial_id, metrics = trial.trial_id, {_METRIC: score}
         self._record(
             Measured, trial_id=trial_id, measurement=Measurement(fidelity=at, metrics=metrics)
         )
@@ -237,6 +255,13 @@ class AskTell:
         self._study = self._study.with_event(event)
 
 
+def _score(trial_id: int, value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]  # of any library, or no number at all
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"tell({trial_id}) needs a number, not {value!r}") from None
+
+
 def _index(number: SupportsIndex) -> int | None:
     """A whole number, whatever library it is from; None for anything else, a bool too."""
     if isinstance(number, bool):
@@ -259,6 +284,7 @@ def read_space(space: "SearchSpace | str | Path | Mapping[str, Any]") -> SearchS
 
     Raises:
         InvalidFileError: all mistakes of the file or mapping.
+        UsageError: it is none of these.
     """
     if isinstance(space, SearchSpace):
         return space
@@ -267,4 +293,6 @@ def read_space(space: "SearchSpace | str | Path | Mapping[str, Any]") -> SearchS
 
     if isinstance(space, Mapping):
         return space_from_mapping(space)
+    if not isinstance(space, str | Path):
+        raise UsageError(f"a space is a SearchSpace, a mapping or a file's path, not {space!r}")
     return load_space(Path(space))

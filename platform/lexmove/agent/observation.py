@@ -25,6 +25,7 @@ from lexmove.agent.features import (
     candidate_features,
     global_features,
 )
+from lexmove.agent.gaussian_process import one_blas_thread
 from lexmove.agent.ledger import DEPARTURE
 from lexmove.agent.rows import fidelity_place
 from lexmove.agent.selection import Start, choose_starts
@@ -115,6 +116,11 @@ def observe(study: Study, rng: np.random.Generator) -> Observation:
     When no trial may be started and none continued, nothing is selectable and `candidates` is
     empty.
     """
+    with one_blas_thread():
+        return _observe(study, rng)
+
+
+def _observe(study: Study, rng: np.random.Generator) -> Observation:
     encoding = Encoding.of(study.spec.space)
     surrogate = surrogate_of(study, encoding)
     rule = rule_of(len(study.trials), is_timed=study.spec.wall_clock_s is not None)

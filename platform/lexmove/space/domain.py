@@ -9,7 +9,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from numbers import Integral, Real
+from typing import Any, ClassVar, TypeGuard
 
 from lexmove.errors import InvalidConfigError
 
@@ -36,6 +37,10 @@ class Domain(ABC):
     @abstractmethod
     def contains(self, value: object) -> bool:
         """Whether `value` is one of the domain's values, of the right type."""
+
+    @abstractmethod
+    def own(self, value: Value) -> Value:
+        """A contained value as this domain writes it: of the type it was declared with."""
 
     @abstractmethod
     def to_unit(self, value: Value) -> float:
@@ -71,11 +76,10 @@ class Float(Domain):
         return self.from_unit(0.5) if self.default is None else float(self.default)
 
     def contains(self, value: object) -> bool:
-        return (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-        )
+        return _is_number(value) and self.low <= value <= self.high
+
+    def own(self, value: Value) -> float:
+        return float(value)
 
     def to_unit(self, value: Value) -> float:
         low, high, at = self.low, self.high, float(value)
@@ -117,11 +121,10 @@ class Integer(Domain):
         return self.from_unit(0.5) if self.default is None else self.default
 
     def contains(self, value: object) -> bool:
-        return (
-            isinstance(value, int)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-        )
+        return _is_whole(value) and self.low <= value <= self.high
+
+    def own(self, value: Value) -> int:
+        return int(value)
 
     def _edges(self) -> tuple[float, float]:
         low, high = self.low - 0.5, self.high + 0.5
@@ -179,9 +182,11 @@ class _Listed(Domain):
     def contains(self, value: object) -> bool:
         return any(_same(value, known) for known in self.values)
 
+    def own(self, value: Value) -> Value:
+        return next(known for known in self.values if _same(value, known))
+
     def to_unit(self, value: Value) -> float:
-        index = next(i for i, known in enumerate(self.values) if _same(value, known))
-        return (index + 0.5) / len(self.values)
+        return (self.values.index(self.own(value)) + 0.5) / len(self.values)
 
     def from_unit(self, unit: float) -> Value:
         index = math.floor(min(1.0, max(0.0, float(unit))) * len(self.values))
@@ -227,6 +232,10 @@ class Constant(Domain):
     def contains(self, value: object) -> bool:
         return _same(value, self.value)
 
+    def own(self, value: Value) -> Value:
+        del value
+        return self.value
+
     def to_unit(self, value: Value) -> float:
         del value
         return 0.5
@@ -254,6 +263,15 @@ _DOMAINS: dict[str, type[Domain]] = {
     "categorical": Categorical,
     "constant": Constant,
 }
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether it is one, whatever library it is from."""
+    return not isinstance(value, bool) and isinstance(value, Real)
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return not isinstance(value, bool) and isinstance(value, Integral)
 
 
 def _same(one: object, other: object) -> bool:

@@ -144,7 +144,7 @@ def _plain(data: Any, mistakes: list[Mistake]) -> Any:
         return {str(key): _plain(value, mistakes) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [_plain(value, mistakes) for value in data]
-    return data.item() if hasattr(data, "item") else data
+    return data.tolist() if hasattr(data, "tolist") else data
 
 
 def _read_space(notes: Notes, at: KeyPath) -> SearchSpace | None:

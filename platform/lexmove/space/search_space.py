@@ -176,6 +176,8 @@ class SearchSpace:
     def config(self, values: Mapping[str, Value]) -> Config:
         """A checked config; missing hyperparameters take their defaults.
 
+        Every value is as its domain writes it: 16.0 for a listed 16 is 16.
+
         Raises:
             InvalidConfigError: an unknown name, a value outside its domain, a value for an
                 inactive hyperparameter, or a forbidden combination.
@@ -188,7 +190,7 @@ class SearchSpace:
             if not self[name].domain.contains(value):
                 rule = held(self[name].domain)
                 raise InvalidConfigError(f"{name} = {value!r} is not possible: {rule}")
-        config = self.complete(values)
+        config = self.complete({name: self[name].domain.own(values[name]) for name in values})
         for name in values:
             if name not in config:
                 raise InvalidConfigError(f"{name} is inactive here: its `when` does not hold")

@@ -52,9 +52,7 @@ def carry(value: Value, domain: Domain) -> tuple[Value, float] | None:
     have no near, and nor have a text and a number.
     """
     if domain.contains(value):
-        # A listed 8 stands for 8.0, too: the domain's own value is the one that trials know.
-        is_float = isinstance(domain, Float)
-        return float(value) if is_float else domain.from_unit(domain.to_unit(value)), 0.0
+        return domain.own(value), 0.0
     if isinstance(value, bool | str):
         return None
     if isinstance(domain, Constant):
