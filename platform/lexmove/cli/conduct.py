@@ -1,6 +1,7 @@
 """How every verb ends: one message on stderr and an exit code, never a traceback for a user."""
 
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -71,12 +72,16 @@ def _tell_bug(error: Exception) -> None:
 
 @contextmanager
 def resumable(name: str, *, store: str) -> Iterator[None]:
-    """Turns Ctrl-C into the sentence that says how to go on with the study."""
+    """Turns Ctrl-C and SIGTERM into the sentence that says how to go on with the study."""
+    # While trials run it is taken between two events (`coordinator.run`); before and after, here.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         say(_way_on(name, store), style="yellow")
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _way_on(name: str, store: str) -> str:
