@@ -201,6 +201,9 @@ def test_what_cannot_be_understood_is_refused_with_its_reason(tmp_path: Path, st
     [
         (Wanted(study="tod"), StudyNotFoundError, "did you mean 'tos'"),
         (Wanted(name="x"), UsageError, "add --study NAME"),
+        (Wanted(study="tos", name=""), UsageError, "--name is empty: give a name, or leave"),
+        (Wanted(study="tos", name=" "), UsageError, "--name is empty"),
+        (Wanted(metric=""), UsageError, "--metric is empty"),
     ],
 )
 def test_what_is_not_there_is_an_error(

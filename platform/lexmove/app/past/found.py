@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lexmove.app.past.conditions import conditions_of
@@ -10,7 +10,7 @@ from lexmove.errors import UsageError, did_you_mean
 from lexmove.space.domain import Domain, Value
 from lexmove.space.search_space import Hyperparameter, SearchSpace
 from lexmove.study.fidelity import Fidelity, FidelityPlan
-from lexmove.study.scoring import Goal
+from lexmove.study.scoring import Goal, Scoring
 from lexmove.study.study import Study, StudySpec
 from lexmove.study.trial import Decision, Ended, Event, Measured, Measurement, Started, TrialStatus
 
@@ -22,7 +22,8 @@ PROPOSER = "import"
 class FoundTrial:
     """A trial that has ended: the values of its `curve` by fidelity, from 1, are the objective's.
 
-    `label` is what its tool calls it; the times are Unix time in seconds.
+    The one at its highest fidelity is what the trial is worth. `label` is what its tool calls it;
+    the times are Unix time in seconds.
     """
 
     label: str
@@ -33,12 +34,18 @@ class FoundTrial:
     started_s: float = 0.0
     ended_s: float = 0.0
 
+    @property
+    def final(self) -> float:
+        """What it is worth; NaN without a value."""
+        return self.curve[max(self.curve)] if self.curve else math.nan
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundStudy:
     """A study of another tool, as far as it is understood; `remarks` say what was left out.
 
-    `source` is in words where it comes from: `Optuna study 'x'`.
+    `source` is in words where it comes from: `Optuna study 'x'`. `only_completed_win` says that
+    its tool takes no stopped trial for the best one.
     """
 
     name: str
@@ -48,6 +55,7 @@ class FoundStudy:
     metric: str
     goal: Goal
     trials: Sequence[FoundTrial]
+    only_completed_win: bool = False
     remarks: tuple[str, ...] = ()
 
 
@@ -57,6 +65,8 @@ def renamed(found: FoundStudy, names: Mapping[str, str]) -> FoundStudy:
     Raises:
         UsageError: a name that it does not have, or two hyperparameters under one name.
     """
+    if not found.domains:
+        return found  # what is wrong with it is not the names
     for name in names:
         if name not in found.domains:
             raise UsageError(
@@ -85,7 +95,7 @@ def study_of(found: FoundStudy, name: str) -> tuple[Study, tuple[str, ...]]:
 
     Raises:
         InvalidConfigError: no search space explains the configs.
-        UsageError: no trial has ended with a config.
+        UsageError: no trial has ended with a config, or none has a hyperparameter.
     """
     if not found.trials:
         raise UsageError("none of its trials has ended")
@@ -96,7 +106,8 @@ def study_of(found: FoundStudy, name: str) -> tuple[Study, tuple[str, ...]]:
         remarks.append(f"{_trials(num_unfit)} left out: they ended before they had a whole config")
     if not fit:
         raise UsageError("none of its trials has a whole config")
-    maximum = max((fidelity for trial in fit for fidelity in trial.curve), default=1)
+    counted, said = _as_counted(found, fit)
+    maximum = max((fidelity for trial in counted for fidelity in trial.curve), default=1)
     spec = StudySpec(
         name=name,
         space=space,
@@ -105,7 +116,7 @@ def study_of(found: FoundStudy, name: str) -> tuple[Study, tuple[str, ...]]:
         fidelity=FidelityPlan(maximum=maximum),
         num_trials=len(fit),
     )
-    return Study.from_events(spec, _events(found, fit, maximum)), tuple(remarks)
+    return Study.from_events(spec, _events(found, counted, maximum)), (*remarks, *said)
 
 
 def _trials(num: int) -> str:
@@ -116,7 +127,14 @@ def _space_of(found: FoundStudy) -> SearchSpace:
     """The domains with the conditions under which the hyperparameters are there.
 
     Failed trials say nothing of conditions: they may have ended before they had all.
+
+    Raises:
+        InvalidConfigError: no conditions explain the configs.
+        UsageError: there are no domains.
     """
+    if not found.domains:
+        none = "none of its trials has a hyperparameter"
+        raise UsageError("; ".join((none, *found.remarks)))
     whole = [dict(trial.config) for trial in found.trials if trial.curve]
     conditions = conditions_of(whole, found.domains)
     return SearchSpace(
@@ -125,6 +143,65 @@ def _space_of(found: FoundStudy) -> SearchSpace:
             for name, domain in found.domains.items()
         )
     )
+
+
+def _as_counted(
+    found: FoundStudy, trials: Sequence[FoundTrial]
+) -> tuple[list[FoundTrial], list[str]]:
+    """The trials with as much of their curves as agrees with their tool, and what that leaves out.
+
+    A trial of lexmove counts with its best value, whose checkpoint it keeps. Another tool has only
+    what a trial came to in the end: nothing better than that may stand in its curve.
+    """
+    sign = Scoring(found.metric, found.goal).sign
+    beaten = _below_the_best(trials, sign) if found.only_completed_win else list(trials)
+    counted = [_below_its_end(trial, sign) for trial in beaten]
+    remarks = []
+    if num := _num_shorter(trials, beaten):
+        remarks.append(
+            f"values of {_trials(num)} left out: stopped, and no worse than the best completed one"
+        )
+    if num := _num_shorter(beaten, counted):
+        remarks.append(
+            f"in {_trials(num)} a value on the way was better than the final one: the final one "
+            "counts"
+        )
+    return counted, remarks
+
+
+def _below_the_best(trials: Sequence[FoundTrial], sign: float) -> list[FoundTrial]:
+    """The trials; what stopped ones reached is left out where no completed one came to more."""
+    completed = [
+        sign * trial.final
+        for trial in trials
+        if trial.status is TrialStatus.COMPLETED and math.isfinite(trial.final)
+    ]
+    if not completed:
+        return list(trials)
+    best = max(completed)
+    return [
+        _without(trial, lambda value: not sign * value < best)
+        if trial.status is TrialStatus.STOPPED and sign * trial.final >= best
+        else trial
+        for trial in trials
+    ]
+
+
+def _below_its_end(trial: FoundTrial, sign: float) -> FoundTrial:
+    """The trial without what is better than its final value; whole where it has no score anyway."""
+    final = trial.final
+    if trial.status is TrialStatus.FAILED or not math.isfinite(final):
+        return trial
+    return _without(trial, lambda value: math.isfinite(value) and sign * value > sign * final)
+
+
+def _without(trial: FoundTrial, is_left_out: Callable[[float], bool]) -> FoundTrial:
+    kept = {step: value for step, value in trial.curve.items() if not is_left_out(value)}
+    return replace(trial, curve=kept)
+
+
+def _num_shorter(before: Sequence[FoundTrial], after: Sequence[FoundTrial]) -> int:
+    return sum(len(a.curve) < len(b.curve) for a, b in zip(after, before, strict=True))
 
 
 def _events(found: FoundStudy, trials: Sequence[FoundTrial], maximum: Fidelity) -> list[Event]:
@@ -170,13 +247,11 @@ def _trial_events(found: FoundStudy, trial: FoundTrial, maximum: Fidelity) -> li
 
 
 def _ending(found: FoundStudy, trial: FoundTrial) -> tuple[TrialStatus, str | None]:
-    """How a trial ended here: one that has no number to show for it has failed."""
-    values = list(trial.curve.values())
-    is_failed = trial.status is TrialStatus.FAILED
-    if is_failed or any(math.isfinite(value) for value in values):
+    """How a trial ended here: one that came to no number has failed."""
+    if trial.status is TrialStatus.FAILED or math.isfinite(trial.final):
         return trial.status, trial.reason
-    if values:
-        return TrialStatus.FAILED, f"{found.metric} is {values[-1]}"
+    if trial.curve:
+        return TrialStatus.FAILED, f"{found.metric} is {trial.final}"
     if trial.status is TrialStatus.COMPLETED:
         return TrialStatus.FAILED, f"it measured no {found.metric}"
     return trial.status, trial.reason

@@ -64,10 +64,13 @@ def import_past(source: str, wanted: Wanted, *, store: str | None = None) -> tup
         store: URL of the store that they go into.
 
     Raises:
-        UsageError: nothing to import there.
+        UsageError: nothing to import there, or a name that is none.
         StudyNotFoundError: no study of the name that is wanted.
         StoreError: source or store cannot be read or written.
     """
+    for option, text in (("--name", wanted.name), ("--metric", wanted.metric)):
+        if text is not None and not text.strip():
+            raise UsageError(f"{option} is empty: give a name, or leave {option} out")
     results = open_results(source)
     names = results.names() if wanted.study is None else (wanted.study,)
     if not names:
@@ -106,7 +109,10 @@ def _imported(store: TrialStore, results: PastResults, name: str, wanted: Wanted
         names = wanted.rename or {}
         if wanted.study is None:  # of several studies not each has every name
             names = {theirs: ours for theirs, ours in names.items() if theirs in found.domains}
-        study, remarks = study_of(renamed(found, names), wanted.name or name)
+        ours = wanted.name or name
+        if not ours.strip():
+            raise UsageError(f"its name is empty: give it one with --study {name!r} --name NAME")
+        study, remarks = study_of(renamed(found, names), ours)
         is_new = _write(store, study)
     except StudyNotFoundError:
         raise
@@ -164,4 +170,7 @@ def _difference(there: Study, study: Study) -> str:
         return f"with other names of hyperparameters ({before}, now {now})"
     if len(there.trials) != len(study.trials):
         return f"with other trials ({len(there.trials)}, now {len(study.trials)})"
-    return f"with other {'ranges' if _begins_with(study.events, there) else 'trials'}"
+    if _begins_with(study.events, there):
+        return "with other ranges"
+    is_same = all(a.config == b.config for a, b in zip(there.trials, study.trials, strict=True))
+    return f"with other {'values' if is_same else 'trials'}"

@@ -114,6 +114,7 @@ def _read(
         metric=metric or (names[0] if names else "value"),
         goal=theirs,
         trials=[_trial(item, translations, steps) for item in ended],
+        only_completed_win=True,
         remarks=remarks,
     )
 
@@ -128,12 +129,13 @@ def _unfinished(trials: Sequence[FrozenTrial]) -> Iterator[str]:
 def _intermediate_are_scores(trials: Sequence[FrozenTrial]) -> bool:
     """Whether intermediate values are of the same quantity as the final ones.
 
-    Optuna does not ask for that; where they are, a trial's value is one of them.
+    Optuna does not ask for that; where they are, what a trial returned is one of them. Pruned ones
+    say nothing: Optuna itself takes their last intermediate value for their value.
     """
     both = [
         (item.value, item.intermediate_values.values())
         for item in trials
-        if item.value is not None and item.intermediate_values
+        if item.state is TrialState.COMPLETE and item.value is not None and item.intermediate_values
     ]
     among = sum(any(math.isclose(value, step) for step in steps) for value, steps in both)
     return among >= _MIN_AMONG * len(both)
@@ -216,11 +218,12 @@ class _Steps:
         self._last = max(known, default=1 - self._shift) + self._shift
 
     def curve(self, trial: FrozenTrial) -> dict[Fidelity, float]:
-        """Values by fidelity; the final value is that of a trial's last step."""
+        """Values by fidelity; that of the last one is what a completed trial has returned."""
         steps = trial.intermediate_values if self._are_scores else {}
         curve = {step + self._shift: value for step, value in sorted(steps.items())}
         if trial.state is TrialState.COMPLETE and trial.value is not None:
-            curve[max(curve, default=self._last)] = trial.value
+            # Also of a trial with fewer steps: nothing more was to come, Optuna says.
+            curve[self._last] = trial.value
         return curve
 
 

@@ -5,6 +5,7 @@ by the values that were tried. Left out: remote folders; copy them here first.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ _AUTOMATIC = {
     "should_checkpoint",
 }
 """Numbers that Ray adds to every result."""
+
+_CONFIG = "config"
+"""What Ray repeats in every result: the params."""
+
+_NAN = "null"
+"""How Ray writes a NaN that is none of Python's own floats: as this text."""
 
 _UNENDED = ("RUNNING", "PENDING", "PAUSED")
 _MIN_NAMES = 3
@@ -80,6 +87,8 @@ def _read(folder: Path, *, metric: str | None, goal: Goal | None) -> FoundStudy:
     results = {path.parent: _rows(path) for path in sorted(folder.glob(f"*/{_RESULT}"))}
     metric = metric or state.metric
     known = sorted({name for rows in results.values() for row in rows for name in _numbers(row)})
+    if not known:
+        raise UsageError("it has no metric: no numbers were reported")
     if metric is None:
         raise UsageError(f"it does not say what it was about: give --metric ({', '.join(known)})")
     if metric not in known:
@@ -87,7 +96,7 @@ def _read(folder: Path, *, metric: str | None, goal: Goal | None) -> FoundStudy:
     if goal is None:
         raise UsageError("it does not say which way is better: give --goal maximize or minimize")
     ended = {at: rows for at, rows in results.items() if state.has_ended(at)}
-    params = {at: dict(_flat(_json(at / _PARAMS))) for at in ended if (at / _PARAMS).exists()}
+    params = {at: _params(at / _PARAMS) for at in ended if (at / _PARAMS).exists()}
     domains, configs = _domains(list(params.values()))
     last = max((step for at in params for step in _curve(ended[at], metric)), default=1)
     remarks = []
@@ -147,15 +156,18 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The results of a trial; a last line that was cut off does not count."""
+    """The results of a trial, flat; a last line that was cut off does not count."""
     lines = path.read_text(encoding="utf-8").splitlines()
     rows = []
     for number, line in enumerate(lines):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             if number < len(lines) - 1:
                 raise UsageError(f"{path}:{number + 1} is no JSON") from None
+            break
+        reported = {name: value for name, value in row.items() if name != _CONFIG}
+        rows.append(dict(_flat(reported, separator="/")))  # the names that Tune itself has
     return rows
 
 
@@ -169,13 +181,19 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """Nested params under dotted names, as lexmove has them."""
-    for name, value in params.items():
+def _params(path: Path) -> dict[str, Value]:
+    """The params of a trial, nested ones under dotted names, as lexmove has them."""
+    return {name: plain(value) for name, value in _flat(_json(path), separator=".")}
+
+
+def _flat(
+    values: Mapping[str, Any], *, separator: str, prefix: str = ""
+) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            yield from _flat(value, separator=separator, prefix=f"{prefix}{name}{separator}")
         else:
-            yield f"{prefix}{name}", plain(value)
+            yield f"{prefix}{name}", value
 
 
 def _domains(
@@ -201,11 +219,18 @@ def _are_names(values: Sequence[Value]) -> bool:
 
 
 def _curve(rows: Sequence[Mapping[str, Any]], metric: str) -> dict[Fidelity, float]:
-    return {
-        int(row.get("training_iteration", number)): float(row[metric])
-        for number, row in enumerate(rows, start=1)
-        if _is_number(row.get(metric))
-    }
+    """Values by iteration, in their order; a trial that began anew counts with its last attempt."""
+    curve: dict[Fidelity, float] = {}
+    for number, row in enumerate(rows, start=1):
+        reported: Any = row.get(metric)
+        value = math.nan if reported == _NAN else reported
+        if not _is_number(value):
+            continue
+        iteration = int(row.get("training_iteration", number))
+        while curve and next(reversed(curve)) >= iteration:
+            curve.popitem()
+        curve[iteration] = float(value)
+    return curve
 
 
 def _trial(
