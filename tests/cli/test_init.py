@@ -11,7 +11,8 @@ import pytest
 
 from cli.conftest import Lexmove
 from lexmove.cli import templates
-from lexmove.cli.guessing import Columns, Files, find_files, pick_columns
+from lexmove.cli.guessing import Files, find_files, pick_columns
+from lexmove.cli.guessing_columns import Columns
 from lexmove.errors import TaskError, UsageError
 from lexmove.job.loading import load_job
 from lexmove.job.spec import FilesSpec

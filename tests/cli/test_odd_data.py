@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cli.conftest import Lexmove
-from lexmove.cli.guessing import Columns, pick_columns
+from lexmove.cli.guessing import pick_columns
+from lexmove.cli.guessing_columns import Columns
 from lexmove.errors import UsageError
 from lexmove.job.loading import load_job
 from lexmove.trials.tasks.task import load_task

@@ -99,6 +99,21 @@ def test_in_a_pipe_no_sentence_is_broken(job: Path, lexmove: Lexmove) -> None:
     assert done.stdout.splitlines()[0] == title
 
 
+def test_a_class_of_any_name_takes_one_short_row(job: Path, lexmove: Lexmove) -> None:
+    kinds = ("ri\033[31msk", "two\nlines", "long " * 80, "it's")
+    rows = "".join(f'clause {number},"{kinds[number % 4]}"\n' for number in range(80))
+    (job.parent / "clauses.csv").write_text(f"clause,kind\n{rows}")
+    page = lexmove("plan", "job.yaml").stdout
+    assert "\033" not in page
+    lines = page.splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("class "))
+    table = lines[start : start + 5]
+    assert max(map(len, table)) < 100
+    names = [re.split(r"\s{2,}", line)[0] for line in table[1:]]
+    assert {"it's", r"'ri\x1b[31msk'", r"'two\nlines'"} < set(names)
+    assert sum(name.startswith("'long long") and name.endswith("…'") for name in names) == 1
+
+
 @pytest.mark.parametrize(
     ("trials", "finalists", "said"),
     [

@@ -212,6 +212,49 @@ def test_classes_that_differ_in_case_or_blanks_alone_are_named():
     assert not any("blanks" in text for text in data_card(plain(), None, 128).warnings)
 
 
+def warnings_on(*labels):
+    num = len(labels)
+    parts = fresh(0, 600, num), fresh(1000, 500, num), fresh(2000, 50, num)
+    return data_card(task(*parts, labels=labels), None, 128).warnings
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("market risk", "market\xa0risk"),
+        ("market risk", "market\u200b risk"),
+        ("1", "1.0"),
+        ("-2.50", "-2.5"),
+    ],
+)
+def test_classes_that_a_reader_cannot_tell_apart_are_named(labels):
+    (found,) = warnings_on("tax", *labels)
+    assert found.startswith(f"2 classes {labels[0]!r}, {labels[1]!r} differ in case or blanks")
+    assert not warnings_on("1", "10", "-1", "1.5", "1.05")
+
+
+def test_classes_that_look_like_missing_values_are_named():
+    (found,) = warnings_on("tax", "NaN", "N/A", "None", "null")
+    assert found.startswith("4 classes 'NaN', 'N/A', 'None', 'null' look like missing values")
+    (found,) = warnings_on("tax", "nan")
+    assert found.startswith("class 'nan' looks like missing values")
+    assert not warnings_on("tax", "nanny", "nothing")
+
+
+def test_classes_that_were_lists_of_labels_are_named():
+    (found,) = warnings_on("[]", "['a', 'b']", "['b', 'a']")
+    assert found.startswith("""3 classes '[]', "['a', 'b']", "['b', 'a']" look like lists""")
+    (found,) = warnings_on("a", "a, b", "b, a", "b;c")
+    assert found.startswith("2 classes 'a, b', 'b, a' have the same parts in another order")
+    assert "task.label_separator" in found
+    assert not warnings_on("warranty, express", "warranty, implied", "[other]")
+
+
+def test_long_classes_are_cut_in_warnings():
+    (found,) = warnings_on("x" * 300, "X" * 300)
+    assert len(found) < 400
+
+
 def test_a_task_knows_the_classes_that_a_split_lacks():
     made = task(fresh(0, 9, 3), fresh(20, 2, 3), fresh(40, 1, 3), labels=ALPHABET[:3])
     assert [made.absent(split) for split in SPLITS] == [(), ("c",), ("b", "c")]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,31 @@ from typing import Any
 from lexmove.cli.guessing_columns import (
     MAX_CLASSES,
     Cells,
+    Columns,
     cells_of,
     group_column,
     is_id,
     label_columns,
     pair_columns,
     reads_like_text,
+    say_class,
     separator_of,
     single_valued,
+    small_group_column,
     text_column,
     values_of,
 )
 from lexmove.cli.guessing_endings import (
+    are_called_endings,
+    are_constant,
     are_positions,
     count_endings,
+    count_from_1,
+    endings_by_letter,
     endings_by_name,
     endings_by_shape,
+    how_labels_name,
+    positions_in,
     reach_both_ends,
 )
 from lexmove.cli.guessing_refusals import (
@@ -34,10 +43,11 @@ from lexmove.cli.guessing_refusals import (
     check_header,
     recoding_in_full,
 )
+from lexmove.cli.guessing_remarks import remarks_on
 from lexmove.cli.templates import SCHEMA_NAME
 from lexmove.errors import TaskError, UsageError, did_you_mean
 from lexmove.trials.tasks.cells import shown
-from lexmove.trials.tasks.rows import READERS, open_file
+from lexmove.trials.tasks.rows import READERS, Row, open_file
 
 _LOOKED_AT = 5000
 """Rows that are looked at to tell the columns apart: files sorted by class are common."""
@@ -57,29 +67,6 @@ class Files:
     train: Path
     validation: Path | None = None
     test: Path | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """Which columns of a file are what.
-
-    `pair` holds second texts, `endings` what a multiple choice chooses from. `label_separator`
-    divides labels where a text has several; `group` keeps contracts, cases or companies apart.
-    None, or empty, where there is no such thing. `labels` are the classes that were seen, and
-    `has_lists` tells whether they stand in lists. `runner_up` might be the class, too. `remarks`
-    are sentences on columns that were passed over.
-    """
-
-    text: str
-    label: str
-    pair: str | None = None
-    endings: tuple[str, ...] = ()
-    label_separator: str | None = None
-    group: str | None = None
-    labels: tuple[str, ...] = field(default=(), compare=False)
-    has_lists: bool = field(default=False, compare=False)
-    runner_up: str | None = field(default=None, compare=False)
-    remarks: tuple[str, ...] = field(default=(), compare=False)
 
 
 def find_files(folder: Path) -> Files | None:
@@ -160,7 +147,7 @@ def pick_columns(data: Path, *, text: str | None = None, label: str | None = Non
         cells = {name: cells_of(rows, name) for name in columns}
         if text is None or label is None:
             check_header(data, cells)
-        sheet = _Sheet(cells=cells, num_rows=len(rows), text=text, label=label)
+        sheet = _Sheet(cells=cells, rows=rows, text=text, label=label)
         picked = _pick(data, sheet)
         used = (picked.text, picked.label, picked.pair, *picked.endings, picked.group)
         check_encoding(source, rows, used)
@@ -183,10 +170,10 @@ def _check_given(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sheet:
-    """The values of a file's columns, and which of them were given."""
+    """The values of a file's columns, also row by row, and which of them were given."""
 
     cells: Cells
-    num_rows: int
+    rows: Sequence[Row]
     text: str | None
     label: str | None
 
@@ -205,7 +192,7 @@ class _Sheet:
         rest = self.without(self.text, *endings, *(self.pair() or ()))
         return label_columns(
             rest,
-            num_rows=self.num_rows,
+            num_rows=len(self.rows),
             counts_endings=lambda name: self._counts(name, endings),
         )
 
@@ -219,12 +206,16 @@ class _Sheet:
     def endings(self) -> tuple[str, ...]:
         """Columns of endings, if only by name, or where another column counts them."""
         cells = self.without(self.text, self.label)
-        named = endings_by_name(cells)
-        others = () if named or self.pair() else endings_by_shape(cells, num_rows=self.num_rows)
-        return others if others and self._is_choice(others) else named
+        if named := endings_by_name(cells):
+            return named
+        shaped = () if self.pair() else endings_by_shape(cells, num_rows=len(self.rows))
+        found = (endings_by_letter(cells), shaped)
+        return next((endings for endings in found if self._is_choice(endings)), ())
 
     def _is_choice(self, endings: tuple[str, ...]) -> bool:
         """Whether the likeliest class counts endings of any name, and there is what they end."""
+        if not endings:
+            return False
         label = next(iter(self.labels(endings)), None)
         text = self.first_text(label, endings)
         if label is None or text is None:
@@ -233,8 +224,30 @@ class _Sheet:
         return has_words and self._counts(label, endings)
 
     def _counts(self, name: str, endings: Sequence[str]) -> bool:
-        labels, num = self.cells[name], count_endings(self.cells, endings)
-        return num > 0 and are_positions(labels, num) and reach_both_ends(labels, num)
+        """Whether a column says which ending is right, and the first or last one now and then."""
+        num = count_endings(self.cells, endings)
+        if num == 0:
+            return False
+        if self._count_from_1(name, endings):
+            return True
+        return reach_both_ends(self._positions(name, endings), num)
+
+    def _positions(self, name: str, endings: Sequence[str]) -> frozenset[str]:
+        values = self.cells[name]
+        if are_positions(values, count_endings(self.cells, endings)):
+            return frozenset(values_of(values))
+        is_list_of_classes = not are_called_endings(endings) and are_constant(self.cells, endings)
+        return frozenset() if is_list_of_classes else positions_in(self.rows, name, endings)
+
+    def _count_from_1(self, name: str, endings: Sequence[str]) -> bool:
+        num = count_endings(self.cells, endings)
+        return are_called_endings(endings) and count_from_1(self.cells[name], num)
+
+    def says_which(self, label: str, endings: Sequence[str]) -> bool:
+        """Whether a class says which ending is right, if only ever the first one."""
+        return bool(endings) and (
+            self._count_from_1(label, endings) or bool(self._positions(label, endings))
+        )
 
 
 def _pick(data: Path, sheet: _Sheet) -> Columns:
@@ -249,20 +262,27 @@ def _pick(data: Path, sheet: _Sheet) -> Columns:
     second = pair[1] if pair else None
     others = sheet.without(label, text, second, *endings)
     group = group_column(others)
-    is_choice = bool(endings) and are_positions(cells[label], count_endings(cells, endings))
+    is_choice, num_endings = sheet.says_which(label, endings), count_endings(cells, endings)
     one = None if sheet.label or is_choice else single_valued(others, label)
-    return Columns(
+    small = small_group_column(others) if group is None else None
+    others_like_it = (name for name in ranked[1:] if name in others and name not in (group, small))
+    picked = Columns(
         text=text,
         label=label,
         pair=None if is_choice else second,
         endings=endings if is_choice else (),
+        counts_from_0=is_choice and how_labels_name(cells[label], num_endings) is None,
         label_separator=None if is_choice else separator_of(cells[label]),
         group=group,
-        labels=tuple(sorted(values_of(cells[label]))),
+        labels=tuple(map(say_class, sorted(values_of(cells[label])))),
         has_lists=any(isinstance(value, list) for value in cells[label]),
-        runner_up=next((name for name in ranked[1:] if name in others and name != group), None),
+        runner_up=next(others_like_it, None),
         remarks=() if one is None else (f"{one}, so {label!r} was taken for the class",),
     )
+    remarks = remarks_on(
+        data, cells, picked, endings=endings, small_group=small, is_given=sheet.label is not None
+    )
+    return replace(picked, remarks=(*picked.remarks, *remarks))
 
 
 def _with_groups_apart(files: Files, columns: Columns) -> Columns:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from lexmove.app.planning import Estimate, Fit, Plan
 from lexmove.cli.console import SCHEMA_VERSION, write, write_sentence, write_table
+from lexmove.cli.guessing_columns import say_class
 from lexmove.cli.wording import (
     NOTHING,
     say_config,
@@ -108,7 +109,10 @@ def _write_card(card: "DataCard") -> None:
     write()
     names = list(card.splits[0].label_counts)
     shown = names if len(names) <= _MAX_CLASSES else _largest(card, _MAX_CLASSES)
-    rows = [[name, *(str(split.label_counts[name]) for split in card.splits)] for name in shown]
+    rows = [
+        [say_class(name), *(str(split.label_counts[name]) for split in card.splits)]
+        for name in shown
+    ]
     if any(split.without_label for split in card.splits):
         rows.append(["(no label)", *(str(split.without_label) for split in card.splits)])
     kind = "right ending" if card.kind == "multiple choice" else "class"

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lexmove.cli import templates
-from lexmove.cli.guessing import Columns, Files
+from lexmove.cli.guessing import Files
+from lexmove.cli.guessing_columns import Columns
 from lexmove.errors import UsageError, did_you_mean
 from lexmove.job.schema import job_schema
 from lexmove.trials.tasks.task import BUILT_IN
@@ -60,9 +61,10 @@ def assumptions(files: Files, columns: Columns) -> list[str]:
     pair = "" if columns.pair is None else f", judged together with {columns.pair!r}"
     told = [f"the text is in column {columns.text!r}{pair}, {label}"]
     if columns.endings:
+        how = "counts them from 0" if columns.counts_from_0 else "says which one is right"
         told = [
             f"a multiple choice: {columns.text!r} goes on with one of "
-            f"{', '.join(map(repr, columns.endings))}; {columns.label!r} counts them from 0"
+            f"{', '.join(map(repr, columns.endings))}; {columns.label!r} {how}"
         ]
     if columns.runner_up is not None:
         told[0] += f"; or {columns.runner_up!r}? --label names it"

@@ -1,13 +1,16 @@
 """The data card: what a task's splits hold, and what about them will mislead its scores."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lexmove.trials.tasks.cells import shown
 from lexmove.trials.tasks.split_card import SPLITS, SplitCard, label_conflicts, split_cards
 from lexmove.trials.tasks.task import TaskData
 
@@ -24,6 +27,13 @@ _FEW_PER_CLASS = 5
 _STRONG_IMBALANCE = 10.0
 _MAX_NAMES = 5
 """Class names that a warning lists."""
+
+_MISSING = frozenset({"nan", "na", "n/a", "n.a.", "#n/a", "<na>", "nat", "none", "null", "nil"})
+"""How spreadsheets and data frames write that there is no value, in small letters."""
+
+_WRITTEN_LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)
+_BETWEEN_LABELS = re.compile(r"[,;|/+&]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +123,10 @@ def _warnings(card: DataCard) -> Iterator[str]:
     yield from _noise(validation)
     yield from _one_step(card, train)
     if card.kind != "multiple choice":
-        yield from _alike(list(train.label_counts))
+        names = list(train.label_counts)
+        yield from _alike(names)
+        yield from _missing(names)
+        yield from _several_in_one(names)
         yield from _class_sizes(card, train)
         for split in (validation, test):
             yield from _scarce(split)
@@ -199,15 +212,63 @@ def _one_step(card: DataCard, train: SplitCard) -> Iterator[str]:
 
 def _alike(names: Sequence[str]) -> Iterator[str]:
     """Classes that a slip of the pen has made of one."""
-    by_key: dict[str, list[str]] = {}
+    for alike in _grouped(names, _spelling):
+        yield (
+            f"{_listed(alike)} differ in case or blanks alone, in characters that are not seen, or"
+            " in how a number is written, and are classes of their own; if they are meant to be"
+            " one, write them alike"
+        )
+
+
+def _grouped(names: Sequence[str], key: Callable[[str], Hashable]) -> list[list[str]]:
+    """Names that share a key with others; None is no key."""
+    by_key: dict[Hashable, list[str]] = {}
     for name in names:
-        by_key.setdefault(" ".join(name.casefold().split()), []).append(name)
-    for alike in by_key.values():
-        if len(alike) > 1:
-            yield (
-                f"{_listed(alike)} differ in case or blanks alone, and are classes of their own; "
-                "if they are meant to be one, write them alike"
-            )
+        by_key.setdefault(key(name), []).append(name)
+    return [some for shared, some in by_key.items() if len(some) > 1 and shared is not None]
+
+
+def _spelling(name: str) -> str:
+    """Equal for names that a reader would hardly tell apart."""
+    seen = "".join(sign for sign in name if unicodedata.category(sign) != "Cf")
+    plain = " ".join(seen.casefold().split())
+    if _NUMBER.fullmatch(plain) is None:
+        return plain
+    sign, digits = ("-" if plain[0] == "-" else ""), plain.lstrip("+-")
+    whole, _, fraction = digits.partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{sign}{whole}{'.' if fraction else ''}{fraction}"
+
+
+def _missing(names: Sequence[str]) -> Iterator[str]:
+    """Classes that were cells without a value before a csv was written."""
+    found = [name for name in names if name.strip().casefold() in _MISSING]
+    if found:
+        look = "look" if len(found) > 1 else "looks"
+        yield (
+            f"{_listed(found)} {look} like missing values that were written as texts; leave these"
+            " rows out, or rename the class if it is one"
+        )
+
+
+def _several_in_one(names: Sequence[str]) -> Iterator[str]:
+    """Classes that several labels of a text were made into."""
+    written = [name for name in names if _WRITTEN_LIST.fullmatch(name)]
+    if len(written) > 1:
+        yield (
+            f"{_listed(written)} look like lists that were written as texts; lists of labels are"
+            " read from jsonl and parquet, in a csv write names and set task.label_separator"
+        )
+    for same in _grouped([name for name in names if name not in written], _parts):
+        yield (
+            f"{_listed(same)} have the same parts in another order; if these are several labels of"
+            " a text, set task.label_separator to what divides them"
+        )
+
+
+def _parts(name: str) -> tuple[str, ...] | None:
+    parts = [part.strip() for part in _BETWEEN_LABELS.split(name)]
+    return tuple(sorted(parts)) if len(parts) > 1 else None
 
 
 def _class_sizes(card: DataCard, train: SplitCard) -> Iterator[str]:
@@ -220,8 +281,8 @@ def _class_sizes(card: DataCard, train: SplitCard) -> Iterator[str]:
     if card.imbalance is not None and card.imbalance >= _STRONG_IMBALANCE:
         sizes = sorted(train.label_counts, key=lambda name: train.label_counts[name])
         yield (
-            f"class {sizes[-1]!r} has {card.imbalance:.0f} times the training examples of"
-            f" {sizes[0]!r}: small classes may be given up; let the search space try"
+            f"class {shown(sizes[-1])} has {card.imbalance:.0f} times the training examples of"
+            f" {shown(sizes[0])}: small classes may be given up; let the search space try"
             " model.class_weighting: balanced, and judge by f1_macro"
         )
 
@@ -243,7 +304,7 @@ def _scarce(split: SplitCard) -> Iterator[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:_MAX_NAMES])
+    listed = ", ".join(map(shown, names[:_MAX_NAMES]))
     left = len(names) - _MAX_NAMES
     classes = "class" if len(names) == 1 else f"{len(names)} classes"
-    return f"{classes} {shown}{f' and {left} more' if left > 0 else ''}"
+    return f"{classes} {listed}{f' and {left} more' if left > 0 else ''}"
