@@ -205,6 +205,27 @@ def test_the_right_ending_is_named_by_position_text_or_letter(tmp_path, label):
     assert other.fingerprint == task.fingerprint
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("written", [str, int, float])
+def test_numbers_may_be_endings_too(tmp_path, ending, written):
+    """A year that is no position names its ending, and a position that no ending has its place."""
+    columns, years = ("end0", "end1", "end2"), (1990, 1995, 2001)
+    rows = [
+        {"text": f"{i}", "label": written(years[i % 3])}
+        | {name: written(year) for name, year in zip(columns, years, strict=True)}
+        for i in range(20)
+    ]
+    by_position = [row | {"label": i % 3} for i, row in enumerate(rows)]
+    task = load_task(spec(write(tmp_path / f"a.{ending}", rows), endings=columns))
+    for part in (task.train, task.validation, task.test):
+        assert part.labels.tolist() == [int(text) % 3 for text in part.texts]
+    other = load_task(spec(write(tmp_path / f"b.{ending}", by_position), endings=columns))
+    assert other.fingerprint == task.fingerprint
+    in_place = [row | {name: str(n) for n, name in enumerate(columns)} for row in by_position]
+    task = load_task(spec(write(tmp_path / f"c.{ending}", in_place), endings=columns))
+    assert task.train.labels.tolist() == [int(text) % 3 for text in task.train.texts]
+
+
 def test_a_given_split_of_a_choice_has_as_many_endings(tmp_path):
     columns = ("end0", "end1", "end2")
     train = write(tmp_path / "a.csv", choices(lambda at, i: at))

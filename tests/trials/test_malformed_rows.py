@@ -107,6 +107,20 @@ UNFIT_CHOICES = {
         with_choice(endings=["yes", "no", "yes"], label="yes"),
         r":13: column 'label' holds 'yes', which is the ending at positions 0 and 2",
     ),
+    "a number that two endings have": (
+        with_choice(endings=["1990", "no", "1990"], label=1990),
+        r":13: column 'label' holds '1990', which is the ending at positions 0 and 2",
+    ),
+    "a position and a text": (
+        with_choice(endings=["3", "2", "1"], label=2),
+        r":13: column 'label' holds '2', which stands for position 2 and is the text of the ending"
+        r" at position 1, too; give the right one by its letter, from A",
+    ),
+    "a letter and a text": (
+        with_choice(endings=["B", "A", "C"], label="A"),
+        r":13: column 'label' holds 'A', which stands for position 0 .* by its position, from 0",
+    ),
+    "a number of many digits": (with_choice(label="1" * 5000), r":13: column 'label' holds '111"),
 }
 
 
@@ -142,3 +156,31 @@ def test_several_bad_rows_are_told_at_once(tmp_path):
     said = refused(many).splitlines()
     assert said[0].startswith("12 rows cannot be used, the first 5 are these")
     assert len(said) == 6
+
+
+@pytest.mark.parametrize("on_bad_rows", ["error", "skip"])
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_positions_that_count_from_one_are_refused_as_such(tmp_path, ending, on_bad_rows):
+    """Leaving out those that are one too high would shift all others without a word."""
+    columns = ("way0", "way1", "way2")
+    rows = [
+        {"text": f"Question {i}?", "label": i % 3 + 1} | {name: f"{i} {name}" for name in columns}
+        for i in range(12)
+    ]
+    more = {"endings": columns, "on_bad_rows": on_bad_rows}
+    said = refused(write(tmp_path / f"a.{ending}", rows), **more)
+    assert re.search(r":[34]: column 'label' seems to count the endings from 1: it holds 3,", said)
+    assert "subtract 1" in said
+    assert "skip" not in said
+    good = write(tmp_path / f"good.{ending}", [row | {"label": row["label"] - 1} for row in rows])
+    assert "from 1" in refused(good, test=str(tmp_path / f"a.{ending}"), **more)
+
+
+@pytest.mark.parametrize("label", [0, "B", "yes 0"])
+def test_one_label_that_is_no_number_from_one_tells_a_wrong_row(tmp_path, label):
+    rows = [row | {"label": row["label"] or 1} for row in CHOICES]
+    rows = [CHOICES[0] | {"label": label}, *rows, CHOICES[0] | {"label": 3}]
+    path = write(tmp_path / "a.jsonl", rows)
+    assert "a.jsonl:14: column 'label' holds '3', but" in refused(path, endings="endings")
+    task = load_task(spec(path, endings="endings", on_bad_rows="skip"))
+    assert len(task.skipped) == 1

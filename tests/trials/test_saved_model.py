@@ -8,6 +8,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit, softmax
+from transformers import pipeline
 
 from lexmove.errors import TrialFailedError
 from lexmove.trials.fine_tuning import FineTuning, Plan
@@ -34,11 +36,11 @@ KINDS = (
     "lora",
 )
 READER = """
-import json, sys
+import json, os, re, sys
 import torch
-from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification
+from transformers import AutoModelForMultipleChoice, AutoModelForSequenceClassification, pipeline
 said = []
-for folder, kind, inputs in json.load(sys.stdin):
+for folder, kind, inputs, texts in json.load(sys.stdin):
     auto = AutoModelForMultipleChoice if "choices" in kind else AutoModelForSequenceClassification
     model = auto.from_pretrained(folder, trust_remote_code=True).eval()
     batch = {name: torch.tensor(rows) for name, rows in inputs.items()}
@@ -46,6 +48,22 @@ for folder, kind, inputs in json.load(sys.stdin):
         logits = model(**batch).logits
     said.append({"logits": logits.tolist(), "labels": model.config.id2label,
                  "threshold": model.config.threshold, "kind": model.config.problem_type})
+    if batch["input_ids"].ndim == 3:
+        try:
+            model(input_ids=batch["input_ids"][0])
+        except ValueError as error:
+            said[-1]["refused"] = str(error)
+    os.chdir(folder)
+    (code,) = re.findall("```python\\n(.*?)```", open("README.md").read(), re.S)
+    exec(code, names := {})
+    said[-1]["example"] = list(names["logits"].shape) if "logits" in names else names["said"]
+    if texts:
+        classify = pipeline("text-classification", model=folder, trust_remote_code=True,
+                            truncation=True)
+        said[-1]["alone"] = [classify(text, top_k=None) for text in texts]
+        said[-1]["in a list"] = classify(texts, top_k=None)
+        said[-1]["in batches"] = classify(texts, top_k=None, batch_size=5)
+        said[-1]["likeliest"] = classify(texts, batch_size=5)
 assert "lexmove" not in sys.modules
 print(json.dumps(said))
 """
@@ -61,6 +79,9 @@ def examples(kind):
         case "choices" | "separate_choices" | "late_choices":
             endings = tuple((text, f"Not: {text}") for text in TEXTS)
             return Examples(texts=TEXTS, labels=labels, endings=endings)
+        case "segments":  # of one segment up to more than three, which are all that is read
+            texts = [f"{text}\n\n{(text + ' Tax is due.') * 5}\n \nA fee." for text in TEXTS[:9]]
+            return Examples(texts=(*texts, *TEXTS[9:]), labels=labels)
         case _:
             return Examples(texts=TEXTS, labels=labels)
 
@@ -120,7 +141,11 @@ def read(tmp_path_factory):
     for kind in KINDS:
         (folder / kind).mkdir()
         here[kind], inputs = trained_and_saved(kind, folder / kind, name)
-        asked.append([str(folder / kind / "model"), kind, inputs])
+        split = examples(kind)
+        texts = [] if split.endings else list(split.texts)
+        if split.pairs:
+            texts = [{"text": a, "text_pair": b} for a, b in zip(texts, split.pairs, strict=True)]
+        asked.append([str(folder / kind / "model"), kind, inputs, texts])
     done = subprocess.run(
         [sys.executable, "-c", READER],
         input=json.dumps(asked),
@@ -145,6 +170,72 @@ def test_plain_transformers_says_what_the_trained_model_said(read, kind):
     else:
         labels = "multi" if kind == "several" else "single"
         assert there["kind"] == f"{labels}_label_classification"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "choices" not in kind])
+def test_the_pipeline_of_the_readme_says_what_the_trained_model_said(read, kind):
+    """One text at a time, in a list and in batches, also of several sequences each."""
+    said, there = read[kind]
+    logits = said / 2.0
+    chances = expit(logits) if kind == "several" else softmax(logits, axis=1)
+    for way in ("alone", "in a list", "in batches"):
+        assert len(there[way]) == len(TEXTS)
+        found = [{each["label"]: each["score"] for each in text} for text in there[way]]
+        by_label = [[text["lease"], text["tax"]] for text in found]
+        assert np.array(by_label) == pytest.approx(chances, abs=1e-4), way
+    likeliest = [("lease", "tax")[number] for number in chances.argmax(axis=1)]
+    assert [text["label"] for text in there["likeliest"]] == likeliest
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_code_of_a_folders_readme_runs(read, kind):
+    example = read[kind][1]["example"]
+    if kind in ("segments", "separate_pairs", "late_pairs"):
+        assert [text["label"] in ("lease", "tax") for text in example] == [True, True]
+    else:
+        assert example == [1, 2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_may_be_of_one_text_or_of_several_are_refused(read, kind):
+    refused = read[kind][1].get("refused")
+    if kind in ("flat", "several", "pairs", "lora"):
+        assert refused is None
+    else:
+        assert "input_ids need three dimensions: (examples, sequences, tokens)" in refused
+
+
+@pytest.fixture(scope="module")
+def classifiers(tmp_path_factory):
+    """The pipelines of a classifier of documents and of one of pairs."""
+    folder = tmp_path_factory.mktemp("pipelines")
+    name = folder_of("Bert", folder / "pretrained")
+    for kind in ("segments", "separate_pairs"):
+        (folder / kind).mkdir()
+        trained_and_saved(kind, folder / kind, name)
+    return {
+        kind: pipeline("text-classification", str(folder / kind / "model"), trust_remote_code=True)
+        for kind in ("segments", "separate_pairs")
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("segments", [["One.", "Two."]], r"reads a text, or a list of such; got \['One"),
+        ("segments", {"text": "A.", "text_pair": "B."}, "reads a text"),
+        ("separate_pairs", "Tax is due.", r'reads a pair, \{"text": "…", "text_pair": "…"\}'),
+        ("separate_pairs", [{"text": "A.", "text_pair": None}], "reads a pair"),
+    ],
+)
+def test_what_is_no_text_or_no_pair_is_refused(classifiers, kind, given, message):
+    with pytest.raises(ValueError, match=message):
+        classifiers[kind](given)
+
+
+def test_a_length_other_than_that_of_the_training_is_refused(classifiers):
+    with pytest.raises(ValueError, match="leave out max_length: texts are read as in training"):
+        classifiers["segments"]("Tax is due.", max_length=8)
 
 
 def test_a_folder_says_how_it_is_loaded_and_how_long_its_inputs_are(tmp_path):

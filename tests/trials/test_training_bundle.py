@@ -143,6 +143,27 @@ def test_it_reads_the_same_tokens(kind, bundle, pretrained):
         assert np.array_equal(batch["token_type_ids"].numpy(), wanted.types[..., :width])
 
 
+@pytest.mark.parametrize("kind", ["segments", "separate_pairs", "flat"])
+def test_what_it_leaves_classifies_as_it_was_scored(kind, bundle, pretrained, monkeypatch):
+    written(bundle, kind, pretrained)
+    (bundle / "best.json").write_text('{"repeated": null, "test": null}')
+    monkeypatch.setattr(standalone_training, "FOLDER", bundle)
+    monkeypatch.setattr(sys, "argv", ["train.py", "--out", str(bundle / "out")])
+    standalone_training.main()
+    classify = transformers.pipeline(
+        "text-classification", str(bundle / "out/model"), trust_remote_code=True, truncation=True
+    )
+    split = examples(kind)
+    texts = list(split.texts)
+    if split.pairs:
+        texts = [{"text": a, "text_pair": b} for a, b in zip(texts, split.pairs, strict=True)]
+    said = np.array([text["label"] == "tax" for text in classify(texts, batch_size=5)])
+    told = json.loads((bundle / "out" / "result.json").read_text())
+    assert told["test"]["accuracy"] == np.mean(said == split.labels)
+    tokenizer = json.loads((bundle / "out/model/tokenizer_config.json").read_text())
+    assert tokenizer["model_max_length"] == 16
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_trains_the_same_parameters_at_the_same_rates(kind, bundle, pretrained):
     args, training = written(bundle, kind, pretrained)

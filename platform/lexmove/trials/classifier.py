@@ -7,16 +7,26 @@ encoder near chance at small learning rates, where masked mean pooling learns.
 """
 
 import math
-from typing import Any, ClassVar
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, normalize
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    TextClassificationPipeline,
+)
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 _SEGMENT_LAYERS = 2
 """Layers of the transformer over segments (Chalkidis et al. 2022, arXiv 2110.00976, §4)."""
+
+_BLANK_LINES = re.compile(r"\n\s*\n")
 
 
 class TextClassifierConfig(PreTrainedConfig):  # type: ignore[no-untyped-call] # its base's
@@ -64,13 +74,21 @@ class TextClassifierConfig(PreTrainedConfig):  # type: ignore[no-untyped-call] #
         """Features of a token."""
         return int(self.encoder.hidden_size)
 
+    @property
+    def custom_pipelines(self) -> dict[str, Any]:
+        """Where `transformers.pipeline` finds the one for texts that are several sequences each."""
+        if self.shape not in ("segments", "matched_pairs"):
+            return {}
+        model = "AutoModelForSequenceClassification"
+        return {"text-classification": {"impl": "classifier.SequencesPipeline", "pt": [model]}}
+
 
 class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call] # its base's
     """Encoder → one vector per example → dropout → linear head.
 
-    Inputs are (B, L), or (B, K, L) with K choices or segments, where a sequence without a single
-    attended token is padding. The pooled vectors of segments go through a small transformer and
-    the maximum over them is the document's.
+    Inputs are (B, L), or (B, K, L) with K choices, segments or texts to be matched, where a
+    sequence without a single attended token is padding. The pooled vectors of segments go through a
+    small transformer and the maximum over them is the document's.
     """
 
     config_class = TextClassifierConfig
@@ -103,12 +121,19 @@ class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call] # its ba
         token_type_ids: Tensor | None = None,
         **_: Any,
     ) -> SequenceClassifierOutput:
-        """Logits (B, C) of token ids, their attention mask and, of pairs, their types."""
+        """Logits (B, C) of token ids, their attention mask and, of pairs, their types.
+
+        Raises:
+            ValueError: rows of ids where an example is several: how many, nobody could tell.
+        """
+        if self.config.shape != "flat" and input_ids.ndim != 3:
+            raise ValueError(
+                f"this classifier reads examples as several sequences each ({self.config.shape}),"
+                f" so that input_ids need three dimensions: (examples, sequences, tokens), not"
+                f" {tuple(input_ids.shape)}; the README.md in its folder shows how"
+            )
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
-        if self.config.shape != "flat" and input_ids.ndim == 2:  # one document, or one question
-            input_ids, attention_mask = input_ids[None], attention_mask[None]
-            token_type_ids = None if token_type_ids is None else token_type_ids[None]
         is_real = attention_mask.any(dim=-1)
         if token_type_ids is not None:
             token_type_ids = token_type_ids[is_real]
@@ -141,6 +166,50 @@ class TextClassifier(PreTrainedModel):  # type: ignore[no-untyped-call] # its ba
         if self.config.shape == "matched_pairs":
             return logits_BKC[:, 0]
         return logits_BKC[..., 0].masked_fill(~is_real[:, 1:], -math.inf)
+
+
+class SequencesPipeline(TextClassificationPipeline):
+    """transformers' text classification, of texts that are read as several sequences each.
+
+    A long document is a text with blank lines between its paragraphs; of a pair,
+    `{"text": …, "text_pair": …}`, each text is a sequence. All are cut at the length of the
+    training, which is the tokenizer's `model_max_length`. What comes out, and `top_k`, `batch_size`
+    and `function_to_apply`, are as transformers has them.
+    """
+
+    def check_model_type(self, supported_models: Any) -> None:
+        """Nothing: transformers knows its own classes alone."""
+
+    def preprocess(  # type: ignore[override] # transformers' own classes name it in two ways
+        self, inputs: Any, **tokenizer_kwargs: Any
+    ) -> dict[str, Any]:
+        """The sequences of one text, or of one pair, as a tuple of lists of ids.
+
+        Raises:
+            ValueError: not the text, or the pair, that the model reads; or an option of the
+                tokenizer, whose options are those of the training.
+        """
+        if more := sorted(tokenizer_kwargs.keys() - {"truncation", "padding"}):
+            raise ValueError(f"leave out {', '.join(more)}: texts are read as in training")
+        tokenizer: Any = self.tokenizer
+        length, most = tokenizer.model_max_length, self.model.config.max_segments
+        given = inputs if isinstance(inputs, Mapping) else {"text": inputs}
+        names = ("text",) if self.model.config.shape == "segments" else ("text", "text_pair")
+        texts = [given[name] for name in names if isinstance(given.get(name), str)]
+        if len(texts) < len(names) or len(given) > len(names):
+            form = "a text" if len(names) == 1 else 'a pair, {"text": "…", "text_pair": "…"}'
+            raise ValueError(f"this classifier reads {form}, or a list of such; got {inputs!r:.80}")
+        if len(texts) == 1:
+            rows = segments_of(texts[0], tokenizer, max_length=length, max_segments=most)
+        else:
+            rows = tokenizer(texts, truncation=True, max_length=length)["input_ids"]
+        return {"sequences": tuple(rows)}
+
+    def _forward(self, model_inputs: Any) -> Any:  # type: ignore[override] # as above
+        """Logits of one text, or of a list of them: transformers' batches of what is no tensor."""
+        given, tokenizer = model_inputs["sequences"], cast("Any", self.tokenizer)
+        texts = given if isinstance(given, list) else [given]
+        return self.model(**padded(texts, tokenizer.pad_token_id, self.model.device))
 
 
 class SegmentEncoder(nn.Module):
@@ -241,6 +310,42 @@ class LateInteraction(nn.Module):
         recall_BK: Tensor = (of_first_BKL * weights_BKL[:, :1]).sum(dim=-1)
         precision_BK: Tensor = (of_second_BKM * weights_BKL[:, 1:]).sum(dim=-1)
         return (recall_BK + precision_BK) / 2
+
+
+def segments_of(
+    text: str, tokenizer: Any, *, max_length: int, max_segments: int
+) -> list[list[int]]:
+    """Ids of a document's segments: paragraphs in a row, as many as fit in a sequence.
+
+    Blank lines divide paragraphs. One that is longer than a sequence goes on in the next.
+    """
+    paragraphs = [part for part in _BLANK_LINES.split(text) if part.strip()] or [text]
+    lengths = [len(ids) for ids in tokenizer(paragraphs, add_special_tokens=False)["input_ids"]]
+    room = max_length - tokenizer.num_special_tokens_to_add()
+    segments, left = list[str](), 0
+    for paragraph, length in zip(paragraphs, lengths, strict=True):
+        if segments and length <= left:
+            segments[-1] += f"\n\n{paragraph}"
+            left -= length
+        else:
+            segments.append(paragraph)
+            left = room - length
+    cut = {"truncation": True, "max_length": max_length, "return_overflowing_tokens": True}
+    return list(tokenizer(segments[:max_segments], **cut)["input_ids"][:max_segments])
+
+
+def padded(
+    texts: Sequence[Sequence[Sequence[int]]], pad_id: int, device: torch.device
+) -> dict[str, Tensor]:
+    """`input_ids` and `attention_mask`, (B, K, L), of B texts of up to K sequences of L tokens."""
+    depth = max(len(text) for text in texts)
+    width = max(len(row) for text in texts for row in text)
+    ids_BKL = torch.full((len(texts), depth, width), pad_id)
+    mask_BKL = torch.zeros_like(ids_BKL)
+    for b, text in enumerate(texts):
+        for k, row in enumerate(text):
+            ids_BKL[b, k, : len(row)], mask_BKL[b, k, : len(row)] = torch.tensor(row), 1
+    return {"input_ids": ids_BKL.to(device), "attention_mask": mask_BKL.to(device)}
 
 
 def linear(num_inputs: int, num_outputs: int) -> nn.Linear:

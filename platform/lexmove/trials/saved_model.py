@@ -79,43 +79,68 @@ def _name_classes(model: TextClassifier, task: TaskData) -> None:
         )
 
 
-_INPUTS = {
-    "flat": 'inputs = tokenizer(text, truncation=True, return_tensors="pt")  # pairs: (text, pair)',
-    "choices": (
-        "inputs = tokenizer([text] * len(endings), endings, truncation=True, padding=True,\n"
-        '                   return_tensors="pt")'
-    ),
-    "segments": (
-        "# One row a segment: paragraphs in a row, as many as fit; longer ones go on in the next.\n"
-        'inputs = tokenizer(segments, truncation=True, padding=True, return_tensors="pt")'
-    ),
-    "matched_pairs": (
-        'inputs = tokenizer([text, pair], truncation=True, padding=True, return_tensors="pt")'
-    ),
-    "matched_choices": (
-        'inputs = tokenizer([text, *endings], truncation=True, padding=True, return_tensors="pt")'
-    ),
+_QUESTION = """\
+text, endings = "Who pays the rent?", ["The tenant.", "The landlord."]
+inputs = tokenizer(TEXTS, truncation=True, padding=True, return_tensors="pt")
+inputs = {name: rows[None] for name, rows in inputs.items()}  # a batch of one question
+logits = model(**inputs).logits
+"""
+
+_EXAMPLES = {
+    "flat": """\
+text = "The tenant pays the rent."
+inputs = tokenizer(text, truncation=True, return_tensors="pt")  # pairs: (text, pair, …)
+logits = model(**inputs).logits
+""",
+    "choices": _QUESTION.replace("TEXTS", "[text] * len(endings), endings"),
+    "segments": """\
+document = "The tenant paid no rent.\\n\\nThe landlord sued."  # paragraphs, blank lines between
+said = classify([document, "The appeal is dismissed."], batch_size=2)
+""",
+    "matched_pairs": """\
+pair = {"text": "The tenant pays the rent.", "text_pair": "Rent is due."}
+said = classify([pair, {"text": "Tax is due.", "text_pair": "A fee is due."}], batch_size=2)
+""",
+    "matched_choices": _QUESTION.replace("TEXTS", "[text, *endings]"),
 }
+"""How an example of each shape is handed over."""
 
 
-def _readme(model: TextClassifier, recipe: Recipe) -> str:
-    """How to load the folder, for whoever finds it."""
-    config = model.config
-    kind = "MultipleChoice" if "choices" in config.shape else "SequenceClassification"
-    rule = f"labels above the probability {config.threshold:.4g}"
-    decided = rule if config.problem_type == "multi_label_classification" else "the largest logit"
-    return f"""# A classifier fine-tuned by lexmove
+def _code(shape: str) -> str:
+    """From the folder to what its classifier says, to copy."""
+    if shape in ("segments", "matched_pairs"):
+        return f"""\
+from transformers import pipeline
 
-```python
+classify = pipeline("text-classification", model=".", trust_remote_code=True, truncation=True)
+{_EXAMPLES[shape]}"""
+    kind = "MultipleChoice" if "choices" in shape else "SequenceClassification"
+    return f"""\
 from transformers import AutoModelFor{kind}, AutoTokenizer
 
 folder = "."
 model = AutoModelFor{kind}.from_pretrained(folder, trust_remote_code=True).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
-{_INPUTS[config.shape]}
-logits = model(**inputs).logits
-```
+{_EXAMPLES[shape]}"""
 
-Sequences of at most {recipe.max_length} tokens. Logits are calibrated (temperature
+
+def _readme(model: TextClassifier, recipe: Recipe) -> str:
+    """How to load the folder, for whoever finds it."""
+    config = model.config
+    rule = f"labels above the probability {config.threshold:.4g}"
+    decided = rule if config.problem_type == "multi_label_classification" else "the largest logit"
+    lengths = f"Sequences of at most {recipe.max_length} tokens"
+    if config.shape == "segments":
+        lengths = (
+            f"A document is read in up to {config.max_segments} segments of {recipe.max_length}"
+            " tokens:\nparagraphs in a row, as many as fit; longer ones go on in the next."
+            " `top_k=None` says all classes'\nprobabilities"
+        )
+    return f"""# A classifier fine-tuned by lexmove
+
+```python
+{_code(config.shape)}```
+
+{lengths}. Logits are calibrated (temperature
 {config.calibration:.4g}); what counts is {decided}. The code is `classifier.py` in this folder.
 """

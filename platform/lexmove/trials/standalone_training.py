@@ -13,7 +13,6 @@ import copy
 import importlib
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +39,6 @@ from transformers.utils import logging
 
 FOLDER = Path(__file__).resolve().parent
 
-_BLANK_LINES = re.compile(r"\n\s*\n")
 _ATTENTION = "q k v query key value q_lin k_lin v_lin q_proj k_proj v_proj query_proj key_proj"
 _ATTENTION += " value_proj Wqkv"
 _DROPOUTS = ("hidden_dropout_prob", "hidden_dropout", "mlp_dropout", "dropout")
@@ -225,29 +223,14 @@ def _encoded(row: Mapping[str, Any], args: ModelArguments, tokenizer: Any) -> An
     cut = {"truncation": True, "max_length": args.max_length}
     text, others = row["text"], row.get("endings") or [row[k] for k in ("pair",) if k in row]
     if args.shape == "segments":
-        return _segments(text, args, tokenizer, cut)
+        segments_of = importlib.import_module("classifier").segments_of
+        most = {"max_length": args.max_length, "max_segments": args.max_segments}
+        return {"input_ids": segments_of(text, tokenizer, **most)}
     if args.shape.startswith("matched"):
         return tokenizer([text, *others], **cut)
     if args.shape == "choices":
         return tokenizer([text] * len(others), list(others), **cut)
     return tokenizer([text], *([[other] for other in others]), **cut)
-
-
-def _segments(text: str, args: ModelArguments, tokenizer: Any, cut: Mapping[str, Any]) -> Any:
-    """Paragraphs in a row, as many as fit in a sequence; longer ones go on in the next."""
-    paragraphs = [part for part in _BLANK_LINES.split(text) if part.strip()] or [text]
-    room = args.max_length - tokenizer.num_special_tokens_to_add()
-    segments, left = list[str](), 0
-    for paragraph in paragraphs:
-        length = len(tokenizer(paragraph, add_special_tokens=False)["input_ids"])
-        if segments and length <= left:
-            segments[-1] += f"\n\n{paragraph}"
-            left -= length
-        else:
-            segments.append(paragraph)
-            left = room - length
-    encoded = tokenizer(segments[: args.max_segments], return_overflowing_tokens=True, **cut)
-    return {"input_ids": encoded["input_ids"][: args.max_segments]}
 
 
 @dataclass(frozen=True)
@@ -390,6 +373,7 @@ def main() -> None:
     model.register_for_auto_class(f"AutoModelFor{kind}")
     asked.out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(asked.out / "model")
+    tokenizer.model_max_length = args.max_length
     tokenizer.save_pretrained(asked.out / "model")
     (asked.out / "result.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
     sys.stdout.write(json.dumps(result, indent=2) + "\n")

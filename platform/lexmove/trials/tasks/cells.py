@@ -16,12 +16,19 @@ _MIN_ENDINGS = 2
 _MAX_SHOWN = 60
 """Characters of a value that a message shows."""
 
+_MAX_DIGITS = 9
+"""Digits of a position: Python refuses to read very long numbers."""
+
 _BLANK_LINES = re.compile(r"\n\s*\n")
 _WAY_OUT = "fill it or drop the row"
 
 
 class BadRowError(ValueError):
     """A row that cannot be used; its text is the reason, without the row's place."""
+
+
+class PastEndingsError(BadRowError):
+    """A right ending whose number is theirs altogether: its position, counted from 1."""
 
 
 def text_cell(row: Row, column: str) -> str:
@@ -100,28 +107,53 @@ def position_cell(row: Row, column: str, endings: tuple[str, ...]) -> str:
     """The position of the right ending, from 0: given as a number, as its text or by its letter.
 
     Raises:
-        BadRowError: none of the endings, or a text that two of them have.
+        BadRowError: none of the endings, a text that two of them have, or what stands for one as
+            its number or letter and for another as its text.
+        PastEndingsError: no position, but it would be one if they were counted from 1.
     """
+    value = _value(row, column)
+    given = _name(value, column)
+    spelled = {given, _composed(_text(value, column))}  # 2010 and 2010.0
+    same = [at for at, ending in enumerate(endings) if _composed(ending) in spelled]
+    position, last = _position(given), len(endings) - 1
+    is_position = position is not None and position <= last
+    if same in ([], [position]) and is_position:
+        return str(position)
+    if len(same) == 1 and not is_position:
+        return str(same[0])
+    what = f"column {column!r} holds {shown(given)}"
+    if is_position:
+        other = next(at for at in same if at != position)
+        instead = "letter, from A" if given.isdecimal() else "position, from 0"
+        raise BadRowError(
+            f"{what}, which stands for position {position} and is the text of the ending at"
+            f" position {other}, too; give the right one by its {instead}"
+        )
+    if same:
+        raise BadRowError(
+            f"{what}, which is the ending at positions {same[0]} and {same[1]}; give the position"
+            " of the right one, from 0"
+        )
+    kind = PastEndingsError if given.isdecimal() and position == len(endings) else BadRowError
+    raise kind(
+        f"{what}, but the positions of the {len(endings)} endings are 0 to {last}; give one, or the"
+        " text of the right ending"
+    )
+
+
+def _position(given: str) -> int | None:
+    """What a number, or a letter from A, stands for if it is no text."""
+    if not given.isascii():
+        return None
+    if given.isdecimal():
+        return int(given) if len(given) <= _MAX_DIGITS else None
+    return ord(given.upper()) - ord("A") if len(given) == 1 and given.isalpha() else None
+
+
+def is_number_from_one(row: Row, column: str, position: str) -> bool:
+    """Whether a cell gave this position of `position_cell` as a number, and none that is 0."""
     given = _name(_value(row, column), column)
-    same = [at for at, ending in enumerate(endings) if _composed(ending) == given]
-    if given.isdecimal() and given.isascii():
-        position = int(given)
-    elif len(same) > 1:
-        raise BadRowError(
-            f"column {column!r} holds {shown(given)}, which is the ending at positions"
-            f" {same[0]} and {same[1]}; give the position of the right one, from 0"
-        )
-    elif same:
-        position = same[0]
-    else:
-        is_letter = len(given) == 1 and given.isascii() and given.isalpha()
-        position = ord(given.upper()) - ord("A") if is_letter else len(endings)
-    if position >= len(endings):
-        raise BadRowError(
-            f"column {column!r} holds {shown(given)}, but the positions of the {len(endings)}"
-            f" endings are 0 to {len(endings) - 1}; give one, or the text of the right ending"
-        )
-    return str(position)
+    return given.isdecimal() and _position(given) == int(position) > 0
 
 
 def class_name(value: object, names: Sequence[str]) -> object:

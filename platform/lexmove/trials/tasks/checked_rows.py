@@ -13,8 +13,10 @@ from lexmove.job.spec import TaskSpec
 from lexmove.trials.tasks.bad_rows import BadRows
 from lexmove.trials.tasks.cells import (
     BadRowError,
+    PastEndingsError,
     document_cell,
     endings_cell,
+    is_number_from_one,
     label_cell,
     position_cell,
     shown,
@@ -70,11 +72,19 @@ def read_checked(sources: Mapping[str, RowSource], spec: TaskSpec, bad: BadRows)
     rows: Rows = {}
     for role, source in sources.items():
         rows[role] = []
+        past: Row | None = None
+        is_from_one = spec.endings is not None
         for row in source.read(task_columns(spec)):
             try:
-                rows[role].append(_checked(row, spec, labels, others))
+                checked = _checked(row, spec, labels, others)
+                position = str(checked.label)
+                is_from_one = is_from_one and is_number_from_one(row, spec.label, position)
+                rows[role].append(checked)
             except BadRowError as error:
                 bad.add(role, row.number, str(error))
+                past = past or (row if isinstance(error, PastEndingsError) else None)
+        if past is not None and is_from_one:
+            raise _counted_from_one(source.place, past, spec.label)
         bad.count(role, good=len(rows[role]))
     bad.settle()
     return rows
@@ -214,6 +224,15 @@ def _checked(row: Row, spec: TaskSpec, labels: _Shared[Named], others: _Shared[s
         pair=None if spec.pair is None else others[document_cell(row, spec.pair)],
         endings=endings,
         group=None if spec.group is None else others[text_cell(row, spec.group)],
+    )
+
+
+def _counted_from_one(place: str, past: Row, column: str) -> TaskError:
+    """Were such rows left out, all others would stand for the ending after the right one."""
+    return TaskError(
+        f"{place}:{past.number}: column {column!r} seems to count the endings from 1: it holds"
+        f" {past.values[column]}, one more than the last position, and nowhere a 0; subtract 1 from"
+        " every row, or give letters or the endings' texts"
     )
 
 
