@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,21 @@ def test_a_model_scores_what_is_said_of_it_and_no_worse_for_its_calibration(tmp_
     calibration = resume(tmp_path).judgement.calibration
     assert (calibration.does_harm, calibration.temperature) == (True, 1.0)
     assert calibration.error_after == calibration.error_before
+
+
+def test_a_card_speaks_of_a_model_only_where_one_was_kept(study):
+    outcome = stored.load("s", store=url(study))
+    job = stored.job_of(outcome.study)
+    whole = model_card(outcome, job)
+    assert "`model/README.md` says how to load it" in whole
+    assert "**this model's config**" in whole
+    bare = replace(outcome, judgement=replace(outcome.judgement, model=None, model_scores={}))
+    for without in (bare, replace(outcome, judgement=None)):
+        card = model_card(without, job)
+        assert "No checkpoint was kept: `run.sh` trains the classifier" in card
+        assert "**the winning config**" in card or without.judgement is None
+        assert "model/" not in card
+        assert "this model" not in card
 
 
 @pytest.fixture(scope="module")

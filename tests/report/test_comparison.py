@@ -9,6 +9,7 @@ from lexmove.report.page import render
 from lexmove.report.subject import Subject
 from lexmove.results.judgement import Winner
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated
+from lexmove.study.fidelity import FidelityPlan
 from report.parsed import Parsed, assert_drawn, parsed, values_of
 from report.studies import SPACE, simulated_study, subject_of
 
@@ -52,6 +53,19 @@ def test_curves_end_where_the_studies_do() -> None:
         for trace, one in zip(traces, subjects, strict=True):
             assert values_of(trace["x"])[-1] == pytest.approx(total(one))
             assert values_of(trace["y"])[-1] == one.chronicle.incumbent.value
+
+
+def test_a_study_with_one_improvement_at_its_end_is_a_dot() -> None:
+    """Its line has no length, so that nothing would be seen of it."""
+    once = FidelityPlan(maximum=1, eta=2, first=1)
+    short = subject_of(simulated_study(1, name="short", failing=0.0, fidelity=once))
+    page = compared([short, subject("first", seed=0)])
+    for name in ("by-trials-data", "by-epochs-data"):
+        dot, steps = page.figures[name]["data"]
+        assert values_of(dot["x"]) == [1]
+        for drawn in (dot, steps):
+            assert "markers" in drawn["mode"]
+            assert drawn["marker"]["size"] > drawn["line"]["width"]
 
 
 def test_final_scores_have_their_intervals_and_configs_stand_side_by_side() -> None:

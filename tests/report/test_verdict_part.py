@@ -5,10 +5,20 @@ from dataclasses import replace
 
 import pytest
 
+from lexmove.report.blocks import Table
+from lexmove.report.page import render
+from lexmove.report.study_page import study_page
 from lexmove.report.subject import Subject
 from lexmove.report.verdict_part import forest, tiles, verdict_section
-from lexmove.results.judgement import Difference, Judgement, Winner
+from lexmove.results.judgement import (
+    Calibration,
+    Difference,
+    Ensemble,
+    Judgement,
+    Winner,
+)
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated
+from report.parsed import parsed
 from report.studies import SPACE, simulated_study, subject_of
 
 SEEDS = ("seeds",)
@@ -120,6 +130,55 @@ def test_of_a_default_that_won_there_is_no_lead_over_itself() -> None:
     labels = [tile.label for tile in tiles(won)]
     assert "lead over the default" not in labels
     assert tiles(won)[0].value == "the default config"
+
+
+def differences_table(subject: Subject) -> Table:
+    (table,) = (
+        block
+        for block in verdict_section(subject).blocks
+        if isinstance(block, Table) and block.headers[0] == "winner against"
+    )
+    return table
+
+
+def test_a_difference_of_one_seed_is_not_certain_and_the_caption_says_why() -> None:
+    subject = repeated_subject(own=0.8, default=0.7)
+    assert subject.judgement is not None
+    (known,) = subject.judgement.differences
+    assert "seed it is of the split alone" not in differences_table(subject).caption
+    one = replace(known, low=0.05, high=0.15, num_seeds=1)
+    alone = replace(subject, judgement=replace(subject.judgement, differences=(one,)))
+    table = differences_table(alone)
+    assert table.rows[0][-2:] == ["1", "no"]
+    assert "leaves out zero, and more than one seed is behind it." in table.caption
+    assert "Of one seed it is of the split alone" in table.caption
+    (note,) = (tile.note for tile in tiles(alone) if tile.label == "lead over the default")
+    assert note.endswith("and +0.150, one seed, not counting how far seeds differ")
+
+
+def test_the_classifier_is_told_in_the_words_of_best() -> None:
+    subject = repeated_subject(own=0.8, default=0.7)
+    assert subject.judgement is not None
+    full = replace(
+        subject.judgement,
+        ensemble=Ensemble(num_models=2, validation=0.71, test=0.72, threshold=0.31),
+        calibration=Calibration(temperature=1.7, error_before=0.11, error_after=0.03),
+        threshold=0.27,
+        model="studies/s/model",
+        model_scores={"validation": 0.74, "test": 0.69},
+    )
+    page = parsed(render(study_page(replace(subject, judgement=full))))
+    for line in (
+        "2 seeds of the winner together: validation 0.7100, test 0.7200; a label is given above the"
+        " mean probability 0.31",
+        "probabilities are calibrated at temperature 1.7: expected calibration error 0.110 → 0.030",
+        "a label is given above the probability 0.27",
+        "the fine-tuned classifier is in studies/s/model",
+        "it is the seed that was best on validation: validation 0.7400, test 0.6900",
+    ):
+        assert line in page.text
+    bare = verdict_section(subject).blocks
+    assert not any(getattr(block, "headers", ()) == ("the classifier",) for block in bare)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def model_card(outcome: Outcome, job: JobSpec) -> str:
             "",
             "## Use",
             "",
-            "`model/README.md` says how to load it; `run.sh` trains it anew.",
+            *_use(outcome),
             "",
             *_together(outcome),
         ]
@@ -93,7 +93,7 @@ def _scores(outcome: Outcome, metric: str) -> Iterator[str]:
     yield "|---|---|---|---|"
     winner = outcome.winner
     for arm in outcome.arms:
-        name = "**this model's config**" if winner and arm.name == winner.arm else arm.name
+        name = f"**{_own_config(outcome)}**" if winner and arm.name == winner.arm else arm.name
         name = "the default config" if arm.name == DEFAULT_ARM and name == arm.name else name
         name = name.replace("|", "\\|")
         seeds = max((item.num_seeds for item in (arm.validation, arm.test) if item), default=0)
@@ -103,10 +103,26 @@ def _scores(outcome: Outcome, metric: str) -> Iterator[str]:
         yield f"| {reference['name']} | {' | '.join(scores)} | |"
     yield ""
     yield "The test split is read for repetitions alone: no trial of the search was scored on it."
-    if outcome.judgement is not None and outcome.judgement.model is not None:
+    if outcome.judgement is not None and _has_model(outcome):
         yield "The checkpoint is that of the winner's seed that was best on validation."
         yield from _as_saved(outcome.judgement, metric)
     yield ""
+
+
+def _has_model(outcome: Outcome) -> bool:
+    """Whether the winner's checkpoint was kept."""
+    return outcome.judgement is not None and outcome.judgement.model is not None
+
+
+def _own_config(outcome: Outcome) -> str:
+    return "this model's config" if _has_model(outcome) else "the winning config"
+
+
+def _use(outcome: Outcome) -> Iterator[str]:
+    if _has_model(outcome):
+        yield "`model/README.md` says how to load it; `run.sh` trains it anew."
+    else:
+        yield "No checkpoint was kept: `run.sh` trains the classifier that is described here."
 
 
 def _as_saved(judgement: Judgement, metric: str) -> Iterator[str]:

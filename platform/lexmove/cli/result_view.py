@@ -7,10 +7,9 @@ from lexmove.results.judgement import Winner
 from lexmove.results.summary import DEFAULT_ARM, Arm, arm_name, best_moves, doubts
 from lexmove.results.verdict import contenders, verdict
 from lexmove.results.wording import (
-    say_calibration,
+    classifier_lines,
     say_count,
     say_repeated,
-    say_scores,
     say_spread,
     say_started,
     spread_note,
@@ -66,8 +65,12 @@ def _heading(text: str) -> None:
 
 def _write_trajectory(study: Study) -> None:
     write(f"Trajectory of study {study.spec.name} ({say_metric(study.spec.metric)})", style="bold")
-    rows = [[str(started), say_number(value)] for started, value in study.trajectory]
-    write_table(("trials", "best so far"), rows, right=("trials", "best so far"))
+    # Trials run side by side: several may report before the next one is started.
+    latest = dict(study.trajectory)
+    headers = ("trials started", "best so far")
+    write_table(
+        headers, [[str(n), say_number(value)] for n, value in latest.items()], right=headers
+    )
 
 
 def _write_winner(outcome: Outcome, winner: Winner) -> None:
@@ -175,27 +178,7 @@ def _write_decision(outcome: Outcome) -> None:
     judgement = outcome.judgement
     if judgement is None:
         return
-    lines = []
-    if judgement.ensemble is not None:
-        ensemble = judgement.ensemble
-        line = (
-            f"{ensemble.num_models} seeds of the winner together: validation"
-            f" {say_number(ensemble.validation)}, test {say_number(ensemble.test)}"
-        )
-        if ensemble.threshold is not None:
-            line += f"; a label is given above the mean probability {ensemble.threshold:.3g}"
-        lines.append(line)
-    if judgement.calibration is not None:
-        metric = say_metric(outcome.study.spec.metric)
-        lines.append(say_calibration(judgement.calibration, metric))
-    if judgement.threshold is not None:
-        lines.append(f"a label is given above the probability {judgement.threshold:.3g}")
-    if judgement.model is not None:
-        lines.append(f"the fine-tuned classifier is in {judgement.model} (loads in transformers)")
-    if judgement.model_scores:
-        lines.append(
-            f"it is the seed that was best on validation: {say_scores(judgement.model_scores)}"
-        )
+    lines = classifier_lines(judgement, say_metric(outcome.study.spec.metric))
     if lines:
         _heading("The classifier")
         for line in lines:

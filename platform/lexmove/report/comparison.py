@@ -22,6 +22,9 @@ from lexmove.results.wording import (
 )
 from lexmove.space.move import say_value
 
+_DOT = 5
+"""Of a step, in pixels; small, so that many steps still look like a line."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
@@ -148,7 +151,8 @@ def _progress(subjects: Sequence[Subject]) -> Section:
             [_climb(subject, spent, total) for subject in scored],
             name=name,
             title=heading,
-            caption="The best score of all trials so far, as it was measured in the search.",
+            caption="The best score of all trials so far, as it was measured in the search. A dot"
+            " is a new best, or the end.",
             x_title=x_title,
             y_title=y_title,
             is_stepped=True,
@@ -165,7 +169,10 @@ def _climb(
     steps = subject.chronicle.improvements
     x = [float(spent(item)) for item in steps]
     y = [item.value for item in steps]
-    return Curve(name=subject.name, x=[*x, max(x[-1], float(total(subject)))], y=[*y, y[-1]])
+    end = float(total(subject))
+    if end > x[-1]:
+        x, y = [*x, end], [*y, y[-1]]
+    return Curve(name=subject.name, x=x, y=y)
 
 
 def curves_chart(
@@ -189,7 +196,9 @@ def curves_chart(
             Scatter(
                 x=list(curve.x),
                 y=list(curve.y),
-                mode="lines" if is_stepped else "lines+markers",
+                # Of a single point a line shows nothing, of a step at the edge half its width.
+                mode="lines+markers",
+                marker={"size": _DOT} if is_stepped else {},
                 name=plain(curve.name),
                 line=line | {"shape": "hv" if is_stepped else "linear"},
                 legendgroup=str(index),

@@ -1,7 +1,7 @@
 """The verdict: what won, what it is worth beside the others, and what it cost. Comes first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from plotly.graph_objects import Figure, Scatter
@@ -9,10 +9,12 @@ from plotly.graph_objects import Figure, Scatter
 from lexmove.report.blocks import Block, Chart, Section, Table, Tile, Tiles, Words
 from lexmove.report.look import BLUE, GRAY, GREEN, ORANGE, VIOLET, figure, row_axis
 from lexmove.report.subject import Subject
+from lexmove.results.judgement import ONE_SEED, Judgement
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, doubts
 from lexmove.results.verdict import contenders, verdict
 from lexmove.results.wording import (
     NOTHING,
+    classifier_lines,
     is_share,
     say_arm,
     say_count,
@@ -43,8 +45,8 @@ def verdict_section(subject: Subject) -> Section:
         blocks += [*_standings_chart(subject), _standings_table(subject)]
     if subject.winner is not None:
         blocks.append(_config_table(subject))
-    if subject.judgement is not None and subject.judgement.differences:
-        blocks.append(_differences(subject))
+    if subject.judgement is not None:
+        blocks += _after(subject.judgement, subject.metric)
     return Section(anchor="verdict", title="Verdict", blocks=blocks)
 
 
@@ -138,7 +140,8 @@ def _interval(subject: Subject, other: str) -> str:
     known = None if subject.judgement is None else subject.judgement.difference(other, "test")
     if known is None:
         return "on test"
-    return f"on test; 95 % between {known.low:+.3f} and {known.high:+.3f}"
+    seeds = ONE_SEED if known.num_seeds == 1 else ""
+    return f"on test; 95 % between {known.low:+.3f} and {known.high:+.3f}{seeds}"
 
 
 def _compute_tile(subject: Subject) -> Tile:
@@ -282,21 +285,35 @@ def _config_table(subject: Subject) -> Table:
     )
 
 
-def _differences(subject: Subject) -> Table:
-    assert subject.judgement is not None
+def _after(judgement: Judgement, metric: str) -> Iterator[Block]:
+    """What the repetitions led to: differences, and the classifier that was made of the winner."""
+    if judgement.differences:
+        yield _differences(judgement)
+    if lines := classifier_lines(judgement, metric):
+        yield Table(headers=("the classifier",), rows=[[line] for line in lines])
+
+
+def _differences(judgement: Judgement) -> Table:
     rows = [
         [
             say_arm(item.other),
             item.split,
             f"{item.mean:+.4f}",
             f"{item.low:+.4f} to {item.high:+.4f}",
+            str(item.num_seeds),
             "yes" if item.is_certain else "no",
         ]
-        for item in subject.judgement.differences
+        for item in judgement.differences
     ]
+    caption = (
+        "Of seeds and of the split: certain where the interval leaves out zero, and more than one"
+        " seed is behind it."
+    )
+    if any(item.num_seeds == 1 for item in judgement.differences):
+        caption += " Of one seed it is of the split alone: how far seeds differ is not in it."
     return Table(
-        headers=("winner against", "split", "better by", "95 % interval", "certain"),
+        headers=("winner against", "split", "better by", "95 % interval", "seeds", "certain"),
         rows=rows,
-        right=("better by", "95 % interval"),
-        caption="Of seeds and of the split: certain where the interval leaves out zero.",
+        right=("better by", "95 % interval", "seeds"),
+        caption=caption,
     )

@@ -11,6 +11,9 @@ from lexmove.study.fidelity import Fidelity
 _NEGLIGIBLE = 0.05
 """A difference that is this share of its interval's half-width is none."""
 
+ONE_SEED = ", one seed, not counting how far seeds differ"
+"""Said of an interval of one seed: how far they differ is known from two on."""
+
 _MAX_NAMES = 5
 """Class names that a warning lists."""
 
@@ -33,7 +36,8 @@ class Difference:
     """How much better the winner does than another, on one split, with its 95 % interval.
 
     Above 0 the winner is better, also where a metric is to be minimised. The interval speaks of
-    both noises, that of the split and that of the `num_seeds` seeds; of one seed it cannot.
+    both noises, that of the split and that of the `num_seeds` seeds; of one seed it is that of the
+    split alone.
     """
 
     other: str
@@ -285,15 +289,21 @@ def _too_small(judgement: Judgement, default: str) -> tuple[str, ...]:
     if claimed is None or claimed.excludes_zero or not claimed.mean:
         return ()
     num = _decimals(claimed.half_width)
+    too_few = (
+        f"too few for a difference of {abs(claimed.mean):.{num}f}: below about"
+        f" {claimed.half_width:.{num}f} it is noise; give more"
+    )
+    size = judgement.sizes["validation"]
+    if claimed.num_seeds == 1:
+        return (f"validation has {size} examples, {too_few} of them",)
     return (
-        f"validation has {judgement.sizes['validation']} examples, too few for a difference of "
-        f"{abs(claimed.mean):.{num}f}: below about {claimed.half_width:.{num}f} it is noise; give "
-        "more of them, or more seeds",
+        f"{size} validation examples and {claimed.num_seeds} seeds are {too_few} seeds"
+        " (finalists.seeds), or more examples",
     )
 
 
 def _interval(difference: Difference) -> str:
-    seeds = ", one seed" if difference.num_seeds == 1 else ""
+    seeds = ONE_SEED if difference.num_seeds == 1 else ""
     mean, low, high = (
         f"{value:+.{_decimals(difference.half_width)}f}"
         for value in (difference.mean, difference.low, difference.high)

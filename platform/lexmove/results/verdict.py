@@ -58,24 +58,18 @@ def verdict(ranked: Sequence[Contender], *, best: str | None, judgement: Judgeme
     """
     if best is None or len(ranked) < 2:
         return ""
-    first, second = ranked[:2]
-    sentences = [
-        f"On the test split {_named(first, best)} won, {say_number(first.test)} against "
-        f"{say_number(second.test)} for {_named(second, best)}: {_lead(first, second, judgement)}."
-    ]
-    if first.test == second.test:
-        sentences = [
-            f"On the test split {_named(first, best)} and {_named(second, best)} are level at"
-            f" {say_number(first.test)}."
-        ]
     own = next((item for item in ranked if item.name == best), None)
     default = next((item for item in ranked if item.name == DEFAULT_ARM), None)
-    if (
-        own
-        and default
-        and own is not default
-        and {own.name, default.name} != {first.name, second.name}
-    ):
+    first, second = ranked[:2]
+    if own is not None and own is not first:
+        second = own  # of pairs with the winner the split's noise is known, too
+    told = [item for item in ranked if math.isclose(item.test, first.test)]
+    if len(told) > 1:
+        sentences = [_level(told, own, best)]
+    else:
+        told = [first, second]
+        sentences = [_lead(first, second, best, judgement)]
+    if own and default and own is not default and not (own in told and default in told):
         sentences.append(
             f"Tuning changed the default config's score by {say_gain(own.test - default.test)}, "
             f"{_against_noise(own, default, judgement)}."
@@ -87,13 +81,28 @@ def _named(item: Contender, best: str) -> str:
     return ("the " if item.name in (best, DEFAULT_ARM) else "") + say_arm(item.name, best=best)
 
 
-def _lead(first: Contender, second: Contender, judgement: Judgement | None) -> str:
-    noise = _against_noise(first, second, judgement)
-    return f"a lead of {say_number(abs(first.test - second.test))}, {noise}"
+def _level(level: Sequence[Contender], own: Contender | None, best: str) -> str:
+    """That several share the first place; the winner's score, too, where it is not among them."""
+    *names, last = (_named(item, best) for item in level)
+    behind = ""
+    if own is not None and own not in level:
+        behind = f", ahead of {say_number(own.test)} for {_named(own, best)}"
+    return (
+        f"On the test split {', '.join(names)} and {last} are level at"
+        f" {say_number(level[0].test)}{behind}."
+    )
+
+
+def _lead(first: Contender, second: Contender, best: str, judgement: Judgement | None) -> str:
+    return (
+        f"On the test split {_named(first, best)} won, {say_number(first.test)} against "
+        f"{say_number(second.test)} for {_named(second, best)}: a lead of "
+        f"{say_number(abs(first.test - second.test))}, {_against_noise(first, second, judgement)}."
+    )
 
 
 def _against_noise(one: Contender, other: Contender, judgement: Judgement | None) -> str:
-    """By the paired interval where there is one, which knows the split's noise, too."""
+    """By the paired interval of the winner's, which knows the split's noise, too."""
     names = {one.name, other.name}
     if judgement is not None and judgement.winner.arm in names:
         (loser,) = names - {judgement.winner.arm}

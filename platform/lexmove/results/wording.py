@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from lexmove.results.judgement import Calibration
+from lexmove.results.judgement import Calibration, Judgement
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, metric_name
 from lexmove.space.declaration import declared_prior
 from lexmove.space.domain import Categorical, Ordinal
@@ -57,6 +57,28 @@ def say_calibration(fitted: Calibration, metric: str) -> str:
         f"probabilities are calibrated at temperature {fitted.temperature:.3g}: expected"
         f" calibration error {fitted.error_before:.3f} → {fitted.error_after:.3f} on test"
     )
+
+
+def classifier_lines(judgement: Judgement, metric: str) -> list[str]:
+    """What was made of the winner: an ensemble, calibrated probabilities, a threshold, a folder."""
+    lines, ensemble = [], judgement.ensemble
+    if ensemble is not None:
+        scores = say_scores({"validation": ensemble.validation, "test": ensemble.test})
+        line = f"{ensemble.num_models} seeds of the winner together: {scores}"
+        if ensemble.threshold is not None:
+            line += f"; a label is given above the mean probability {ensemble.threshold:.3g}"
+        lines.append(line)
+    if judgement.calibration is not None:
+        lines.append(say_calibration(judgement.calibration, metric))
+    if judgement.threshold is not None:
+        lines.append(f"a label is given above the probability {judgement.threshold:.3g}")
+    if judgement.model is not None:
+        lines.append(f"the fine-tuned classifier is in {judgement.model} (loads in transformers)")
+    if judgement.model_scores:
+        lines.append(
+            f"it is the seed that was best on validation: {say_scores(judgement.model_scores)}"
+        )
+    return lines
 
 
 def say_gain(value: float | None) -> str:
