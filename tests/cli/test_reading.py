@@ -34,8 +34,13 @@ def test_ls_json(lexmove: Lexmove, store: str) -> None:
             {
                 "study": "clauses",
                 "state": "interrupted",
-                "trials": 4,
+                "goal": "maximize",
+                "metric": "f1_macro",
+                "budget": {"trials": 6, "wall_clock_s": None},
                 "incumbent": {"trial_id": 2, "value": 0.6},
+                "trials": 4,
+                "winner": None,
+                "repeated": {"mean": None, "ci95": None, "num_seeds": None},
             }
         ],
     }

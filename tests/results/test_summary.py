@@ -137,6 +137,9 @@ def test_best_names_winner_default_and_reference():
     )
     arms = repeated_arms(repetitions)
     assert [arm.name for arm in arms] == ["trial 0", "default"]
+    (listed,) = list_json([(study, "finished", arms[0])])["studies"]
+    assert listed["winner"] == "trial 0"
+    assert listed["repeated"]["mean"] == pytest.approx(0.55)
     best = best_json(study, arms=arms, reference={"name": "r", "validation": 0.7, "test": 0.1})
     assert best["repeated"]["mean"] == pytest.approx(0.55)
     assert best["repeated"]["num_seeds"] == 2
@@ -151,7 +154,10 @@ def test_an_empty_study_has_nulls_and_nothing_missing():
     best = best_json(study, arms=(), reference=None)
     assert best["config"] is None
     assert best["reference"] == {"name": None, "validation": None, "test": None}
-    assert list_json([(study, "interrupted")])["studies"][0]["incumbent"] is None
+    (listed,) = list_json([(study, "interrupted", None)])["studies"]
+    assert listed["incumbent"] is None
+    assert listed["winner"] is None
+    assert listed["repeated"] == {"mean": None, "ci95": None, "num_seeds": None}
     assert set(best_json(study_of((moved(None), {"value": 1.0})), arms=(), reference=None)) == set(
         best
     )

@@ -13,7 +13,7 @@ from lexmove.app.stored import Outcome, store_option, store_url
 from lexmove.cli.conduct import INTERRUPTED, resumable, say_next
 from lexmove.cli.console import SCHEMA_VERSION, say, write_json, write_sentence, write_table
 from lexmove.cli.result_view import write_result
-from lexmove.cli.study_view import write_studies, write_study, write_trial
+from lexmove.cli.study_view import repeated_winner, write_studies, write_study, write_trial
 from lexmove.coordinator.store import open_reader
 from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.store_url import locate_store
@@ -182,7 +182,9 @@ def run_ls(*, store: str | None, as_json: bool) -> None:
     """`lexmove ls`."""
     outcomes = stored.look_all(store=store)
     if as_json:
-        write_json(list_json([(outcome.study, outcome.state) for outcome in outcomes]))
+        write_json(
+            list_json([(item.study, item.state, repeated_winner(item)) for item in outcomes])
+        )
     elif outcomes:
         write_studies(outcomes)
     else:

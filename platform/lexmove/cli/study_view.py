@@ -30,7 +30,7 @@ def write_studies(outcomes: Sequence[Outcome]) -> None:
     rows = []
     for outcome in outcomes:
         study = outcome.study
-        incumbent, winner = study.incumbent, _repeated(outcome)
+        incumbent, winner = study.incumbent, repeated_winner(outcome)
         rows.append(
             [
                 study.spec.name,
@@ -47,7 +47,7 @@ def write_studies(outcomes: Sequence[Outcome]) -> None:
     write_table(headers, rows, right=("best", "by trial", "repeated"))
 
 
-def _repeated(outcome: Outcome) -> Arm | None:
+def repeated_winner(outcome: Outcome) -> Arm | None:
     """What won the repetitions, which need not be what the search liked best."""
     if outcome.judgement is None:
         return None
@@ -64,7 +64,7 @@ def write_study(outcome: Outcome) -> None:
     found = ", ".join(f"{number} {status.value.lower()}" for status, number in study.counts.items())
     write(f"study {study.spec.name}: {outcome.state}; trials: {found or 'none'}", style="bold")
     write(story.standing(study))
-    if (winner := _repeated(outcome)) is not None:
+    if (winner := repeated_winner(outcome)) is not None:
         write(
             f"winner of the repetitions: {winner.name}, mean {say_number(_mean(winner))} on "
             "validation: `lexmove best` says what that is worth"

@@ -107,18 +107,18 @@ def arm_name(trial_id: int) -> str:
     return f"trial {trial_id}"
 
 
-def list_json(studies: Sequence[tuple[Study, str]]) -> dict[str, Any]:
-    """`ls --json`: every study with its state."""
+def list_json(studies: Sequence[tuple[Study, str, Arm | None]]) -> dict[str, Any]:
+    """`ls --json`: every study with its state, and what won its repetitions if that is known."""
     return {
         "schema_version": SCHEMA_VERSION,
         "studies": [
             {
-                "study": study.spec.name,
-                "state": state,
+                **_study_json(study, state),
                 "trials": len(study.trials),
-                "incumbent": _incumbent_json(study),
+                "winner": None if winner is None else winner.name,
+                "repeated": _repeated_json(None if winner is None else winner.validation),
             }
-            for study, state in studies
+            for study, state, winner in studies
         ],
     }
 
@@ -127,13 +127,19 @@ def show_json(study: Study, state: str) -> dict[str, Any]:
     """`show --json`: the study with every trial and its row of the move log."""
     return {
         "schema_version": SCHEMA_VERSION,
+        **_study_json(study, state),
+        "trials": [trial_json(study, trial) for trial in study.trials],
+    }
+
+
+def _study_json(study: Study, state: str) -> dict[str, Any]:
+    return {
         "study": study.spec.name,
         "state": state,
         "goal": study.spec.goal,
         "metric": study.spec.metric,
         "budget": {"trials": study.spec.num_trials, "wall_clock_s": study.spec.wall_clock_s},
         "incumbent": _incumbent_json(study),
-        "trials": [trial_json(study, trial) for trial in study.trials],
     }
 
 
