@@ -39,8 +39,8 @@ def test_ls_json(lexmove: Lexmove, store: str) -> None:
                 "budget": {"trials": 6, "wall_clock_s": None},
                 "incumbent": {"trial_id": 2, "value": 0.6},
                 "trials": 4,
-                "winner": None,
-                "repeated": {"mean": None, "ci95": None, "num_seeds": None},
+                "winner": "trial 2",
+                "repeated": {"mean": 0.592, "ci95": pytest.approx(0.00497, rel=0.01), "num_seeds": 3},
             }
         ],
     }
