@@ -236,7 +236,10 @@ def test_a_folder_without_locks_is_worked_in_with_a_warning(
 @pytest.mark.parametrize(
     ("fields", "where"),
     [
-        ({"agent": {"starts": [{"learning_rat": 1e-4}]}}, r"agent\.starts\[0\]: the space has no hyperp"),
+        (
+            {"agent": {"starts": [{"learning_rat": 1e-4}]}},
+            r"agent\.starts\[0\]: the space has no hyperp",
+        ),
         (
             {"finalists": {"compare": [{"name": "paper", "config": {"learning_rate": 9.0}}]}},
             "finalists.compare 'paper': learning_rate = 9.0 is not possible: it is a number in",

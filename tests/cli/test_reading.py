@@ -40,7 +40,11 @@ def test_ls_json(lexmove: Lexmove, store: str) -> None:
                 "incumbent": {"trial_id": 2, "value": 0.6},
                 "trials": 4,
                 "winner": "trial 2",
-                "repeated": {"mean": 0.592, "ci95": pytest.approx(0.00497, rel=0.01), "num_seeds": 3},
+                "repeated": {
+                    "mean": 0.592,
+                    "ci95": pytest.approx(0.00497, rel=0.01),
+                    "num_seeds": 3,
+                },
             }
         ],
     }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lexmove.app.preparing import task_of
+from lexmove.app.preparing import check_files, task_of
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import InvalidConfigError, TaskError, UsageError
 from lexmove.job.own_code import is_own
@@ -168,6 +168,19 @@ def check_same_data(job: JobSpec, study_dir: StudyDir, *, is_new: bool) -> None:
             " splits have changed since, and scores would not compare; restore them, or start a"
             " new study under another name"
         )
+
+
+def check_still_there(job: JobSpec) -> None:
+    """Finds data or an own proposer gone, or broken, before a study goes on and Ray is started.
+
+    Raises:
+        LexmoveError: one is.
+    """
+    check_files(job.task)
+    if is_own(job.agent.proposer):
+        from lexmove.app.own_proposer import load_own_proposer
+
+        load_own_proposer(job.agent.proposer)
 
 
 def check_room(job: JobSpec, *, num_cpus: float, num_gpus: float) -> None:

@@ -1,4 +1,7 @@
-"""The folder of a new study: nobody else's, and nothing in it of an earlier one."""
+"""The folder of a study: nobody else's, and of a new one nothing in it of an earlier one."""
+
+from contextlib import suppress
+from pathlib import Path
 
 from lexmove.app.execution import Progress
 from lexmove.coordinator.backup import backup_file
@@ -6,6 +9,7 @@ from lexmove.coordinator.store import open_store
 from lexmove.coordinator.store_url import locate_store
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import LexmoveError, UsageError
+from lexmove.job.loading import job_from_json
 from lexmove.job.spec import JobSpec
 
 _STORE = "store"
@@ -39,6 +43,62 @@ def is_folder_of(study_dir: StudyDir, url: str) -> bool:
     """Whether a folder is, as far as it knows, that of a study in the store at a URL."""
     left = study_dir.read_json(_STORE)
     return left is None or _place_of(left["url"]) == _place_of(url)
+
+
+def check_own(study_dir: StudyDir, name: str, url: str) -> None:
+    """Refuses to go on in the folder of a study that another store holds: both would write there.
+
+    Databases that a server keeps may have several URLs, and are taken at their word.
+
+    Raises:
+        UsageError: a study of that name is in a store at another place, and this is its folder.
+    """
+    file = store_file(url)
+    if study_dir.storage is not None or file is None or is_folder_of(study_dir, url):
+        return
+    other = study_dir.read_json(_STORE)["url"]
+    if not _has_folder(other, name, study_dir.root, file):
+        return
+    raise UsageError(
+        f"{study_dir.root} is the folder of study {name!r} in another store, {other}, and would be "
+        f"mixed with that: go on with that one (`lexmove resume {name} --store {other}`), or with "
+        f"a copy of the folder: `lexmove resume {name} --storage FOLDER`, where it is FOLDER/{name}"
+    )
+
+
+def _has_folder(other: str, name: str, root: Path, file: Path) -> bool:
+    """Whether another store than the one in this file holds a study whose folder is this."""
+    there = store_file(other)
+    with suppress(OSError):
+        if there is not None and there.samefile(file):  # by another way there
+            return False
+    try:
+        spec = open_store(other).look(name).spec
+        storage = job_from_json(spec.job).storage if spec.job else None
+    except LexmoveError:  # that store or its study is gone, or nobody's to ask
+        return False
+    if storage is None:
+        return False
+    recorded = Path(storage, name)
+    beside = recorded if there is None else there.parent / recorded.parent.name / name
+    return root.resolve() in (recorded.resolve(), beside.resolve())
+
+
+def take_over(study_dir: StudyDir, url: str) -> None:
+    """Makes the folder of a study that goes on; one that says another store's is this one's now.
+
+    Raises:
+        LexmoveError: it cannot be written.
+    """
+    study_dir.create()
+    is_ours = study_dir.storage is None and store_file(url) is not None
+    if is_ours and not is_folder_of(study_dir, url):
+        record_place(study_dir, _place_of(url))
+
+
+def store_file(url: str) -> Path | None:
+    """The file that a store is in; None where a server or this process keeps it."""
+    return None if url.startswith("memory:") else locate_store(url).path
 
 
 def _place_of(url: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lexmove.app.claiming import is_folder_of
-from lexmove.app.stored import job_of, repetitions_before, store_url, study_dir_of
+from lexmove.app.stored import job_of, located, repetitions_before, store_url, study_dir_of
 from lexmove.coordinator.driver_process import being_run
 from lexmove.coordinator.heartbeats import runner_of
 from lexmove.coordinator.store import open_reader, open_store
@@ -36,7 +36,7 @@ def about_to_delete(name: str, *, store: str | None = None) -> Doomed:
         StudyNotFoundError: no study of that name.
     """
     url = store_url(None, store)
-    study = open_reader(url).look(name)
+    study = located(open_reader(url).look(name), url)
     if not study.spec.job:
         return Doomed(study=study, place=None)
     study_dir = study_dir_of(job_of(study))
@@ -61,7 +61,7 @@ def delete(name: str, *, store: str | None = None) -> None:
     """
     url = store_url(None, store)
     opened = open_store(url)
-    study = opened.load(name)
+    study = located(opened.load(name), url)
     study_dir = _study_dir(study, url)
     if runner := runner_of(opened, name):
         raise UsageError(being_run(name, runner))

@@ -10,6 +10,7 @@ from lexmove.app.stored import (
     is_asked_for_more,
     is_searched,
     job_of,
+    located,
     repetitions_of,
     store_option,
     store_url,
@@ -55,12 +56,13 @@ def enqueue(
             waits, or a study whose best configs are being repeated.
         InvalidConfigError: a config that the space does not allow.
     """
-    opened = open_store(store_url(None, store))
-    study = opened.load(name)
+    url = store_url(None, store)
+    opened = open_store(url)
+    study = located(opened.load(name), url)
     study_dir = study_dir_of(job_of(study))
     study_dir.create()
     config = _config(study, words, like)
-    option = store_option(store_url(None, store))
+    option = store_option(url)
     _check_new(study, config, opened.requests(name), option=option)
     runner = study_dir.runner() if study_dir.is_locked() else runner_of(opened, name)
     if runner is not None and _is_repeating(study, repetitions_of(opened, study)):

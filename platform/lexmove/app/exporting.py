@@ -112,8 +112,9 @@ def export(
     """
     for item in formats:
         check_format(item)
-    opened = open_store(store_url(None, store))
-    outcome = outcome_of(opened, opened.load(name))
+    url = store_url(None, store)
+    opened = open_store(url)
+    outcome = outcome_of(opened, opened.load(name), url)
     if outcome.winner is None:
         raise NoSuccessfulTrialError(
             f"study {name!r} has no successful trial yet: there is nothing to export"

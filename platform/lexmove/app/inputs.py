@@ -1,7 +1,8 @@
 """Files that a submitted job brought along, on every node that reads them.
 
 With a storage that all nodes mount they are there already. From a remote one each node copies them
-into its cache, below the path by which the driver's job names them.
+into its cache, below the path by which the driver's job names them. Files of a project that was
+moved are found by the folder of its studies.
 """
 
 import json
@@ -16,6 +17,7 @@ from lexmove.coordinator.stage import Work
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StorageError, StoreError
 from lexmove.job.loading import job_from_json, job_to_json
+from lexmove.job.own_code import own_file
 from lexmove.job.spec import JobSpec
 from lexmove.job.storage import is_remote
 from lexmove.study.protocols import Objective, Report
@@ -63,18 +65,45 @@ def bring_inputs(job: JobSpec) -> JobSpec:
         return job
     here, mark = str(StudyDir.at(job.storage).root / _INPUTS), _mark(job.storage)
 
-    def moved(value: Any) -> Any:
-        if isinstance(value, str):
-            _, is_below, rest = value.partition(mark)
-            return f"{here}/{rest}" if is_below else value
-        if isinstance(value, dict):
-            return {key: moved(item) for key, item in value.items()}
-        return [moved(item) for item in value] if isinstance(value, list) else value
+    def moved(text: str) -> str:
+        _, is_below, rest = text.partition(mark)
+        return f"{here}/{rest}" if is_below else text
 
-    job = job_from_json(json.dumps(moved(json.loads(job_to_json(job)))))
+    job = _with_texts(job, moved)
     for bring in _bringers(job):
         bring()
     return job
+
+
+def with_storage(job: JobSpec, storage: str) -> JobSpec:
+    """The job of a project that was moved, with the folder where its studies are by now.
+
+    What was beside the old folder and is gone from there is looked for beside this one: data, a
+    model, code of the user's own.
+    """
+    assert job.storage is not None, "a job is recorded with a storage"
+    old, new = f"{Path(job.storage).parent}/", f"{Path(storage).parent}/"
+
+    def moved(text: str) -> str:
+        if not text.startswith(old) or Path(own_file(text) or text).exists():
+            return text
+        found = new + text.removeprefix(old)
+        return found if Path(own_file(found) or found).exists() else text
+
+    return _with_texts(job, moved).model_copy(update={"storage": storage})
+
+
+def _with_texts(job: JobSpec, changed: Callable[[str], str]) -> JobSpec:
+    """The job with every text in it changed so."""
+
+    def mapped(value: Any) -> Any:
+        if isinstance(value, str):
+            return changed(value)
+        if isinstance(value, dict):
+            return {key: mapped(item) for key, item in value.items()}
+        return [mapped(item) for item in value] if isinstance(value, list) else value
+
+    return job_from_json(json.dumps(mapped(json.loads(job_to_json(job)))))
 
 
 def with_inputs(work: Work, job: JobSpec) -> Work:

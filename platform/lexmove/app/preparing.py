@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lexmove.app.stored import settled_storage
 from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.study_dir import StudyDir
+from lexmove.errors import TaskError
 from lexmove.job.loading import job_to_json
 from lexmove.job.spec import JobSpec, TaskSpec
 from lexmove.space.search_space import SearchSpace
@@ -87,10 +88,27 @@ def _asked_precision(job: JobSpec) -> str:
 
 
 def task_of(spec: TaskSpec) -> "TaskData":
-    """The data of a task, read once per run: see `forget_data`."""
+    """The data of a task, read once per run: see `forget_data`.
+
+    Raises:
+        TaskError: they cannot be read.
+    """
     from lexmove.trials import prepared
 
+    check_files(spec)
     return prepared.task_of(spec)
+
+
+def check_files(spec: TaskSpec) -> None:
+    """Finds files that are gone; that paths are relative to this folder helps with those alone.
+
+    Raises:
+        TaskError: an absolute path at which nothing is.
+    """
+    given = {} if spec.files is None else spec.files.model_dump(exclude_none=True)
+    for path in map(Path, given.values()):
+        if path.is_absolute() and not path.exists():
+            raise TaskError(f"{path}: no such file; if it was moved, move it back there")
 
 
 def forget_data() -> None:

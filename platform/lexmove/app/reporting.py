@@ -31,15 +31,16 @@ def write_report(names: Sequence[str], path: Path, *, store: str | None = None) 
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise UsageError(f"study {twice[0]!r} is named twice: name each study once")
-    opened = open_store(store_url(None, store))
-    subjects = [_subject(opened, name) for name in names]
+    url = store_url(None, store)
+    opened = open_store(url)
+    subjects = [_subject(opened, name, url) for name in names]
     page = study_page(subjects[0]) if len(subjects) == 1 else comparison_page(subjects)
     _write(path, render(page))
 
 
-def _subject(store: TrialStore, name: str) -> Subject:
-    study = store.load(name)
-    outcome = outcome_of(store, study)
+def _subject(store: TrialStore, name: str, url: str) -> Subject:
+    outcome = outcome_of(store, store.load(name), url)
+    study = outcome.study
     repetitions = repetitions_of(store, study)
     profiles = {"search": profile_of(study)}
     repeated_s = 0.0

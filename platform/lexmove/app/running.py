@@ -11,8 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lexmove.app.checking import check, check_room_here, check_same_data, within_room
-from lexmove.app.claiming import claim, record_place
+from lexmove.app.checking import (
+    check,
+    check_room_here,
+    check_same_data,
+    check_still_there,
+    within_room,
+)
+from lexmove.app.claiming import check_own, claim, record_place, take_over
 from lexmove.app.execution import Progress, Stages, execute
 from lexmove.app.inputs import bring_inputs, with_inputs
 from lexmove.app.job_changes import changed_since
@@ -34,12 +40,14 @@ from lexmove.app.sizing import with_resources
 from lexmove.app.stored import (
     SEARCHED,
     Outcome,
+    check_there,
     is_asked_for_more,
     is_over,
     is_searched,
     is_timed_out,
     job_of,
     judgement_of,
+    located,
     outcome_of,
     repetitions_of,
     store_option,
@@ -147,8 +155,7 @@ def _taken(job: JobSpec, changed: str, option: str) -> str:
 
 def _remembered(job: JobSpec, space: SearchSpace, store: str | None, progress: Progress) -> Memory:
     """What to begin with, from past studies; told once, for it is then part of the study."""
-    memory = recall(job, space, store=store)
-    for line in memory.lines:
+    for line in (memory := recall(job, space, store=store)).lines:
         progress(line, None)
     return memory
 
@@ -165,42 +172,37 @@ def resume(
 ) -> Outcome:
     """Goes on with a study, with `extra_trials` more in its budget. Idempotent.
 
-    Where the store has lost it, it is restored from its backup in `storage`, that of its job.
+    Where the store has lost it, it is restored from its backup in `storage`, wherever that is now.
 
     Raises:
         StudyNotFoundError: no study of that name.
+        UsageError: its folder is gone, or that of a study in another store.
         LexmoveError: as `tune`.
     """
     if storage is not None and restore_study(name, store=store, storage=storage):
         progress("restored the study from its backup", None)
-    opened = open_store(store_url(None, store))
-    study = opened.load(name)
+    opened = open_store(url := store_url(None, store))
+    study = located(opened.load(name), url, storage=storage)
     job = bring_inputs(job_of(study))
     study_dir = study_dir_of(job)
-    study_dir.create()
+    check_own(study_dir, name, url)
     forget_data()
     is_requested = bool(opened.requests(name))
     if not (extra_trials or is_requested) and _is_done(opened, job, study, study_dir):
         progress("nothing was left to do; --trials +N gives it more trials", None)
-        return outcome_of(opened, study)
-    _check_still_there(job)
+        return outcome_of(opened, study, url)
+    check_there(study, study_dir, url)
+    check_still_there(job)
+    take_over(study_dir, url)
     return _run(
         opened,
         job,
-        url=store_url(None, store),
+        url=url,
         address=address,
         dashboard=dashboard,
         extra_trials=extra_trials,
         progress=progress,
     )
-
-
-def _check_still_there(job: JobSpec) -> None:
-    """Finds an own proposer that is gone or broken, before Ray is started for it."""
-    if is_own(job.agent.proposer):
-        from lexmove.app.own_proposer import load_own_proposer
-
-        load_own_proposer(job.agent.proposer)
 
 
 def _is_done(store: TrialStore, job: JobSpec, study: Study, study_dir: StudyDir) -> bool:
@@ -267,7 +269,7 @@ def _run(
             stages = _stages(store, job, study_dir, progress, is_extended=bool(extra_trials))
             execute(stages, works, job, study_dir, on_ray=address != IN_PROCESS)
         _judge(store, job, study_dir, progress)
-    return outcome_of(store, store.load(job.name))
+    return outcome_of(store, located(store.load(job.name), url, storage=job.storage), url)
 
 
 def _with_bought(job: JobSpec, store: TrialStore) -> JobSpec:

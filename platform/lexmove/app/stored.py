@@ -2,20 +2,24 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from lexmove.app.claiming import is_folder_of, store_file
+from lexmove.app.inputs import with_storage
+from lexmove.coordinator.backup import backup_file, is_backup_of
 from lexmove.coordinator.heartbeats import runner_of
 from lexmove.coordinator.remote_storage import RemoteStorage
 from lexmove.coordinator.store import open_reader, open_store
 from lexmove.coordinator.store_rules import without_password
 from lexmove.coordinator.study_dir import StudyDir
 from lexmove.errors import StorageError, StudyNotFoundError, UsageError
-from lexmove.job.loading import job_from_json
+from lexmove.job.loading import job_from_json, job_to_json
 from lexmove.job.spec import JobSpec
 from lexmove.job.storage import is_remote
 from lexmove.results.judgement import Judgement, Winner
@@ -32,13 +36,16 @@ REPETITIONS = ".repetitions."
 SEARCHED = "searched"
 """The file in a study's folder that says after how many trials its clock ended the search."""
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """A study with what was learned after its search.
 
     `state` is `running` while a process holds the study, `finished` when nothing is left to do,
-    else `interrupted`.
+    `without its folder` where what was learned after its search is not where it was kept, else
+    `interrupted`.
     """
 
     study: Study
@@ -106,8 +113,8 @@ def load(name: str, *, store: str | None = None) -> Outcome:
     Raises:
         StudyNotFoundError: no study of that name.
     """
-    opened = open_store(store_url(None, store))
-    return outcome_of(opened, opened.load(name))
+    opened = open_store(url := store_url(None, store))
+    return outcome_of(opened, opened.load(name), url)
 
 
 def look(name: str, *, store: str | None = None) -> Outcome:
@@ -116,26 +123,30 @@ def look(name: str, *, store: str | None = None) -> Outcome:
     Raises:
         StudyNotFoundError: no study of that name.
     """
-    opened = open_reader(store_url(None, store))
-    return outcome_of(opened, opened.look(name))
+    opened = open_reader(url := store_url(None, store))
+    return outcome_of(opened, opened.look(name), url)
 
 
 def look_all(*, store: str | None = None) -> tuple[Outcome, ...]:
     """As `load_all`, without reading the trials."""
-    opened = open_reader(store_url(None, store))
+    opened = open_reader(url := store_url(None, store))
     names = [name for name in opened.names() if REPETITIONS not in name]
-    return tuple(outcome_of(opened, opened.look(name)) for name in names)
+    return tuple(outcome_of(opened, opened.look(name), url) for name in names)
 
 
 def load_all(*, store: str | None = None) -> tuple[Outcome, ...]:
     """Every study of a store, oldest first; repetitions belong to their study."""
-    opened = open_store(store_url(None, store))
+    opened = open_store(url := store_url(None, store))
     names = [name for name in opened.names() if REPETITIONS not in name]
-    return tuple(outcome_of(opened, opened.load(name)) for name in names)
+    return tuple(outcome_of(opened, opened.load(name), url) for name in names)
 
 
-def outcome_of(store: TrialReader, study: Study) -> Outcome:
-    """A loaded study with its repetitions and its reference."""
+def outcome_of(store: TrialReader, study: Study, url: str | None = None) -> Outcome:
+    """A loaded study, as `located`, with its repetitions and its reference.
+
+    `url` is the store's; without it, that of `store_url`.
+    """
+    study = located(study, url)
     job = job_of(study) if study.spec.job else None
     study_dir = _as_far_as_reachable(study_dir_of(job)) if job else None
     repetitions = repetitions_of(store, study)
@@ -151,6 +162,9 @@ def outcome_of(store: TrialReader, study: Study) -> Outcome:
     is_running = is_held or runner_of(store, study.spec.name) is not None
     is_requested = is_done and bool(store.requests(study.spec.name))
     state = "finished" if is_done and not is_requested else "interrupted"
+    if url is not None and study_dir is not None and _is_missing(study_dir, url):
+        _warn(_say_missing(study.spec.name, study_dir.root))
+        state = "without its folder" if state == "interrupted" else state
     return Outcome(
         study=study,
         state="running" if is_running else state,
@@ -160,6 +174,34 @@ def outcome_of(store: TrialReader, study: Study) -> Outcome:
         # Published scores are of the whole test split.
         task_name=job.task.name if job and job.task.max_test is None else None,
     )
+
+
+def _is_missing(study_dir: StudyDir, url: str) -> bool:
+    """Whether the folder of a study is not there, nor that of the project that it was in.
+
+    A server's store and a remote storage are for machines of which each may lack the folder.
+    """
+    is_here = study_dir.storage is None and store_file(url) is not None
+    return is_here and not study_dir.root.parent.parent.exists()
+
+
+def check_there(study: Study, study_dir: StudyDir, url: str) -> None:
+    """Raises: UsageError: it is not there, nor the project that it was in."""
+    if _is_missing(study_dir, url):
+        raise UsageError(_say_missing(study.spec.name, study_dir.root))
+
+
+def _say_missing(name: str, root: Path) -> str:
+    return (
+        f"the folder of study {name!r}, {root}, is not there: move {root.parent} back, or beside "
+        f"the store, or say where it is now: `lexmove resume {name} --storage FOLDER`"
+    )
+
+
+@cache
+def _warn(words: str) -> None:
+    """Once a process: who looks may look again and again."""
+    _LOG.warning("%s", words)
 
 
 def _reference(study_dir: StudyDir, *, is_judged: bool) -> Any:
@@ -196,7 +238,10 @@ def judgement_of(study: Study, repetitions: Study | None, study_dir: StudyDir) -
     data = study_dir.read_json(judgement_name(study))
     if data is None or repetitions is None or data.get("key") != repetitions_key(repetitions):
         return None
-    return Judgement.from_json(data)
+    judgement = Judgement.from_json(data)
+    if judgement.model is None or study_dir.storage is not None:
+        return judgement
+    return replace(judgement, model=str(study_dir.here(judgement.model)))
 
 
 def repetitions_key(repetitions: Study) -> str:
@@ -281,12 +326,56 @@ def repetitions_of(store: TrialReader, study: Study) -> Study | None:
 
 def settled_storage(job: JobSpec) -> str:
     """Where a job's studies are, the same from any folder: a path or a URI."""
-    storage = job.storage or DEFAULT_STORAGE
+    return absolute_storage(job.storage or DEFAULT_STORAGE)
+
+
+def absolute_storage(storage: str) -> str:
+    """The same from any folder; a URI as it is."""
     return storage if is_remote(storage) else str(Path(storage).expanduser().resolve())
 
 
+def located(study: Study, url: str | None = None, *, storage: str | None = None) -> Study:
+    """The study with the places in its job where they are by now: its project may be moved.
+
+    Args:
+        study: as its store has it.
+        url: of that store; None for `store_url`.
+        storage: what the user calls so, which comes first; None for what the job says.
+    """
+    job = json.loads(study.spec.job) if study.spec.job else {}
+    recorded = job.get("storage")
+    if recorded is None or is_remote(recorded) or is_remote(storage or ""):
+        return study
+    given = None if storage is None else absolute_storage(storage)
+    found = _storage_now(study, job["name"], recorded, store_url(None, url), given)
+    if found == recorded:
+        return study
+    moved = with_storage(job_from_json(study.spec.job), found)
+    return replace(study, spec=replace(study.spec, job=job_to_json(moved)))
+
+
+def _storage_now(study: Study, name: str, recorded: str, url: str, given: str | None) -> str:
+    """The folder with the folder of a study.
+
+    The first of these that holds it: the given one, the recorded one, the one beside the store.
+    Where all have lost it, the given one, unless there is something in the recorded one.
+    """
+
+    def has_it(storage: str) -> bool:
+        return is_backup_of(StudyDir.at(storage, name), study)
+
+    if given is not None and has_it(given):
+        return given
+    at, file = StudyDir.at(recorded, name), store_file(url)
+    if file is not None and not (backup_file(at).exists() and is_folder_of(at, url)):
+        beside = str(file.parent / Path(recorded).name)
+        if beside != recorded and has_it(beside):
+            return beside
+    return recorded if given is None or at.root.exists() else given
+
+
 def study_dir_of(job: JobSpec) -> StudyDir:
-    """The folder of a job's study."""
+    """The folder of a job's study; of a study that may have been moved, by its job as `located`."""
     return StudyDir.at(job.storage or DEFAULT_STORAGE, job.name)
 
 

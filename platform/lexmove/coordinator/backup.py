@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lexmove.coordinator.stage import Stage
 from lexmove.coordinator.study_dir import StudyDir
@@ -130,23 +131,68 @@ def backup_file(study_dir: StudyDir) -> Path:
     return study_dir.root / "study.jsonl"
 
 
-def restore(store: TrialStore, study_dir: StudyDir) -> Study | None:
+def is_backup_of(study_dir: StudyDir, study: Study) -> bool:
+    """Whether a folder on this machine holds the backup of this very study, however old.
+
+    Wherever its project was when it was begun or written: two runs of one job, each in a folder of
+    its own, differ in when their first trial began.
+    """
+    try:
+        with backup_file(study_dir).open(encoding="utf-8") as file:
+            spec, first = StudySpec.from_json(json.loads(file.readline())), file.readline()
+        return _is_same(study, spec, event_from_json(first) if first else None)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _is_same(study: Study, spec: StudySpec, first: Event | None = None) -> bool:
+    """Whether a backup with this spec and this first event is of a study, as far as both go."""
+    there = replace(
+        study.spec, num_trials=spec.num_trials, starts=spec.starts, job=_without_places(study.spec)
+    )
+    has_same_job = there == replace(spec, job=_without_places(spec))
+    return has_same_job and (first is None or not study.trials or study.trials[0].started == first)
+
+
+def _without_places(spec: StudySpec) -> str:
+    """The job of a study but for where it has its files: a project may be moved."""
+
+    def bare(value: Any) -> Any:
+        if isinstance(value, str):
+            return Path(value).name if value.startswith("/") else value
+        if isinstance(value, dict):
+            return {key: bare(item) for key, item in value.items() if key != "storage"}
+        return [bare(item) for item in value] if isinstance(value, list) else value
+
+    return json.dumps(bare(json.loads(spec.job)), sort_keys=True) if spec.job else ""
+
+
+def restore(
+    store: TrialStore,
+    study_dir: StudyDir,
+    *,
+    as_now: Callable[[StudySpec], StudySpec] = lambda spec: spec,
+) -> Study | None:
     """Gives a store what it lacks of a study, all of it or some; None where there is no backup.
+
+    `as_now` gives a spec the places that its files have by now.
 
     Raises:
         StorageError: the remote storage cannot be read.
         StoreError: the backup is damaged or another study's, or the store cannot be written.
     """
-    study_dir.root.mkdir(parents=True, exist_ok=True)
+    if study_dir.storage is not None:  # a copy of it is to come
+        study_dir.root.mkdir(parents=True, exist_ok=True)
     path = study_dir.kept(backup_file(study_dir), is_newest=True)
     if not path.exists():
         return None
     spec, events = _read(path)
     if spec.name not in store.names():
-        store.create(spec)
+        store.create(as_now(spec))
     else:
-        there = store.load(spec.name).spec
-        if replace(there, num_trials=spec.num_trials, starts=spec.starts) != spec:
+        study = store.load(spec.name)
+        there = study.spec
+        if not _is_same(study, spec):  # of events that differ the store says so itself
             raise StoreError(
                 f"the backup {path} is of another study {spec.name!r} than the one in the store: "
                 "move it away, and resume without it"

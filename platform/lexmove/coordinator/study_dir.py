@@ -62,8 +62,16 @@ class StudyDir:
         return str(path) if self.storage is None else str(path.relative_to(cache_of(self.storage)))
 
     def here(self, name: str) -> Path:
-        """Where that is on this node; an absolute path is itself."""
-        return Path(name) if self.storage is None else cache_of(self.storage) / name
+        """Where that is on this node; what lay in this folder before it was moved lies in it now.
+
+        Any other absolute path is itself.
+        """
+        if self.storage is not None:
+            return cache_of(self.storage) / name
+        _, is_moved, rest = name.rpartition(f"/{self.root.name}/")
+        if not is_moved or not name.startswith("/") or Path(name).is_relative_to(self.root):
+            return Path(name)
+        return self.root / rest
 
     def hand_over(self, folder: Path) -> str:
         """Moves a folder into a remote storage, for any node to fetch; returns its name.
@@ -166,8 +174,8 @@ class StudyDir:
         Raises:
             StorageError: the remote storage cannot be asked.
         """
-        if self.storage is None:
-            return self.here(name).exists()
+        if self.storage is None:  # workers know a path, and not whence the folder was moved
+            return self.here(name) == Path(name) and Path(name).exists()
         return RemoteStorage(self.storage).has(name)
 
     def delete(self, name: str) -> None:
