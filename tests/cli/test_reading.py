@@ -151,6 +151,7 @@ def test_best_json(lexmove: Lexmove, store: str) -> None:
         "threshold": None,
         "model": "studies/clauses/model",
         "model_scores": None,
+        "classes": None,
         "warnings": [
             "the lead over the default config is within noise on test (+0.179, 95 % between -0.011"
             " and +0.369)",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lexmove.app.by_class import class_scores
 from lexmove.app.evidence import (
     Judge,
     Repetition,
@@ -71,7 +72,8 @@ def judge(job: JobSpec, study: Study, repetitions: Study, study_dir: StudyDir) -
         judgement = replace(judgement, gaps=(*judgement.gaps, gap))
     if winner.arm in repeated:
         only_class = _only_class(judging.task, repeated[winner.arm])
-        judgement = replace(judgement, only_class=only_class)
+        classes = class_scores(judging.task, repeated[winner.arm])
+        judgement = replace(judgement, only_class=only_class, classes=classes)
         judgement = _kept(job, judging, repeated[winner.arm], judgement, study_dir)
     references = _references(job, judging, study_dir)
     if winner.arm in repeated:

@@ -7,6 +7,8 @@ from lexmove.results.judgement import Winner
 from lexmove.results.summary import DEFAULT_ARM, Arm, arm_name, best_moves, doubts
 from lexmove.results.verdict import contenders, verdict
 from lexmove.results.wording import (
+    CLASS_HEADERS,
+    class_rows,
     classifier_lines,
     say_count,
     say_repeated,
@@ -18,6 +20,7 @@ from lexmove.space.move import say_value
 from lexmove.study.study import Study
 
 _NUM_MOVES = 3
+_MAX_CLASSES = 12
 
 
 def write_result(outcome: Outcome, *, store: str | None = None) -> None:
@@ -39,6 +42,7 @@ def write_result(outcome: Outcome, *, store: str | None = None) -> None:
     _write_winner(outcome, winner)
     _write_moves(study)
     _write_comparison(outcome)
+    _write_classes(outcome)
     _write_decision(outcome)
     _write_doubts(outcome)
 
@@ -171,6 +175,19 @@ def _published_rows(outcome: Outcome, metric: str) -> list[list[str]]:
         for model, value in found
         if value is not None
     ]
+
+
+def _write_classes(outcome: Outcome) -> None:
+    """How the winner tells the classes apart; of many those that it tells least."""
+    classes = () if outcome.judgement is None else outcome.judgement.classes
+    if not classes:
+        return
+    from lexmove.cli.guessing_columns import say_class
+
+    few = "" if len(classes) <= _MAX_CLASSES else f", the {_MAX_CLASSES} lowest of {len(classes)}"
+    _heading(f"The winner on test, class by class (mean of its seeds{few})")
+    rows = class_rows(classes, most=_MAX_CLASSES, say=say_class)
+    write_table(CLASS_HEADERS, rows, right=CLASS_HEADERS[1:5])
 
 
 def _write_decision(outcome: Outcome) -> None:

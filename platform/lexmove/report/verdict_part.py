@@ -13,7 +13,9 @@ from lexmove.results.judgement import ONE_SEED, Judgement
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, doubts
 from lexmove.results.verdict import contenders, verdict
 from lexmove.results.wording import (
+    CLASS_HEADERS,
     NOTHING,
+    class_rows,
     classifier_lines,
     is_share,
     say_arm,
@@ -29,6 +31,9 @@ from lexmove.space.move import say_value
 from lexmove.study.scoring import WITHOUT_SCORE
 
 _MAX_NAME = 34
+
+
+_MAX_CLASSES = 40
 
 
 def verdict_section(subject: Subject) -> Section:
@@ -289,6 +294,14 @@ def _after(judgement: Judgement, metric: str) -> Iterator[Block]:
     """What the repetitions led to: differences, and the classifier that was made of the winner."""
     if judgement.differences:
         yield _differences(judgement)
+    if judgement.classes:
+        yield Table(
+            headers=CLASS_HEADERS,
+            rows=class_rows(judgement.classes, most=_MAX_CLASSES),
+            right=CLASS_HEADERS[1:5],
+            caption="The winner on test, class by class: the mean of its seeds"
+            + (f", the {_MAX_CLASSES} lowest." if len(judgement.classes) > _MAX_CLASSES else "."),
+        )
     if lines := classifier_lines(judgement, metric):
         yield Table(headers=("the classifier",), rows=[[line] for line in lines])
 

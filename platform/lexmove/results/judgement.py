@@ -74,6 +74,24 @@ class Ensemble:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassScore:
+    """How the winner tells one class on the test split, as the mean of its seeds.
+
+    `examples` have it. `precision` is None where no seed ever says it, `recall` where nothing has
+    it, `f1` where both. Most of what is missed of it, `num_taken`, is `taken_for` another class;
+    None where nothing is, or where a text may have several.
+    """
+
+    name: str
+    examples: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    taken_for: str | None = None
+    num_taken: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """The temperature fitted on validation, and the calibration error on test without and with.
 
@@ -96,7 +114,7 @@ class Judgement:
     could not be judged, and why. `leaks` counts, by split, examples with a near-duplicate in train,
     where there are enough to matter. `absent` names, by split, the classes that macro-F1 counts and
     that have no example there. `only_class` is what the winner says of every validation text,
-    whatever it reads; None for one that tells classes apart.
+    whatever it reads; None for one that tells classes apart. `classes` tell how it does one by one.
     """
 
     key: str
@@ -112,6 +130,7 @@ class Judgement:
     leaks: Mapping[str, int] = field(default_factory=dict)
     absent: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     only_class: str | None = None
+    classes: tuple[ClassScore, ...] = ()
 
     def difference(self, other: str, split: str) -> Difference | None:
         """The one to another arm on a split."""
@@ -157,6 +176,7 @@ class Judgement:
             leaks=dict(data.get("leaks", {})),
             absent={split: tuple(names) for split, names in data.get("absent", {}).items()},
             only_class=data.get("only_class"),
+            classes=tuple(ClassScore(**item) for item in data.get("classes", ())),
         )
 
 

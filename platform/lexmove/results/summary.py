@@ -17,8 +17,8 @@ SCHEMA_VERSION = 1
 TEST_PREFIX = "test_"
 """Metrics of the test split carry this prefix in a measurement."""
 
-_MADE = ("ensemble", "calibration", "threshold", "model", "model_scores")
-"""What a judgement says of the classifier that was made of the winner."""
+_MADE = ("ensemble", "calibration", "threshold", "model", "model_scores", "classes")
+"""What a judgement says of the winner, and of the classifier that was made of it."""
 
 DEFAULT_ARM = "default"
 """The arm of the repetitions that holds the space's default config."""

@@ -1,8 +1,8 @@
 """How scores, differences, times and repeated configs read, on a console and on a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from lexmove.results.judgement import Calibration, Judgement
+from lexmove.results.judgement import Calibration, ClassScore, Judgement
 from lexmove.results.summary import DEFAULT_ARM, Arm, Repeated, metric_name
 from lexmove.space.declaration import declared_prior
 from lexmove.space.domain import Categorical, Ordinal
@@ -79,6 +79,34 @@ def classifier_lines(judgement: Judgement, metric: str) -> list[str]:
             f"it is the seed that was best on validation: {say_scores(judgement.model_scores)}"
         )
     return lines
+
+
+CLASS_HEADERS = ("class", "examples", "precision", "recall", "F1", "mostly taken for")
+
+
+def class_rows(
+    classes: Sequence[ClassScore], *, most: int, say: Callable[[str], str] = str
+) -> list[list[str]]:
+    """Classes by how many examples they have, a row each; of more than `most` the lowest F1.
+
+    `say` makes a class's name fit to print.
+    """
+    shown = sorted(classes, key=lambda item: -1.0 if item.f1 is None else item.f1)[:most]
+    return [
+        [
+            say(item.name),
+            str(item.examples),
+            *(say_number(value) for value in (item.precision, item.recall, item.f1)),
+            _say_taken(item, say),
+        ]
+        for item in sorted(shown, key=lambda item: -item.examples)
+    ]
+
+
+def _say_taken(item: ClassScore, say: Callable[[str], str]) -> str:
+    if item.taken_for is None:
+        return NOTHING
+    return f"{say(item.taken_for)} ({100 * item.num_taken / item.examples:.0f} %)"
 
 
 def say_gain(value: float | None) -> str:
