@@ -24,6 +24,7 @@ NEEDED = {
     "datasets": "datasets",
     "pyarrow": "pyarrow",
     "scikit-learn": "sklearn",
+    "threadpoolctl": "threadpoolctl",
     "optuna": "optuna",
     "gymnasium": "gymnasium",
 }
