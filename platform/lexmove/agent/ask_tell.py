@@ -257,7 +257,7 @@ class AskTell:
 
 def _score(trial_id: int, value: object) -> float:
     try:
-        return float(value)  # type: ignore[arg-type]  # of any library, or no number at all
+        return float(value)  # type: ignore[arg-type]  # what is no number is told so
     except (TypeError, ValueError, OverflowError):
         raise UsageError(f"tell({trial_id}) needs a number, not {value!r}") from None
 

@@ -205,7 +205,9 @@ class SequencesPipeline(TextClassificationPipeline):
             rows = tokenizer(texts, truncation=True, max_length=length)["input_ids"]
         return {"sequences": tuple(rows)}
 
-    def _forward(self, model_inputs: Any) -> Any:  # type: ignore[override] # as above
+    def _forward(  # type: ignore[override] # transformers' own classes name it in two ways
+        self, model_inputs: Any
+    ) -> Any:
         """Logits of one text, or of a list of them: transformers' batches of what is no tensor."""
         given, tokenizer = model_inputs["sequences"], cast("Any", self.tokenizer)
         texts = given if isinstance(given, list) else [given]
@@ -319,6 +321,7 @@ def segments_of(
 
     Blank lines divide paragraphs. One that is longer than a sequence goes on in the next.
     """
+    # As `tokens` does for whole splits: this file goes where lexmove is not (a test compares them).
     paragraphs = [part for part in _BLANK_LINES.split(text) if part.strip()] or [text]
     lengths = [len(ids) for ids in tokenizer(paragraphs, add_special_tokens=False)["input_ids"]]
     room = max_length - tokenizer.num_special_tokens_to_add()
